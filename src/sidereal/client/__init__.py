@@ -1,0 +1,1 @@
+"""Floor 4: a game client's session, as a state machine."""

@@ -1,0 +1,38 @@
+"""The errors of Sidereal: one small hierarchy.
+
+A message names the value that was wrong, the bound it broke, and what to do.
+Peers raise `ProtocolError` (their fault: the link ends with a reason); callers
+meet the others.
+"""
+
+
+class SiderealError(Exception):
+    """Anything that Sidereal itself raises."""
+
+
+class ProtocolError(SiderealError):
+    """A peer broke the protocol: its link ends with this reason, nothing else does."""
+
+
+class HandshakeError(ProtocolError):
+    """A connection could not be made: wrong key, wrong version, no answer."""
+
+
+class ConfigError(SiderealError):
+    """A configuration file, flag or key that cannot be used as it is."""
+
+
+class TraceError(SiderealError):
+    """A recorded trace that cannot be played: names the file, the row and what is wrong."""
+
+
+class SimulationError(SiderealError):
+    """A game's simulation is missing, malformed, or raised inside ``step``."""
+
+
+class LimitError(SiderealError):
+    """A caller asked for more than a bound in `sidereal.limits` allows."""
+
+
+class StoreError(SiderealError):
+    """The journal cannot be trusted or written any more: the server stops before it lies."""

@@ -1,0 +1,40 @@
+"""Every bound in one place, with its reason. At a bound a request is refused; nothing is dropped."""
+
+SECTOR_MAX = 2**31 - 1
+"""A sector coordinate lies within ±SECTOR_MAX; int32's minimum means "no sector"."""
+
+DATAGRAM_BYTES_DEFAULT = 1200
+"""UDP payload that crosses every path in use today without fragmentation (QUIC's choice)."""
+
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+"""One reliable message: a migrated sector with all its states must fit."""
+
+SEND_QUEUE_BYTES_MAX = 256 * 1024 * 1024
+"""Reliable bytes queued for one peer before sending raises `LimitError`."""
+
+STATE_BYTES_MAX = 60_000
+"""One entity's opaque state: more does not fit the arena's 16-bit classes and belongs elsewhere."""
+
+BATCH_ROWS_MAX = 16_384
+"""Rows in one transition, spawn or destroy batch: about 2 MB with small states."""
+
+CHUNK_BYTES_MAX = 256 * 1024
+"""One chunk of `SectorInitialState`: small enough that heartbeats pass between chunks."""
+
+CUSTODY_ENTITIES_MAX = 1_000_000
+"""Entities held by the server between shards; beyond it transitions are refused (held)."""
+
+ID_BLOCK = 1 << 20
+"""Entity ids granted at a time: at 10,000 spawns a second a block lasts 100 s."""
+
+MAIL_PER_ENTITY_MAX = 256
+"""Messages waiting for one entity in custody; beyond it `send` is refused with a reason."""
+
+MAIL_BYTES_MAX = 16 * 1024
+"""One message to an entity."""
+
+SUBSCRIPTIONS_PER_CLIENT_MAX = 16
+"""Points or entities one client may watch at once."""
+
+HANDLE_INDEX_BITS = 24
+"""A handle is an index of 24 bits and a generation of 8: 16 million entities alive at once."""

@@ -1,0 +1,1 @@
+"""Floor 6: cores and engines put together: processes, configuration, clock, embedding."""

@@ -1,0 +1,1 @@
+"""Floor 4: the shard's side of the protocol, as a state machine."""

@@ -1,0 +1,1 @@
+"""Floor 7: simulations that come along: trace, drift, flock."""

@@ -1,0 +1,1 @@
+"""Floor 1: keeps bytes: what the replication server decided, and snapshots."""

@@ -1,0 +1,1 @@
+"""Floor 3: the messages and their bytes."""

@@ -1,0 +1,1 @@
+"""Floor 2: space and what is in it."""
