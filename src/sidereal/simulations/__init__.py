@@ -1,1 +1,1 @@
-"""Floor 7: simulations that come along: trace, drift, flock."""
+"""Floor 6: simulations that come along: trace, drift, flock."""
