@@ -116,7 +116,7 @@ def test_configuration_does_not_change() -> None:
         ("[shard]\nsimulation = 'a:B'", ["[shard] name is missing", "--name"]),
         ("[shard]\nname = 'a'", ["[shard] simulation is missing", "package.module:Class"]),
         ("[shard]\nname = 'a/b'", ["name = 'a/b'", "letters, digits"]),
-        ("[shard]\nname = 'a'\nsimulation = 'b'", ["simulation = 'b'", "package.module:Class"]),
+        ("[shard]\nname = 'a'\nsimulation = 'b c'", ["simulation = 'b c'", "package.module:Class"]),
         ("[shard]\nname = 'a'\noptions = 3", ["options = 3", "a table, [shard.options]"]),
         ("[world\n", ["not TOML"]),
     ],

@@ -23,7 +23,7 @@ from sidereal.runtime.address import Address
 from sidereal.runtime.keys import hide, looks_like_a_key
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SIMULATION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+_SIMULATION = r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$"
 
 
 class WorldConfig(Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ _WANTED = {
     "keys": "the path of a directory of key files, such as 'keys'",
     "key": "the path of a key file, such as 'keys/shard-east.key'",
     "name": "letters, digits, '.', '_' and '-', at most 64, such as 'east'",
-    "simulation": "package.module:Class, such as 'sidereal.simulations.drift:Drift'",
+    "simulation": "trace, drift, flock, or package.module:Class",
     "options": "a table, [shard.options]",
 }
 
