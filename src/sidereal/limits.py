@@ -1,4 +1,4 @@
-"""Every bound in one place, with its reason. At a bound a request is refused; nothing is dropped."""
+"""Every bound in one place, with its reason. At a bound a request is refused, nothing is lost."""
 
 SECTOR_MAX = 2**31 - 1
 """A sector coordinate lies within ±SECTOR_MAX; int32's minimum means "no sector"."""
