@@ -56,7 +56,8 @@ class SectorEntry:
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
     moved_ns: int | None = None
-    draining: bool = False
+    orphaned: bool = False
+    """Its shard died, and it has not been assigned since."""
     awaiting: list[Awaiting] = field(default_factory=list)
     why: str = "never assigned"
 

@@ -7,6 +7,7 @@ elsewhere, and an event says so.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any, assert_never
 
 import numpy as np
@@ -192,9 +193,16 @@ class Shard:
         )
 
     def end(
-        self, world: World, now: int | None = None, step_ms: float | None = None
+        self,
+        world: World,
+        now: int | None = None,
+        step_ms: float | None = None,
+        witness: Callable[[list[ev.Event]], None] | None = None,
     ) -> bool:
-        """Take a tick's rows back and send what follows. False where the lease ended meanwhile."""
+        """Take a tick's rows back and send what follows. False where the lease ended meanwhile.
+
+        `witness` is told what the tick led to before anything of it leaves the process.
+        """
         core = self._connected()
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
@@ -212,7 +220,10 @@ class Shard:
                     flags=wish.flags,
                     sensor=wish.sensor,
                 )
-        self._events += core.events()
+        events = core.events()
+        if witness is not None:
+            witness(events)
+        self._events += events
         self._flush()
         return left
 
@@ -341,9 +352,7 @@ class Shard:
                 core.sent_datagrams(self._channel.endpoint.send_datagrams(link, payloads))
         self._channel.flush()
 
-    def _states(
-        self, core: ShardCore, slots: U32, dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
+    def _states(self, core: ShardCore, slots: U32, dtype: np.dtype[Any]) -> NDArray[Any]:
         lengths, data = core.holdings.table.states(slots)
         if (lengths == dtype.itemsize).all():
             return data.view(dtype)
@@ -369,4 +378,3 @@ class Shard:
 
 
 __all__ = ["Shard"]
-

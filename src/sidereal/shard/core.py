@@ -331,8 +331,10 @@ class ShardCore:
 
     def _request(self, rows: TransitionRows) -> None:
         grouped = rows.group != 0
-        for part in rows.take(~grouped).split(BATCH_ROWS_MAX) if grouped.any() else (
-            rows.split(BATCH_ROWS_MAX)
+        for part in (
+            rows.take(~grouped).split(BATCH_ROWS_MAX)
+            if grouped.any()
+            else (rows.split(BATCH_ROWS_MAX))
         ):
             if len(part):
                 self._send.append(sm.EntityTransitionRequest(part))
@@ -369,7 +371,9 @@ class ShardCore:
             self._asked_ids = True
             self._send.append(om.RequestIds(ID_BLOCK))
         if missing:
-            raise LimitError(f"{count} ids wanted, {count - missing} left: spawn again when granted")
+            raise LimitError(
+                f"{count} ids wanted, {count - missing} left: spawn again when granted"
+            )
         return np.concatenate(taken) if taken else np.empty(0, np.uint64)
 
     def _mail(self, message: sm.DeliverMail) -> None:

@@ -18,10 +18,14 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class SectorAssigned:
-    """A sector is yours, with what is in it. `first_time`: nobody ever had it; fill it."""
+    """A sector is yours, with what is in it. `first_time`: nobody ever had it; fill it.
+
+    `cause` is ``activation``, ``migration`` or ``rehomed``: from a shard that died.
+    """
 
     sector: Sector
     first_time: bool
+    cause: str
     entities: EntityRows
 
 

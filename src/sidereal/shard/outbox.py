@@ -74,15 +74,11 @@ class Outbox:
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
         return payloads
 
-    def _cut(
-        self, data: np.ndarray, offsets: U32, rows: U32, ids: U64, bit: int
-    ) -> list[bytes]:
+    def _cut(self, data: np.ndarray, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))
         view = memoryview(data)
         bounds = offsets.tolist()
-        return [
-            bytes(view[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)
-        ]
+        return [bytes(view[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
 
     def sent(self, first_token: int) -> None:
         """Say which token the first datagram of the last `collect` was given; -1 for none."""

@@ -26,6 +26,7 @@ class Held:
 
     epoch: int
     first_time: bool
+    cause: str
     chunks_open: int
     arrived: list[EntityRows] = field(default_factory=list)
     attempt: int | None = None
@@ -50,7 +51,7 @@ class Sectors:
         """Own a sector from here on; it runs once all its chunks are here."""
         if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
-        held = Held(message.epoch, message.first_time, message.chunks)
+        held = Held(message.epoch, message.first_time, message.cause, message.chunks)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -71,14 +72,12 @@ class Sectors:
         if held.chunks_open == 0:
             self._run(message.sector, held, send, out)
 
-    def _run(
-        self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]
-    ) -> None:
+    def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
         send.append(sm.SectorReady(sector, held.epoch))
-        out.append(ev.SectorAssigned(sector, held.first_time, entities))
+        out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
 
     def freeze(self, message: sm.UnassignSector, send: list[Message], out: list[ev.Event]) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
@@ -139,9 +138,7 @@ class Sectors:
                 proposals.append(sm.ProposeSectorDeactivation(coords, held.epoch))
         return proposals
 
-    def _fenced(
-        self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector
-    ) -> Held:
+    def _fenced(self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector) -> Held:
         held = self.held.get(message.sector)
         if held is None or held.epoch != message.epoch:
             raise ProtocolError(

@@ -200,9 +200,7 @@ class Cluster:
         self.manager.disconnected(shard.link, self.clock.now)
         self._drain()
 
-    def spawn(
-        self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0
-    ) -> U64:
+    def spawn(self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0) -> U64:
         """Create entities as an operator does; returns their ids."""
         count = len(position)
         self.manager.receive(OPERATOR, om.RequestIds(count), self.clock.now)

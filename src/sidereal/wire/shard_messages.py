@@ -94,13 +94,15 @@ class ShardLoadUpdate(Message, tag=6):
 class AssignSector(Message, tag=7):
     """Server → shard: simulate this sector from now on; `chunks` of initial state follow.
 
-    `first_time` says that the sector has never been assigned, so that a game can fill it.
+    `first_time` says that the sector has never been assigned, so that a game can fill it;
+    `cause` why it comes: ``activation``, ``migration``, or ``rehomed`` from a dead shard.
     """
 
     sector: Coords
     epoch: int
     first_time: bool
     chunks: int
+    cause: str
 
 
 class SectorInitialState(Message, tag=8):
