@@ -176,7 +176,8 @@ class Books:
     def rows_in(self, slots: U32, coords: Sector) -> U32:
         """Return those of `slots` whose sector is `coords`."""
         here = (self.table.sector[slots] == np.array(coords, np.int32)).all(axis=1)
-        return slots[here]
+        found: U32 = slots[here]
+        return found
 
     def hold(self, coords: Sector, now: int) -> SectorEntry:
         """Note that something is in custody in a sector, and that the sector is wanted."""

@@ -8,6 +8,7 @@ that the newest value goes next, and a world at rest converges exactly.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class Outbox:
         self._unsent.append((rows, ids, bit))
         view = memoryview(data)
         bounds = offsets.tolist()
-        return [bytes(view[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [bytes(view[start:end]) for start, end in pairwise(bounds)]
 
     def sent(self, first_token: int) -> None:
         """Say which token the first datagram of the last `collect` was given; -1 for none."""

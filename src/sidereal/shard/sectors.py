@@ -150,4 +150,5 @@ class Sectors:
 
 def running_rows(sectors: Sectors, table_sector: np.ndarray, slots: U32) -> U32:
     """Return those of `slots` whose sector runs here."""
-    return slots[sectors.runs(table_sector[slots])]
+    running: U32 = slots[sectors.runs(table_sector[slots])]
+    return running
