@@ -152,8 +152,9 @@ class Shard:
 
     def begins_ns(self, tick: int) -> int:
         """Return when, by this process's clock, a world tick begins."""
-        assert self._core is not None and self._core.clock is not None
-        return self._core.clock.begins_ns(tick)
+        clock = self._connected().clock
+        assert clock is not None, "not registered yet"
+        return clock.begins_ns(tick)
 
     def due(self, now: int | None = None) -> int | None:
         """Return the world tick to simulate now; None while none is due or the lease is out."""

@@ -15,7 +15,7 @@ import numpy as np
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, pack_states, pack_updates
 from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
-from sidereal.world.columns import U32, U64
+from sidereal.world.columns import U8, U32, U64
 from sidereal.world.rules import WorldRules
 
 DATAGRAM_PAYLOAD_BYTES = 1100
@@ -75,7 +75,7 @@ class Outbox:
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
         return payloads
 
-    def _cut(self, data: np.ndarray, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
+    def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))
         view = memoryview(data)
         bounds = offsets.tolist()
