@@ -31,16 +31,23 @@ class SectorAssigned:
 
 @dataclass(frozen=True, slots=True)
 class SectorFrozen:
-    """A sector is about to be unloaded or moved; its entities are not simulated meanwhile."""
+    """A sector is about to be unloaded or moved; `ids`, held in it, are not simulated meanwhile.
+
+    Shadows among its entities stand still too, but their answers decide about them.
+    """
 
     sector: Sector
+    ids: U64
+    version: U32
 
 
 @dataclass(frozen=True, slots=True)
 class SectorResumed:
-    """The move was given up: go on."""
+    """The move was given up: go on with `ids`."""
 
     sector: Sector
+    ids: U64
+    version: U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class EntitiesKept:
     """Shadows that turned out yours: acknowledged or refused. `asked_tick` is when you asked."""
 
     ids: U64
+    version: U32
     asked_tick: U32
 
 

@@ -13,7 +13,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
-from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
+from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32
@@ -89,7 +89,9 @@ class Sectors:
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
         send.append(sm.SectorRemoved(message.sector, message.epoch, message.attempt, rows))
-        out.append(ev.SectorFrozen(message.sector))
+        held_rows = listed[table.phase[listed] & PENDING == 0]
+        ids, version = table.ids[held_rows], table.version[held_rows]
+        out.append(ev.SectorFrozen(message.sector, ids, version))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
         """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
@@ -110,8 +112,12 @@ class Sectors:
         if held.attempt != message.attempt:
             raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
         held.attempt = None
-        self._holdings.start(self._holdings.rows_in(message.sector))
-        out.append(ev.SectorResumed(message.sector))
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        self._holdings.start(slots)
+        running = slots[table.phase[slots] == 0]
+        ids, version = table.ids[running], table.version[running]
+        out.append(ev.SectorResumed(message.sector, ids, version))
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
