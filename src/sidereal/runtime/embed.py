@@ -338,7 +338,9 @@ class Shard:
         if self._core is not None:
             self._events += self._core.events()
             self._term_seen = self._core.term_seen
-            self._events.append(ev.SessionEnded(reason))
+            table = self._core.holdings.table
+            held = np.flatnonzero(table.phase & SHADOW == 0)
+            self._events.append(ev.SessionEnded(reason, table.ids[held], table.version[held]))
         self._core = None
         self._link = None
         self._retry_at = now + RECONNECT_NS

@@ -157,9 +157,14 @@ class LeaseRegained:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The link is gone, and with it every sector and entity; a new registration follows."""
+    """The link is gone, and with it every sector and entity; a new registration follows.
+
+    ``ids`` u64 and ``version`` u32 are the entities that were held.
+    """
 
     reason: str
+    ids: U64
+    version: U32
 
 
 Event = (
