@@ -1,0 +1,245 @@
+"""Messages between a shard and the replication server, in the order of the seed.
+
+All of them but the datagram kinds travel in one ordered channel of one session.
+Sector messages carry the sector's epoch, entity rows their versions; what does
+not match has no effect but a counted reason.
+"""
+
+from sidereal.wire.base import Message
+from sidereal.world.entities import (
+    ClaimRows,
+    EnterRows,
+    EntityRows,
+    OutcomeRows,
+    StateRows,
+    TransitionRows,
+)
+from sidereal.world.rules import WorldRules
+
+Coords = tuple[int, int]
+
+
+# --- a session opens ---------------------------------------------------------
+
+
+class RegisterShard(Message, tag=1):
+    """Shard → server: the first message of a session. A restart draws a new `incarnation`."""
+
+    name: str
+    incarnation: int
+    protocol: int
+    term_seen: int
+    sent_ns: int
+    wants_ghosts: bool
+
+
+class RegistrationAck(Message, tag=2):
+    """Server → shard: you are `shard_id`; these are the rules, the time, and your lease."""
+
+    shard_id: int
+    term: int
+    rules: WorldRules
+    sent_ns: int
+    server_ns: int
+    origin_ns: int
+    lease_ns: int
+    heartbeat_ns: int
+    load_report_ns: int
+    idle_unload_ns: int
+
+
+class GrantIds(Message, tag=3):
+    """Server → shard or operator: ids ``first`` to ``first + count - 1`` are yours to spawn."""
+
+    first: int
+    count: int
+
+
+# --- heartbeats and load -----------------------------------------------------
+
+
+class Heartbeat(Message, tag=4):
+    """Shard → server: alive at `sent_ns` by my clock; `mail_seen` messages taken so far."""
+
+    sent_ns: int
+    tick: int
+    mail_seen: int
+
+
+class HeartbeatAck(Message, tag=5):
+    """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`."""
+
+    sent_ns: int
+    server_ns: int
+
+
+class ShardLoadStats(Message):
+    """What a shard says of its load. Times in milliseconds, absent where not measured."""
+
+    entity_count: int
+    player_count: int
+    avg_tick_time_ms: float | None = None
+    cpu_load_percent: float | None = None
+
+
+class ShardLoadUpdate(Message, tag=6):
+    """Shard → server, every few seconds."""
+
+    stats: ShardLoadStats
+
+
+# --- sectors -----------------------------------------------------------------
+
+
+class AssignSector(Message, tag=7):
+    """Server → shard: simulate this sector from now on; `chunks` of initial state follow.
+
+    `first_time` says that the sector has never been assigned, so that a game can fill it.
+    """
+
+    sector: Coords
+    epoch: int
+    first_time: bool
+    chunks: int
+
+
+class SectorInitialState(Message, tag=8):
+    """Server → shard: chunk `chunk` of the sector's entities; after the last it may run."""
+
+    sector: Coords
+    epoch: int
+    chunk: int
+    entities: EntityRows
+
+
+class SectorReady(Message, tag=9):
+    """Shard → server: the sector runs here."""
+
+    sector: Coords
+    epoch: int
+
+
+class UnassignSector(Message, tag=10):
+    """Server → shard: freeze this sector and say what is in it; `attempt` numbers the freeze."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class SectorRemoved(Message, tag=11):
+    """Shard → server: frozen; these are all entities of the sector, pending ones too."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+    entities: EntityRows
+
+
+class ReleaseSector(Message, tag=12):
+    """Server → shard: decided; drop the frozen copy."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class ResumeSector(Message, tag=13):
+    """Server → shard: given up; go on simulating the frozen sector."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class ProposeSectorDeactivation(Message, tag=14):
+    """Shard → server: the sector has been empty for the idle time."""
+
+    sector: Coords
+    epoch: int
+
+
+# --- entities ----------------------------------------------------------------
+
+
+class EntityTransitionRequest(Message, tag=15):
+    """Shard → server: these entities crossed a border, or (version 0) are to be spawned."""
+
+    entities: TransitionRows
+
+
+class AcknowledgeTransition(Message, tag=16):
+    """Server → shard: they are yours in the new sector, at the new version and handle."""
+
+    outcomes: OutcomeRows
+
+
+class ConfirmTransitionExit(Message, tag=17):
+    """Server → shard: for exactly the version asked for, they are no longer yours: drop them."""
+
+    claims: ClaimRows
+
+
+class RefuseTransition(Message, tag=18):
+    """Server → shard: not now; they stay yours as they are. `reason` is for people."""
+
+    outcomes: OutcomeRows
+    reason: str
+
+
+class EntityEnterSector(Message, tag=19):
+    """Server → shard: these entities enter your sectors; simulate them."""
+
+    entities: EnterRows
+
+
+class DestroyEntities(Message, tag=20):
+    """Shard → server: the holder destroys them, at these versions."""
+
+    claims: ClaimRows
+
+
+class EntitiesDestroyed(Message, tag=21):
+    """Server → shard: they no longer exist, whatever you asked for them."""
+
+    claims: ClaimRows
+
+
+class EntityStates(Message, tag=26):
+    """Shard → server: changed states that no datagram holds."""
+
+    states: StateRows
+
+
+# --- mail --------------------------------------------------------------------
+
+
+class SendMail(Message, tag=22):
+    """Shard or client → server: bring `payload` to whoever holds `entity`."""
+
+    entity: int
+    payload: bytes
+
+
+class DeliverMail(Message, tag=23):
+    """Server → shard: the `number`-th message of this session; `sender` as ``kind:name``."""
+
+    number: int
+    entity: int
+    sender: str
+    payload: bytes
+
+
+class MailRefused(Message, tag=24):
+    """Server → sender: this message was not taken, and why."""
+
+    entity: int
+    reason: str
+
+
+class Possession(Message, tag=25):
+    """Server → shard: a client took (`held`) or lost an entity that you simulate."""
+
+    entity: int
+    session: int
+    held: bool
