@@ -107,6 +107,11 @@ class SectorManager:
             counters["states"] += tally.applied
             counters["datagrams_malformed"] += tally.malformed
 
+    def notice(self, link: LinkId, acked: Sequence[int], lost: Sequence[int]) -> None:
+        """Take the fate of datagrams that this server sent; its newest values go next anyway."""
+        del link, acked
+        self.books.counters["datagrams_lost"] += len(lost)
+
     # --- time ----------------------------------------------------------------
 
     def tick(self, now: int) -> None:

@@ -1,0 +1,57 @@
+"""The `trace` simulation: a crowd that moves as somebody recorded it.
+
+A position is never looked up. Each tick adds what the recording moved between the
+tick of the entity's state and this one, to the position that came with the
+entity: whoever loses or delays a state shows up as an error in the end.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sidereal.errors import SimulationError
+from sidereal.simulations import blob
+from sidereal.simulations.api import World
+from sidereal.simulations.replay import Replay
+
+
+class TraceSimulation:
+    """Replays recorded tracks; the blob of an entity names its copy and life.
+
+    Parameters
+    ----------
+    options : mapping
+        ``trace`` (path; none: the one that comes along), ``entities``, ``crowd``,
+        ``sector_size``, ``tick_hz``, ``speed``, ``seed``: as the entities' plan has them.
+    """
+
+    state_dtype = blob.STATE
+    ghosts = False
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._replay = Replay.from_options(options)
+
+    def life(self, world: World) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """First and last tick of each row's life."""
+        return blob.life(world.state)
+
+    def step(self, world: World, dt: float) -> None:
+        """Move each row by what its track moved since its state; end those past their track."""
+        alive = blob.account(world)
+        state = world.state
+        copy = state["copy"].astype(np.int64)
+        if len(copy) and copy.max() >= self._replay.entities:
+            row = int(copy.argmax())
+            raise SimulationError(
+                f"entity {world.ids[row]} replays copy {copy[row]}, but the options plan"
+                f" {self._replay.entities} entities: give all shards the launcher's options"
+            )
+        birth = state["birth"].astype(np.int64)
+        since = world.since.astype(np.int64)
+        moved = self._replay.moved(copy, state["loop"], since - birth, world.tick - birth)
+        world.position += moved
+        world.velocity[:] = moved / (np.maximum(world.tick - since, 1) * dt)[:, None]
+        if not alive.all():
+            world.destroy(~alive)
