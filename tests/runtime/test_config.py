@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from sidereal.errors import ConfigError
-from sidereal.replication.settings import Settings
 from sidereal.runtime import config
 from sidereal.runtime.address import Address
 from sidereal.runtime.config import Config, ReplicationConfig, WorldConfig
-from sidereal.world.rules import WorldRules
 
 SHARD = {"shard.name": "east", "shard.simulation": "game.rules:Rules"}
 
@@ -49,39 +47,6 @@ def test_without_a_file_the_defaults_are_the_designed_ones() -> None:
         ),
         shard=None,
     )
-
-
-def test_the_defaults_are_those_of_the_core() -> None:
-    assert config.load(None).settings() == Settings()
-
-
-def test_every_setting_reaches_the_core_in_nanoseconds(tmp_path: Path) -> None:
-    file = written(
-        tmp_path,
-        """
-        [world]
-        sector_size = 250.0
-        tick_hz = 30.0
-        handoff_margin = 0.05
-        ghost_radius = 0.2
-        activation_horizon_s = 4.0
-        [replication]
-        lease_s = 6.0
-        heartbeat_s = 1.25
-        drift_allowance_s = 0.2
-        load_report_s = 7.0
-        idle_unload_s = 8.0
-        rebalance_s = 9.0
-        """,
-    )
-    settings = config.load(file).settings()
-    assert settings.rules == WorldRules(
-        sector_size=250.0, tick_hz=30.0, handoff_margin=0.05, ghost_radius=0.2
-    )
-    assert settings.activation_horizon_s == 4.0
-    assert (settings.lease_ns, settings.heartbeat_ns) == (6_000_000_000, 1_250_000_000)
-    assert (settings.drift_allowance_ns, settings.load_report_ns) == (200_000_000, 7_000_000_000)
-    assert (settings.idle_unload_ns, settings.rebalance_ns) == (8_000_000_000, 9_000_000_000)
 
 
 def test_a_file_is_read_and_a_flag_wins_over_it(tmp_path: Path) -> None:

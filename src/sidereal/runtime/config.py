@@ -19,10 +19,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sidereal.errors import ConfigError
-from sidereal.replication.settings import Settings
 from sidereal.runtime.address import Address
 from sidereal.runtime.keys import hide, looks_like_a_key
-from sidereal.world.rules import NS_PER_S, WorldRules
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _SIMULATION = r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$"
@@ -73,29 +71,6 @@ class Config(Struct, frozen=True, kw_only=True):
     world: WorldConfig = WorldConfig()
     replication: ReplicationConfig = ReplicationConfig()
     shard: ShardConfig | None = None
-
-    def settings(self) -> Settings:
-        """What the replication server's core is built from; its times are nanoseconds."""
-        replication = self.replication
-        return Settings(
-            rules=WorldRules(
-                sector_size=self.world.sector_size,
-                tick_hz=self.world.tick_hz,
-                handoff_margin=self.world.handoff_margin,
-                ghost_radius=self.world.ghost_radius,
-            ),
-            activation_horizon_s=self.world.activation_horizon_s,
-            lease_ns=_ns(replication.lease_s),
-            heartbeat_ns=_ns(replication.heartbeat_s),
-            drift_allowance_ns=_ns(replication.drift_allowance_s),
-            load_report_ns=_ns(replication.load_report_s),
-            idle_unload_ns=_ns(replication.idle_unload_s),
-            rebalance_ns=_ns(replication.rebalance_s),
-        )
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NS_PER_S)
 
 
 _SECTIONS: dict[str, type[Struct]] = {
