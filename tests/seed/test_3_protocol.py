@@ -1,5 +1,7 @@
 """Section 3 of the seed: registration, load reports, assignment and unassignment, in order."""
 
+from itertools import pairwise
+
 from seed.recorded import SERVER, SETTINGS, Recorded, holds, named_by, row
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -35,7 +37,7 @@ def test_shards_report_their_load_periodically_and_the_server_keeps_it():
         cluster.one(50, 50, flags=PLAYER if number == 0 else 0)
     cluster.run(16)
     reports = cluster.said(sm.ShardLoadUpdate)
-    gaps = [b.at_ns - a.at_ns for a, b in zip(reports, reports[1:], strict=False)]
+    gaps = [b.at_ns - a.at_ns for a, b in pairwise(reports)]
     assert len(gaps) >= 3
     assert all(abs(gap - SETTINGS.load_report_ns) < 0.1 * NS_PER_S for gap in gaps)
     stats = reports[-1].message.stats

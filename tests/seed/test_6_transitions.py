@@ -64,7 +64,7 @@ def test_the_request_carries_the_new_sector_and_the_whole_state():
 
 
 def test_the_request_is_sent_in_the_tick_that_crosses():
-    cluster, entity = crossing(to_shard=1)
+    cluster, _ = crossing(to_shard=1)
     (asked,) = cluster.said(sm.EntityTransitionRequest)
     tick = int(asked.message.entities.tick[0])
     began = cluster.shards[0].core.clock.begins_ns(tick)
