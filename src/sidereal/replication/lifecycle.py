@@ -51,6 +51,8 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     """Give a sector, with the custody rows `rows` in it, to a shard: from the record on."""
     entry.happen(SectorEvent.ASSIGN if entry.state is SectorState.UNLOADED else SectorEvent.MOVED)
     first_time = entry.epoch == 0
+    cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
+    entry.orphaned = False
     books.give(entry, shard.shard_id)
     entry.custody_since_ns = None
     entry.target = None
@@ -62,7 +64,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
     books.table.shard[sent] = shard.shard_id
     chunks = _chunks(gather(books.table, sent))
-    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks)))
+    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks), cause))
     for number, chunk in enumerate(chunks):
         books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
     transitions.settle(books, waiting, shard.shard_id)
@@ -80,9 +82,7 @@ def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> Non
         entry.frozen_ns = 0
 
 
-def unassign(
-    books: Books, entry: SectorEntry, target: int | None, why: str, now: int
-) -> None:
+def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
     """Freeze an active sector, to unload it (no target) or to move it to another shard."""
     entry.happen(SectorEvent.UNASSIGN)
     entry.attempt += 1
@@ -164,9 +164,7 @@ def _fenced(books: Books, shard: ShardInfo, coords: Sector, epoch: int) -> Secto
     return entry
 
 
-def _last_states(
-    books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows
-) -> None:
+def _last_states(books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows) -> None:
     """Take the states that the frozen shard has, where its version is the record's."""
     table = books.table
     slots = table.slots(rows.ids)

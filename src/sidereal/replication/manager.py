@@ -234,9 +234,7 @@ class SectorManager:
             self.books.counters["destroys_outdated"] += int((~held).sum())
             self.books.send(shard, sm.ConfirmTransitionExit(claims.take(~held)))
 
-    def _proposed(
-        self, shard: ShardInfo, message: sm.ProposeSectorDeactivation, now: int
-    ) -> None:
+    def _proposed(self, shard: ShardInfo, message: sm.ProposeSectorDeactivation, now: int) -> None:
         entry = self.books.sectors.get(message.sector)
         if entry is None or (entry.shard_id, entry.epoch) != (shard.shard_id, message.epoch):
             self.books.counters["stale_sector_messages"] += 1

@@ -136,9 +136,7 @@ def _unload(books: Books, coords: Sector | None, now: int) -> tuple[bool, str]:
     return True, f"sector {coords} is being unloaded"
 
 
-def _migrate(
-    books: Books, coords: Sector | None, shard: int | None, now: int
-) -> tuple[bool, str]:
+def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -> tuple[bool, str]:
     assert coords is not None
     entry = books.entry(coords)
     info = None if shard is None else books.shards.get(shard)

@@ -237,9 +237,7 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     return slots
 
 
-def _write_columns(
-    books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]
-) -> None:
+def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]) -> None:
     table = books.table
     table.sector[slots] = sector
     table.group[slots] = rows.group

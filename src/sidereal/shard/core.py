@@ -203,6 +203,10 @@ class ShardCore:
         if len(invalid):
             self._events.append(ev.PositionsInvalid(invalid))
 
+    def set_states(self, slots: U32, lengths: U32, states: U8) -> None:
+        """Write state blobs (``lengths`` u32 (n,), ``states`` u8) that the game changed."""
+        self.holdings.set_states(slots, lengths, states)
+
     def complete(self, tick: int, slots: U32, now: int, step_ms: float | None = None) -> bool:
         """End a tick: request transitions, send updates. False: the lease ended meanwhile.
 
@@ -331,8 +335,10 @@ class ShardCore:
 
     def _request(self, rows: TransitionRows) -> None:
         grouped = rows.group != 0
-        for part in rows.take(~grouped).split(BATCH_ROWS_MAX) if grouped.any() else (
-            rows.split(BATCH_ROWS_MAX)
+        for part in (
+            rows.take(~grouped).split(BATCH_ROWS_MAX)
+            if grouped.any()
+            else (rows.split(BATCH_ROWS_MAX))
         ):
             if len(part):
                 self._send.append(sm.EntityTransitionRequest(part))
@@ -369,7 +375,9 @@ class ShardCore:
             self._asked_ids = True
             self._send.append(om.RequestIds(ID_BLOCK))
         if missing:
-            raise LimitError(f"{count} ids wanted, {count - missing} left: spawn again when granted")
+            raise LimitError(
+                f"{count} ids wanted, {count - missing} left: spawn again when granted"
+            )
         return np.concatenate(taken) if taken else np.empty(0, np.uint64)
 
     def _mail(self, message: sm.DeliverMail) -> None:

@@ -13,7 +13,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
-from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
+from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32
@@ -26,6 +26,7 @@ class Held:
 
     epoch: int
     first_time: bool
+    cause: str
     chunks_open: int
     arrived: list[EntityRows] = field(default_factory=list)
     attempt: int | None = None
@@ -50,7 +51,7 @@ class Sectors:
         """Own a sector from here on; it runs once all its chunks are here."""
         if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
-        held = Held(message.epoch, message.first_time, message.chunks)
+        held = Held(message.epoch, message.first_time, message.cause, message.chunks)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -71,14 +72,12 @@ class Sectors:
         if held.chunks_open == 0:
             self._run(message.sector, held, send, out)
 
-    def _run(
-        self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]
-    ) -> None:
+    def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
         send.append(sm.SectorReady(sector, held.epoch))
-        out.append(ev.SectorAssigned(sector, held.first_time, entities))
+        out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
 
     def freeze(self, message: sm.UnassignSector, send: list[Message], out: list[ev.Event]) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
@@ -90,7 +89,9 @@ class Sectors:
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
         send.append(sm.SectorRemoved(message.sector, message.epoch, message.attempt, rows))
-        out.append(ev.SectorFrozen(message.sector))
+        held_rows = listed[table.phase[listed] & PENDING == 0]
+        ids, version = table.ids[held_rows], table.version[held_rows]
+        out.append(ev.SectorFrozen(message.sector, ids, version))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
         """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
@@ -111,8 +112,12 @@ class Sectors:
         if held.attempt != message.attempt:
             raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
         held.attempt = None
-        self._holdings.start(self._holdings.rows_in(message.sector))
-        out.append(ev.SectorResumed(message.sector))
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        self._holdings.start(slots)
+        running = slots[table.phase[slots] == 0]
+        ids, version = table.ids[running], table.version[running]
+        out.append(ev.SectorResumed(message.sector, ids, version))
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
@@ -139,9 +144,7 @@ class Sectors:
                 proposals.append(sm.ProposeSectorDeactivation(coords, held.epoch))
         return proposals
 
-    def _fenced(
-        self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector
-    ) -> Held:
+    def _fenced(self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector) -> Held:
         held = self.held.get(message.sector)
         if held is None or held.epoch != message.epoch:
             raise ProtocolError(
@@ -153,4 +156,5 @@ class Sectors:
 
 def running_rows(sectors: Sectors, table_sector: np.ndarray, slots: U32) -> U32:
     """Return those of `slots` whose sector runs here."""
-    return slots[sectors.runs(table_sector[slots])]
+    running: U32 = slots[sectors.runs(table_sector[slots])]
+    return running
