@@ -1,4 +1,4 @@
-"""Real sockets: what the batched one and the plain one both do, and the batched one's fall-backs."""
+"""Real sockets: what the batched and the plain one both do, and how the former falls back."""
 
 import errno
 import os
@@ -6,7 +6,6 @@ import socket
 import time
 
 import pytest
-from sidereal.transport._batch import BatchSocket
 
 from sidereal.errors import ConfigError
 from sidereal.transport import (
@@ -17,6 +16,7 @@ from sidereal.transport import (
     LinkClosed,
     MessageReceived,
 )
+from sidereal.transport._batch import BatchSocket
 from sidereal.transport.sockets import UdpSocket, resolve
 from sidereal.transport.sockets_plain import PlainSocket
 from transport.pair import KEY
@@ -126,9 +126,11 @@ def test_a_closed_port_does_not_stop_later_sends():
 
 
 def test_a_port_in_use_and_a_foreign_address_are_said_plainly():
-    with loopback() as one:
-        with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+: Address"):
-            UdpSocket(one.address)
+    with (
+        loopback() as one,
+        pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+: Address"),
+    ):
+        UdpSocket(one.address)
     with pytest.raises(ConfigError, match="cannot listen"):
         UdpSocket(("192.0.2.1", 0))
     with pytest.raises(ConfigError, match="cannot resolve"):

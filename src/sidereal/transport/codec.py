@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sidereal.transport import _flight, _packet, flight_twin, packet_twin
+import sidereal.transport._flight as _flight
+import sidereal.transport._open as _open
+import sidereal.transport._seal as _seal
+from sidereal.transport import flight_twin, packet_twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,11 @@ class Codec:
 
 
 COMPILED = Codec(
-    opener=_packet.Opener,
-    sealer=_packet.Sealer,
-    inbox=_packet.Inbox,
+    opener=_open.Opener,
+    sealer=_seal.Sealer,
+    inbox=_open.Inbox,
     flight=_flight.Flight,
-    route=_packet.route,
+    route=_open.route,
 )
 READABLE = Codec(
     opener=packet_twin.Opener,

@@ -26,7 +26,7 @@ from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import CHANNELS, CLOSE, FRAME_CLOSE, REASON_BYTES_MAX
 from sidereal.transport.lifecycle import State, Trigger, after
 from sidereal.transport.outbox import Out, Outbox
-from sidereal.transport.reliable import ReceiveStream
+from sidereal.transport.reliable import ReceiveStream, joined
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
 
 DRAIN_NS = 3 * SECOND
@@ -156,7 +156,7 @@ class Connection:
 
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
-        for channel, offset, data in inbox.segments:
+        for channel, offset, data in joined(inbox.segments):
             stream = self._receive[channel]
             for message in stream.receive(offset, data):
                 self._events.append(MessageReceived(self.link, message, channel))

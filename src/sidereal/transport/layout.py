@@ -58,4 +58,4 @@ REASON_BYTES_MAX: Final = 512
 """A close reason is cut to this length before it is sent."""
 
 PADDING_WORTH: Final = 64
-"""A packet this close to full is padded to full when others follow: equal sizes leave in one call."""
+"""A packet this close to full is padded when others follow: equal sizes leave in one call."""

@@ -78,9 +78,9 @@ def parse(text: str) -> Conditions:
                 raise ConfigError(f"no network {name!r}; there are {', '.join(PRESETS)}")
             conditions = PRESETS[name]
         elif name in ("loss", "reorder", "duplicate", "corrupt"):
-            conditions = replace(conditions, **{name: _fraction(name, value)})
+            conditions = _with(conditions, name, _fraction(name, value))
         elif name in ("delay", "jitter"):
-            conditions = replace(conditions, **{f"{name}_ns": _time(name, value)})
+            conditions = _with(conditions, f"{name}_ns", _time(name, value))
         elif name == "rate":
             conditions = replace(conditions, rate_bits_per_s=_unit(name, value, _RATE_UNITS))
         elif name == "burst":
@@ -91,6 +91,10 @@ def parse(text: str) -> Conditions:
                 "there are loss, burst, delay, jitter, reorder, duplicate, corrupt, rate"
             )
     return conditions
+
+
+def _with(conditions: Conditions, name: str, value: Any) -> Conditions:
+    return replace(conditions, **{name: value})
 
 
 def _number(name: str, text: str) -> float:

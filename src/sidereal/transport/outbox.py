@@ -189,6 +189,8 @@ class Outbox:
                 room -= len(self.farewell)
             has_data = any(stream.pending for stream in self.streams)
             eliciting = bool(frames)
+            if has_data and not (eliciting or acks.wanted) and self._send_run(now, out, address):
+                return
             if acks.due or (acks.wanted and (eliciting or has_data)):
                 ack = acks.frame(now, room)
                 frames.append(ack)
@@ -211,6 +213,23 @@ class Outbox:
             else:
                 self.flight.record_silent(number)
             out.append((packet, address))
+
+    def _send_run(self, now: int, out: Out, address: Address) -> bool:
+        """Send a turn's worth of one large message, if that is what comes next."""
+        stream = next(stream for stream in self.streams if stream.pending)
+        run = stream.run()
+        if run is None or self._room() <= 0:
+            return False
+        block, start, end = run
+        before = len(out)
+        stop = self._sealer.seal_stream(
+            block, start, end, stream.channel, stream.next, self._datagram_bytes, self._room(),
+            TURN_PACKETS, now, self.flight, address, out,
+        )  # fmt: skip
+        stream.ran(stop - start)
+        self._probes = max(0, self._probes - (len(out) - before))
+        self.ping_at = now + self._settings.ping_interval_ns
+        return len(out) > before
 
     def _fill(self, frames: list[bytes], cargo: list[tuple[int, int, int]], room: int) -> bool:
         """Add reliable data up to ``room`` bytes, the control channel first."""
@@ -281,12 +300,7 @@ class Outbox:
         """Look for losses, and deal with all findings."""
         flight, recovery = self.flight, self.recovery
         flight.detect_lost(now, recovery.loss_delay_ns, recovery.packet_threshold)
-        for cargo in flight.acked_cargo:
-            for what, offset, length in cargo:
-                if what >= 0:
-                    self.streams[what].acked(offset, length)
-                elif what == FAREWELL_CARGO:
-                    self.farewell_acked = True
+        self._delivered(flight.acked_cargo)
         for cargo in flight.lost_cargo:
             self._again(cargo)
         self.packets_lost += flight.lost_packets
@@ -308,6 +322,23 @@ class Outbox:
         acked, lost = flight.acked_tokens, flight.lost_tokens
         flight.clear()
         return acked, lost
+
+    def _delivered(self, cargos: list[list[tuple[int, int, int]]]) -> None:
+        """Tell the streams what arrived; neighbours together, for acks come newest first."""
+        channel, start, end = -1, 0, 0
+        for cargo in reversed(cargos):
+            for what, offset, length in cargo:
+                if what == channel and offset == end:
+                    end += length
+                    continue
+                if what == FAREWELL_CARGO:
+                    self.farewell_acked = True
+                elif what >= 0:
+                    if channel >= 0:
+                        self.streams[channel].acked(start, end - start)
+                    channel, start, end = what, offset, offset + length
+        if channel >= 0:
+            self.streams[channel].acked(start, end - start)
 
     def _again(self, cargo: list[tuple[int, int, int]]) -> None:
         for what, offset, length in cargo:

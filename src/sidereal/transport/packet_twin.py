@@ -1,4 +1,4 @@
-"""Packets and frames, to be read: the same as ``_packet.pyx``, without a thought for speed.
+"""Packets and frames, to be read: ``_open.pyx`` and ``_seal.pyx`` without a thought for speed.
 
 It holds the numbers opened in a set and parses with `struct`; that it agrees with
 the compiled codec, byte for byte and refusal for refusal, is what the tests check.
@@ -267,3 +267,32 @@ class Sealer:
             out.append((packet, address))
             budget -= len(packet)
         return at
+
+    def seal_stream(
+        self,
+        block: bytes,
+        start: int,
+        end: int,
+        channel: int,
+        offset: int,
+        packet_bytes: int,
+        budget: int,
+        packets_max: int,
+        now: int,
+        flight: Any,
+        address: Address,
+        out: list[tuple[bytes, Address]],
+    ) -> int:
+        """Seal full packets of one stream frame each; return where it stopped in ``block``."""
+        piece = packet_bytes - layout.OVERHEAD_BYTES - layout.STREAM.size
+        for _ in range(packets_max):
+            if end - start < piece or budget <= 0:
+                break
+            head = layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, piece)
+            packet = self.seal(head + block[start : start + piece])
+            flight.record(self.next_number - 1, now, len(packet), [(channel, offset, piece)])
+            out.append((packet, address))
+            start += piece
+            offset += piece
+            budget -= len(packet)
+        return start

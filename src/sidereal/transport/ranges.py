@@ -1,6 +1,7 @@
 """Disjoint ranges of stream offsets, sorted: what was acknowledged, what must go again."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 
 class RangeSet:
@@ -15,7 +16,7 @@ class RangeSet:
     def __bool__(self) -> bool:
         return bool(self._starts)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(list(zip(self._starts, self._ends, strict=True)))
 
     def first(self) -> tuple[int, int]:

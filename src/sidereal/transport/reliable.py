@@ -6,6 +6,7 @@ up to which offset it has room (credit); what arrives out of order waits.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Final
 
 from sidereal.errors import LimitError, ProtocolError
@@ -126,6 +127,23 @@ class SendStream:
             self.next = offset + length
         head = STREAM.pack(FRAME_STREAM, self.channel, offset, length)
         return head + self._read(offset, length), (self.channel, offset, length)
+
+    def run(self) -> tuple[bytes, int, int] | None:
+        """Return never-sent bytes that lie in one large block: ``(block, start, end)``, or None.
+
+        What was sent of them is told with `ran`. None while lost bytes must go first.
+        """
+        if self._lost or self.next >= self.end:
+            return None
+        index = bisect_right(self._starts, self.next) - 1
+        block, first = self._blocks[index], self._starts[index]
+        if not isinstance(block, bytes):
+            return None
+        return block, self.next - first, min(len(block), self.limit - first)
+
+    def ran(self, length: int) -> None:
+        """Count the first bytes of the last `run` as sent."""
+        self.next += length
 
     def _read(self, offset: int, length: int) -> bytes:
         index = bisect_right(self._starts, offset) - 1
@@ -317,3 +335,20 @@ class ReceiveStream:
                 f"at most {MESSAGE_BYTES_MAX} are allowed"
             )
         return length
+
+
+def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+    channel, start, end = -1, 0, 0
+    pieces: list[bytes] = []
+    for where, offset, data in segments:
+        if where == channel and offset == end:
+            pieces.append(data)
+            end += len(data)
+            continue
+        if pieces:
+            yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        channel, start, end = where, offset, offset + len(data)
+        pieces = [data]
+    if pieces:
+        yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]

@@ -12,8 +12,8 @@ DATAGRAM_MAX = 65_536
 class PlainSocket:
     """The same face as ``_batch.BatchSocket``, from the standard library alone."""
 
-    segmenting = False
-    coalescing = False
+    segmenting: bool = False
+    coalescing: bool = False
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
