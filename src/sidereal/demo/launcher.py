@@ -261,5 +261,3 @@ def _rows(births: Births, ids: Any) -> EntityRows:
         lengths=np.full(count, item, np.uint32),
         states=np.frombuffer(np.ascontiguousarray(births.state).tobytes(), np.uint8),
     )
-
-

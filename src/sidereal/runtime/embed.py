@@ -340,7 +340,9 @@ class Shard:
             self._term_seen = self._core.term_seen
             table = self._core.holdings.table
             held = np.flatnonzero(table.phase & SHADOW == 0)
-            self._events.append(ev.SessionEnded(reason, table.ids[held], table.version[held]))
+            self._events.append(
+                ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
+            )
         self._core = None
         self._link = None
         self._retry_at = now + RECONNECT_NS

@@ -90,8 +90,8 @@ class Sectors:
         rows = gather(table, listed)
         send.append(sm.SectorRemoved(message.sector, message.epoch, message.attempt, rows))
         held_rows = listed[table.phase[listed] & PENDING == 0]
-        ids, version = table.ids[held_rows], table.version[held_rows]
-        out.append(ev.SectorFrozen(message.sector, ids, version))
+        columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
+        out.append(ev.SectorFrozen(message.sector, *columns))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
         """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
@@ -116,8 +116,8 @@ class Sectors:
         slots = self._holdings.rows_in(message.sector)
         self._holdings.start(slots)
         running = slots[table.phase[slots] == 0]
-        ids, version = table.ids[running], table.version[running]
-        out.append(ev.SectorResumed(message.sector, ids, version))
+        columns = table.ids[running], table.version[running], table.tick[running]
+        out.append(ev.SectorResumed(message.sector, *columns))
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
