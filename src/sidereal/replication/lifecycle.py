@@ -66,6 +66,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     for number, chunk in enumerate(chunks):
         books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
     transitions.settle(books, waiting, shard.shard_id)
+    books.arrived(sent)
 
 
 def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> None:
@@ -80,9 +81,7 @@ def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> Non
         entry.frozen_ns = 0
 
 
-def unassign(
-    books: Books, entry: SectorEntry, target: int | None, why: str, now: int
-) -> None:
+def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
     """Freeze an active sector, to unload it (no target) or to move it to another shard."""
     entry.happen(SectorEvent.UNASSIGN)
     entry.attempt += 1
@@ -107,6 +106,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     _last_states(books, shard, entry, message.entities)
     mine = books.rows_in(books.rows_of(shard.shard_id), entry.coords)
     books.table.shard[mine] = CUSTODY
+    books.mail.withdraw(shard, books.table.ids[mine], message.mail_seen, message.mail_held)
     books.take(entry)
     release = ReleaseSector(entry.coords, entry.epoch, entry.attempt)
     held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
@@ -143,6 +143,7 @@ def resume(books: Books, entry: SectorEntry, why: str) -> None:
     entry.custody_since_ns = None
     if len(held):
         transitions.enter(books, held)
+        books.arrived(held)
 
 
 def unload_idle(books: Books, now: int) -> None:
@@ -164,9 +165,7 @@ def _fenced(books: Books, shard: ShardInfo, coords: Sector, epoch: int) -> Secto
     return entry
 
 
-def _last_states(
-    books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows
-) -> None:
+def _last_states(books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows) -> None:
     """Take the states that the frozen shard has, where its version is the record's."""
     table = books.table
     slots = table.slots(rows.ids)

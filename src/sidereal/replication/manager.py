@@ -13,6 +13,7 @@ from sidereal.kernel import ABSENT, apply_states, apply_updates
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
 from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.mail import Sender
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
 from sidereal.replication.settings import Settings
@@ -162,7 +163,12 @@ class SectorManager:
                     raise ProtocolError(
                         f"{len(message.entities)} rows in one request; at most {BATCH_ROWS_MAX}"
                     )
-                transitions.request(books, shard, message.entities, now)
+                transitions.request(
+                    books, shard, message.entities, now, message.mail_seen, message.mail_held
+                )
+            case sm.SendMail():
+                sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
+                books.mail.post(books, sender, message)
             case sm.EntityStates():
                 transitions.take_states(books, shard, message.states)
             case sm.DestroyEntities():
@@ -229,14 +235,13 @@ class SectorManager:
             table.shard[slots[held]] == shard.shard_id
         )
         gone: U64 = claims.ids[held]
+        self.books.mail.withdraw(shard, gone, message.mail_seen, message.mail_held)
         operators.forget(self.books, gone)
         if not held.all():
             self.books.counters["destroys_outdated"] += int((~held).sum())
             self.books.send(shard, sm.ConfirmTransitionExit(claims.take(~held)))
 
-    def _proposed(
-        self, shard: ShardInfo, message: sm.ProposeSectorDeactivation, now: int
-    ) -> None:
+    def _proposed(self, shard: ShardInfo, message: sm.ProposeSectorDeactivation, now: int) -> None:
         entry = self.books.sectors.get(message.sector)
         if entry is None or (entry.shard_id, entry.epoch) != (shard.shard_id, message.epoch):
             self.books.counters["stale_sector_messages"] += 1

@@ -87,6 +87,7 @@ def forget(books: Books, ids: np.ndarray) -> ClaimRows:
                 books.send(books.shards.get(group.shard_id), EntitiesDestroyed(told))
     books.handles.take_back(table.handle[slots])
     table.remove(ids)
+    books.mail.destroyed(books, ids)
     books.counters["destroyed"] += len(ids)
     return claims
 
@@ -136,9 +137,7 @@ def _unload(books: Books, coords: Sector | None, now: int) -> tuple[bool, str]:
     return True, f"sector {coords} is being unloaded"
 
 
-def _migrate(
-    books: Books, coords: Sector | None, shard: int | None, now: int
-) -> tuple[bool, str]:
+def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -> tuple[bool, str]:
     assert coords is not None
     entry = books.entry(coords)
     info = None if shard is None else books.shards.get(shard)

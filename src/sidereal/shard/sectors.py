@@ -13,6 +13,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
+from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
@@ -71,16 +72,20 @@ class Sectors:
         if held.chunks_open == 0:
             self._run(message.sector, held, send, out)
 
-    def _run(
-        self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]
-    ) -> None:
+    def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
         send.append(sm.SectorReady(sector, held.epoch))
         out.append(ev.SectorAssigned(sector, held.first_time, entities))
 
-    def freeze(self, message: sm.UnassignSector, send: list[Message], out: list[ev.Event]) -> None:
+    def freeze(
+        self,
+        message: sm.UnassignSector,
+        mailbox: Mailbox,
+        send: list[Message],
+        out: list[ev.Event],
+    ) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
         held = self._fenced(message)
         held.attempt = message.attempt
@@ -89,7 +94,12 @@ class Sectors:
         table.phase[slots] |= STILL
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
-        send.append(sm.SectorRemoved(message.sector, message.epoch, message.attempt, rows))
+        held = mailbox.held(rows.ids)
+        send.append(
+            sm.SectorRemoved(
+                message.sector, message.epoch, message.attempt, rows, mailbox.seen, held
+            )
+        )
         out.append(ev.SectorFrozen(message.sector))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
@@ -139,9 +149,7 @@ class Sectors:
                 proposals.append(sm.ProposeSectorDeactivation(coords, held.epoch))
         return proposals
 
-    def _fenced(
-        self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector
-    ) -> Held:
+    def _fenced(self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector) -> Held:
         held = self.held.get(message.sector)
         if held is None or held.epoch != message.epoch:
             raise ProtocolError(
