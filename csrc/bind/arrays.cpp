@@ -14,18 +14,18 @@ std::string type_name(py::handle h) {
 }  // namespace
 
 void wrong_type(const char* name, const std::string& expected, py::handle got) {
-    throw py::type_error(std::string(name) + " is " + type_name(got) + ": expected a " + expected);
+    throw py::type_error(std::string(name) + " is " + type_name(got) + ": expected " + expected);
 }
 
 void wrong_shape(const char* name, const std::string& expected, py::handle got) {
     const auto array = py::reinterpret_borrow<py::array>(got);
     std::string what = "has shape " + std::string(py::str(got.attr("shape")));
     if (!(array.flags() & py::array::c_style)) what += " and is not C-contiguous";
-    throw py::value_error(std::string(name) + " " + what + ": expected a " + expected);
+    throw py::value_error(std::string(name) + " " + what + ": expected " + expected);
 }
 
 std::string described(const std::string& dtype, py::ssize_t columns) {
-    return "C-contiguous " + dtype + " array of shape " + (columns > 0 ? "(n, 2)" : "(n,)");
+    return "a C-contiguous " + dtype + " array of shape " + (columns > 0 ? "(n, 2)" : "(n,)");
 }
 
 std::size_t checked_rows(py::handle h, const char* name, const std::string& dtype,
@@ -36,7 +36,7 @@ std::size_t checked_rows(py::handle h, const char* name, const std::string& dtyp
     if (!shaped || !(array.flags() & py::array::c_style))
         wrong_shape(name, described(dtype, columns), h);
     if (reinterpret_cast<std::uintptr_t>(array.data()) % alignment != 0)
-        throw py::value_error(std::string(name) + " is not aligned: expected an aligned " +
+        throw py::value_error(std::string(name) + " is not aligned: expected aligned memory for " +
                               described(dtype, columns));
     const auto rows = static_cast<std::size_t>(array.shape(0));
     if (rows >= absent)
@@ -75,7 +75,7 @@ Scalars::Scalars(py::handle h, const char* name, std::size_t rows, const char* a
         const double value = PyFloat_AsDouble(h.ptr());
         if (PyErr_Occurred()) {
             PyErr_Clear();
-            wrong_type(name, "number, or a " + described("float32 or float64", 0), h);
+            wrong_type(name, "a number, or " + described("float32 or float64", 0), h);
         }
         values_.assign(1, value);
     }

@@ -47,7 +47,7 @@ struct Element<Point<Real>> {
 [[noreturn]] void wrong_type(const char* name, const std::string& expected, py::handle got);
 [[noreturn]] void wrong_shape(const char* name, const std::string& expected, py::handle got);
 
-// "C-contiguous int32 array of shape (n, 2)"
+// "a C-contiguous int32 array of shape (n, 2)"
 std::string described(const std::string& dtype, py::ssize_t columns);
 
 // Checks everything but the dtype; returns the number of rows.

@@ -17,7 +17,7 @@ class Integers {
         const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(h.ptr()));
         if (!index) {
             PyErr_Clear();
-            wrong_type(name, "integer, or a " + described(dtype_name<T>(), 0), h);
+            wrong_type(name, "an integer, or " + described(dtype_name<T>(), 0), h);
         }
         const long long value = PyLong_AsLongLong(index.ptr());
         if (PyErr_Occurred() || value < std::numeric_limits<T>::min() ||

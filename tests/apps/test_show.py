@@ -21,6 +21,7 @@ def test_values_are_lines_and_records_a_table() -> None:
             "draining": False,
             "leader": None,
             "sectors": [],
+            "counters": {"updates_stale": 17},
             "shards": [
                 {"name": "east", "entities": 500},
                 {"name": "west", "entities": 7, "sectors": [[0, 1], [2, 3]]},
@@ -32,6 +33,7 @@ def test_values_are_lines_and_records_a_table() -> None:
     rows = [line.split() for line in text.splitlines()]
     assert any(row[1::2][:3] == ["name", "entities", "sectors"] for row in rows)
     assert any("east" in row and "500" in row for row in rows)
+    assert any(row[1:-1] == ["updates", "stale", "│", "17"] for row in rows)
     assert any("west" in row and "7" in row for row in rows)
 
 

@@ -44,7 +44,9 @@ LINTERS = (
         "An import goes up or sideways, or a state machine meets a clock or a socket. Move the "
         "code to the floor that it belongs to, or pass the thing in (floors: ARCHITECTURE.md).",
     ),
-    Linter("ruff check", ("ruff", "check", "."), "Try: ruff check --fix ."),
+    Linter(
+        "ruff check", ("ruff", "check", "--output-format=concise", "."), "Try: ruff check --fix ."
+    ),
     Linter("ruff format", ("ruff", "format", "--check", "."), "Run: ruff format ."),
     Linter("mypy", ("mypy",), "Every public and private function is typed; mypy runs strict."),
     Linter(

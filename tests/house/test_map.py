@@ -21,7 +21,7 @@ def _contract_floors() -> dict[str, int]:
     return {
         package.strip(): floor
         for floor, layer in enumerate(reversed(layers))
-        for package in layer.split("|")
+        for package in re.split("[|:]", layer)
     }
 
 

@@ -43,7 +43,6 @@ def test_without_a_file_the_defaults_are_the_designed_ones() -> None:
             load_report_s=5.0,
             idle_unload_s=300.0,
             rebalance_s=60.0,
-            snapshot_s=5.0,
             keys=Path("keys"),
         ),
         shard=None,

@@ -20,6 +20,7 @@ COMMANDS = {
     "shard": "sidereal.apps.shard:shard",
     "keys": "sidereal.apps.keys:keys",
     "status": "sidereal.apps.operate:status",
+    "why": "sidereal.apps.operate:why",
     "migrate": "sidereal.apps.operate:migrate",
     "load": "sidereal.apps.operate:load",
     "unload": "sidereal.apps.operate:unload",

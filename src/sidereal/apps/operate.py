@@ -76,6 +76,14 @@ def status(server: Address, key: Path, as_json: bool) -> None:
 
 @click.command(context_settings=_SIGNED)
 @click.argument("sector", type=SectorType())
+@_asks
+def why(sector: Sector, server: Address, key: Path, as_json: bool) -> None:
+    """Why SECTOR (X,Y) is where it is."""
+    _ask(server, key, as_json, lambda operator: operator.why(sector))
+
+
+@click.command(context_settings=_SIGNED)
+@click.argument("sector", type=SectorType())
 @click.argument("shard")
 @_asks
 def migrate(sector: Sector, shard: str, server: Address, key: Path, as_json: bool) -> None:

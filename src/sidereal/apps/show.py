@@ -17,12 +17,12 @@ def show(answer: Mapping[str, Any], console: Console | None = None) -> None:
     ----------
     answer
         Values by name. A list of mappings becomes a table of one row each, its columns
-        in the order in which they first occur.
+        in the order in which they first occur; a mapping, a table of names and values.
     console
         Standard output by default.
     """
     out = console or Console()
-    tables = {name: rows for name, rows in answer.items() if _is_table(rows)}
+    tables = {name: rows for name, value in answer.items() if (rows := _rows(value))}
     for name, value in answer.items():
         if name not in tables:
             out.print(f"{_words(name)}: {_cell(value)}", highlight=False)
@@ -37,8 +37,13 @@ def show(answer: Mapping[str, Any], console: Console | None = None) -> None:
         out.print(table)
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _rows(value: object) -> list[Mapping[str, Any]]:
+    """The rows of what is to be a table; none for a plain value."""
+    if isinstance(value, Mapping):
+        return [{"name": str(key).replace("_", " "), "value": each} for key, each in value.items()]
+    if isinstance(value, list) and all(isinstance(row, Mapping) for row in value):
+        return value
+    return []
 
 
 def _words(name: str) -> str:
@@ -53,8 +58,6 @@ def _cell(value: object) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:.6g}"
-        case Mapping():
-            return ", ".join(f"{_words(str(key))} {_cell(each)}" for key, each in value.items())
         case list() | tuple():
             return ", ".join(_cell(each) for each in value) or "-"
         case _:

@@ -57,7 +57,8 @@ class SectorEntry:
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
     moved_ns: int | None = None
-    draining: bool = False
+    orphaned: bool = False
+    """Its shard died, and it has not been assigned since."""
     awaiting: list[Awaiting] = field(default_factory=list)
     why: str = "never assigned"
 
@@ -193,7 +194,8 @@ class Books:
     def rows_in(self, slots: U32, coords: Sector) -> U32:
         """Return those of `slots` whose sector is `coords`."""
         here = (self.table.sector[slots] == np.array(coords, np.int32)).all(axis=1)
-        return slots[here]
+        found: U32 = slots[here]
+        return found
 
     def hold(self, coords: Sector, now: int) -> SectorEntry:
         """Note that something is in custody in a sector, and that the sector is wanted."""

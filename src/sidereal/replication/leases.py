@@ -58,6 +58,7 @@ def fence(books: Books, shard: ShardInfo, now: int) -> None:
         books.take(entry)
         entry.target = None
         entry.frozen_ns = 0
+        entry.orphaned = True
         entry.why = f"shard {shard.name} died"
         books.wanted.setdefault(coords)
     for coords in unique_sectors(table.sector[held]):

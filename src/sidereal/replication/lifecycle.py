@@ -51,6 +51,8 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     """Give a sector, with the custody rows `rows` in it, to a shard: from the record on."""
     entry.happen(SectorEvent.ASSIGN if entry.state is SectorState.UNLOADED else SectorEvent.MOVED)
     first_time = entry.epoch == 0
+    cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
+    entry.orphaned = False
     books.give(entry, shard.shard_id)
     entry.custody_since_ns = None
     entry.target = None
@@ -62,7 +64,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
     books.table.shard[sent] = shard.shard_id
     chunks = _chunks(gather(books.table, sent))
-    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks)))
+    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks), cause))
     for number, chunk in enumerate(chunks):
         books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
     transitions.settle(books, waiting, shard.shard_id)

@@ -52,7 +52,7 @@ class Move:
 def plan(view: View) -> list[Move]:
     """Return the moves of one round, best first."""
     owner = dict(view.owner)
-    load = {shard: 0.0 for shard in view.shards}
+    load = dict.fromkeys(view.shards, 0.0)
     held: dict[int, list[Sector]] = {shard: [] for shard in view.shards}
     for sector in sorted(owner):
         if owner[sector] in load:

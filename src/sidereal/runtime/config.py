@@ -49,7 +49,6 @@ class ReplicationConfig(Struct, frozen=True, kw_only=True):
     load_report_s: Annotated[float, Meta(ge=0.1, le=600.0)] = 5.0
     idle_unload_s: Annotated[float, Meta(ge=0.1, le=1e7)] = 300.0
     rebalance_s: Annotated[float, Meta(ge=0.1, le=1e6)] = 60.0
-    snapshot_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 5.0
     keys: Path = Path("keys")
 
 

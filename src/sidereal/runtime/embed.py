@@ -7,6 +7,7 @@ elsewhere, and an event says so.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any, assert_never
 
 import numpy as np
@@ -151,8 +152,9 @@ class Shard:
 
     def begins_ns(self, tick: int) -> int:
         """Return when, by this process's clock, a world tick begins."""
-        assert self._core is not None and self._core.clock is not None
-        return self._core.clock.begins_ns(tick)
+        clock = self._connected().clock
+        assert clock is not None, "not registered yet"
+        return clock.begins_ns(tick)
 
     def due(self, now: int | None = None) -> int | None:
         """Return the world tick to simulate now; None while none is due or the lease is out."""
@@ -192,9 +194,16 @@ class Shard:
         )
 
     def end(
-        self, world: World, now: int | None = None, step_ms: float | None = None
+        self,
+        world: World,
+        now: int | None = None,
+        step_ms: float | None = None,
+        witness: Callable[[list[ev.Event]], None] | None = None,
     ) -> bool:
-        """Take a tick's rows back and send what follows. False where the lease ended meanwhile."""
+        """Take a tick's rows back and send what follows. False where the lease ended meanwhile.
+
+        `witness` is told what the tick led to before anything of it leaves the process.
+        """
         core = self._connected()
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
@@ -212,7 +221,10 @@ class Shard:
                     flags=wish.flags,
                     sensor=wish.sensor,
                 )
-        self._events += core.events()
+        events = core.events()
+        if witness is not None:
+            witness(events)
+        self._events += events
         self._flush()
         return left
 
@@ -326,7 +338,9 @@ class Shard:
         if self._core is not None:
             self._events += self._core.events()
             self._term_seen = self._core.term_seen
-            self._events.append(ev.SessionEnded(reason))
+            table = self._core.holdings.table
+            held = np.flatnonzero(table.phase & SHADOW == 0)
+            self._events.append(ev.SessionEnded(reason, table.ids[held], table.version[held]))
         self._core = None
         self._link = None
         self._retry_at = now + RECONNECT_NS
@@ -341,9 +355,7 @@ class Shard:
                 core.sent_datagrams(self._channel.endpoint.send_datagrams(link, payloads))
         self._channel.flush()
 
-    def _states(
-        self, core: ShardCore, slots: U32, dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
+    def _states(self, core: ShardCore, slots: U32, dtype: np.dtype[Any]) -> NDArray[Any]:
         lengths, data = core.holdings.table.states(slots)
         if (lengths == dtype.itemsize).all():
             return data.view(dtype)
@@ -369,4 +381,3 @@ class Shard:
 
 
 __all__ = ["Shard"]
-

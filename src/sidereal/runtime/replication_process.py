@@ -6,10 +6,7 @@ but the socket.
 """
 
 import logging
-import signal
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import assert_never
 
 from sidereal.errors import ConfigError, LimitError, ProtocolError
@@ -23,6 +20,7 @@ from sidereal.runtime.channel import Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.config import Config
 from sidereal.runtime.pace import Pace
+from sidereal.runtime.signals import stop_on_signals
 from sidereal.transport import (
     Connected,
     DatagramNotice,
@@ -178,9 +176,7 @@ class ReplicationServer:
                     endpoint.send_datagrams(output.link, output.payloads)
                 case CloseLink():
                     self._names.setdefault(output.link, "unknown")
-                    log.warning(
-                        "%s: link ended: %s", self._names.pop(output.link), output.reason
-                    )
+                    log.warning("%s: link ended: %s", self._names.pop(output.link), output.reason)
                     endpoint.close(output.link, output.reason, now_ns())
                 case _:
                     assert_never(output)
@@ -199,19 +195,3 @@ def run(config: Config) -> int:
     finally:
         server.close()
     return 0
-
-
-def stop_on_signals() -> Callable[[], bool]:
-    """Return a function that tells whether SIGINT or SIGTERM has come."""
-    stopped = False
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        del signum, frame
-        if stopped:
-            sys.exit(130)
-        stopped = True
-
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
-    return lambda: stopped

@@ -199,6 +199,10 @@ class ShardCore:
         if len(invalid):
             self._events.append(ev.PositionsInvalid(invalid))
 
+    def set_states(self, slots: U32, lengths: U32, states: U8) -> None:
+        """Write state blobs (``lengths`` u32 (n,), ``states`` u8) that the game changed."""
+        self.holdings.set_states(slots, lengths, states)
+
     def complete(self, tick: int, slots: U32, now: int, step_ms: float | None = None) -> bool:
         """End a tick: request transitions, send updates. False: the lease ended meanwhile.
 

@@ -18,25 +18,36 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class SectorAssigned:
-    """A sector is yours, with what is in it. `first_time`: nobody ever had it; fill it."""
+    """A sector is yours, with what is in it. `first_time`: nobody ever had it; fill it.
+
+    `cause` is ``activation``, ``migration`` or ``rehomed``: from a shard that died.
+    """
 
     sector: Sector
     first_time: bool
+    cause: str
     entities: EntityRows
 
 
 @dataclass(frozen=True, slots=True)
 class SectorFrozen:
-    """A sector is about to be unloaded or moved; its entities are not simulated meanwhile."""
+    """A sector is about to be unloaded or moved; `ids`, held in it, are not simulated meanwhile.
+
+    Shadows among its entities stand still too, but their answers decide about them.
+    """
 
     sector: Sector
+    ids: U64
+    version: U32
 
 
 @dataclass(frozen=True, slots=True)
 class SectorResumed:
-    """The move was given up: go on."""
+    """The move was given up: go on with `ids`."""
 
     sector: Sector
+    ids: U64
+    version: U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class EntitiesKept:
     """Shadows that turned out yours: acknowledged or refused. `asked_tick` is when you asked."""
 
     ids: U64
+    version: U32
     asked_tick: U32
 
 
@@ -145,9 +157,14 @@ class LeaseRegained:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The link is gone, and with it every sector and entity; a new registration follows."""
+    """The link is gone, and with it every sector and entity; a new registration follows.
+
+    ``ids`` u64 and ``version`` u32 are the entities that were held.
+    """
 
     reason: str
+    ids: U64
+    version: U32
 
 
 Event = (

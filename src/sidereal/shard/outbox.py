@@ -8,13 +8,14 @@ that the newest value goes next, and a world at rest converges exactly.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, pack_states, pack_updates
 from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
-from sidereal.world.columns import U32, U64
+from sidereal.world.columns import U8, U32, U64
 from sidereal.world.rules import WorldRules
 
 DATAGRAM_PAYLOAD_BYTES = 1100
@@ -74,15 +75,11 @@ class Outbox:
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
         return payloads
 
-    def _cut(
-        self, data: np.ndarray, offsets: U32, rows: U32, ids: U64, bit: int
-    ) -> list[bytes]:
+    def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))
         view = memoryview(data)
         bounds = offsets.tolist()
-        return [
-            bytes(view[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)
-        ]
+        return [bytes(view[start:end]) for start, end in pairwise(bounds)]
 
     def sent(self, first_token: int) -> None:
         """Say which token the first datagram of the last `collect` was given; -1 for none."""

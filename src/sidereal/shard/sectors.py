@@ -14,7 +14,7 @@ from sidereal.kernel import counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.mailbox import Mailbox
-from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
+from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32
@@ -27,6 +27,7 @@ class Held:
 
     epoch: int
     first_time: bool
+    cause: str
     chunks_open: int
     arrived: list[EntityRows] = field(default_factory=list)
     attempt: int | None = None
@@ -51,7 +52,7 @@ class Sectors:
         """Own a sector from here on; it runs once all its chunks are here."""
         if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
-        held = Held(message.epoch, message.first_time, message.chunks)
+        held = Held(message.epoch, message.first_time, message.cause, message.chunks)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -77,7 +78,7 @@ class Sectors:
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
         send.append(sm.SectorReady(sector, held.epoch))
-        out.append(ev.SectorAssigned(sector, held.first_time, entities))
+        out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
 
     def freeze(
         self,
@@ -94,13 +95,19 @@ class Sectors:
         table.phase[slots] |= STILL
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
-        held = mailbox.held(rows.ids)
+        held_rows = listed[table.phase[listed] & PENDING == 0]
+        ids, version = table.ids[held_rows], table.version[held_rows]
         send.append(
             sm.SectorRemoved(
-                message.sector, message.epoch, message.attempt, rows, mailbox.seen, held
+                message.sector,
+                message.epoch,
+                message.attempt,
+                rows,
+                mailbox.seen,
+                mailbox.held(rows.ids),
             )
         )
-        out.append(ev.SectorFrozen(message.sector))
+        out.append(ev.SectorFrozen(message.sector, ids, version))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
         """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
@@ -121,8 +128,12 @@ class Sectors:
         if held.attempt != message.attempt:
             raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
         held.attempt = None
-        self._holdings.start(self._holdings.rows_in(message.sector))
-        out.append(ev.SectorResumed(message.sector))
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        self._holdings.start(slots)
+        running = slots[table.phase[slots] == 0]
+        ids, version = table.ids[running], table.version[running]
+        out.append(ev.SectorResumed(message.sector, ids, version))
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
@@ -161,4 +172,5 @@ class Sectors:
 
 def running_rows(sectors: Sectors, table_sector: np.ndarray, slots: U32) -> U32:
     """Return those of `slots` whose sector runs here."""
-    return slots[sectors.runs(table_sector[slots])]
+    running: U32 = slots[sectors.runs(table_sector[slots])]
+    return running

@@ -20,7 +20,8 @@ def simulated_by(shard: "SimulatedShard", now: int) -> U64:
     if not shard.alive or not shard.core.has_lease(now):
         return np.empty(0, np.uint64)
     table = shard.core.holdings.table
-    return table.ids[table.phase & (SHADOW | DESTROYING | STILL) == 0]
+    found: U64 = table.ids[table.phase & (SHADOW | DESTROYING | STILL) == 0]
+    return found
 
 
 def every_instant(cluster: "Cluster") -> None:

@@ -6,6 +6,7 @@ seed gives the same run, event for event; after every instant the invariants of
 """
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -31,6 +32,11 @@ Step = Callable[[World, float], None]
 
 POLL_NS = 5_000_000
 OPERATOR = LinkId(1)
+
+
+def ignore(arrived: bool) -> None:
+    """Take a notice of a datagram that nobody waits for."""
+    del arrived
 
 
 def straight(world: World, dt: float) -> None:
@@ -103,22 +109,23 @@ class SimulatedShard:
         cluster = self.cluster
         for message in messages:
             data = codec.encode(message)
-            self.up.message(lambda data=data: cluster.at_server(self.link, codec.decode(data)))
+            self.up.message(partial(cluster.bytes_at_server, self.link, data))
         self.core.sent_datagrams(self._tokens if payloads else -1)
         for payload in payloads:
             token = self._tokens
             self._tokens += 1
             self.up.datagram(
-                lambda payload=payload: cluster.datagram_at_server(self.link, payload),
-                lambda arrived, token=token: self._notice(token, arrived),
+                partial(cluster.datagram_at_server, self.link, payload),
+                partial(self._notice, token),
             )
 
     def _notice(self, token: int, arrived: bool) -> None:
         if self.alive:
             self.core.notice([token] if arrived else [], [] if arrived else [token])
 
-    def receive(self, message: Message) -> None:
+    def receive_bytes(self, data: bytes) -> None:
         """Take a message of the server's."""
+        message = codec.decode(data)
         if self.alive:
             self.core.receive(message, self.cluster.clock.now)
             if not self.paused:
@@ -200,9 +207,7 @@ class Cluster:
         self.manager.disconnected(shard.link, self.clock.now)
         self._drain()
 
-    def spawn(
-        self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0
-    ) -> U64:
+    def spawn(self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0) -> U64:
         """Create entities as an operator does; returns their ids."""
         count = len(position)
         self.manager.receive(OPERATOR, om.RequestIds(count), self.clock.now)
@@ -244,9 +249,9 @@ class Cluster:
         self._drain()
         self.clock.at(self.clock.now + self._tick_ns // 2, self._server_turn)
 
-    def at_server(self, link: LinkId, message: Message) -> None:
+    def bytes_at_server(self, link: LinkId, data: bytes) -> None:
         """A message arrives at the server."""
-        self.manager.receive(link, message, self.clock.now)
+        self.manager.receive(link, codec.decode(data), self.clock.now)
         self._drain()
 
     def datagram_at_server(self, link: LinkId, payload: bytes) -> None:
@@ -263,15 +268,10 @@ class Cluster:
                 case Send():
                     assert shard is not None
                     data = codec.encode(output.message)
-                    shard.down.message(
-                        lambda data=data, shard=shard: shard.receive(codec.decode(data))
-                    )
+                    shard.down.message(partial(shard.receive_bytes, data))
                 case SendDatagrams() if shard is not None:
                     for payload in output.payloads:
-                        shard.down.datagram(
-                            lambda p=payload, shard=shard: shard.receive_datagram(p),
-                            lambda arrived: None,
-                        )
+                        shard.down.datagram(partial(shard.receive_datagram, payload), ignore)
                 case CloseLink() if shard is not None:
                     shard.up.cut = shard.down.cut = True
                     shard.ended = output.reason

@@ -7,20 +7,20 @@ from sidereal.world.entities import ClaimRows, EntityRows
 Coords = tuple[int, int]
 
 
-class RequestIds(Message, tag=60):
+class RequestIds(Message, tag=60, frozen=True):
     """Operator or shard → server: grant me `count` ids (answered by `GrantIds`)."""
 
     count: int
 
 
-class SpawnEntities(Message, tag=61):
+class SpawnEntities(Message, tag=61, frozen=True):
     """Operator → server: create these, wherever they are; answered by `SpawnOutcome`."""
 
     request: int
     entities: EntityRows
 
 
-class SpawnOutcome(Message, tag=62):
+class SpawnOutcome(Message, tag=62, frozen=True):
     """Server → operator: so many were created; these ids were not, and why."""
 
     request: int
@@ -29,14 +29,14 @@ class SpawnOutcome(Message, tag=62):
     reason: str
 
 
-class DestroyByOperator(Message, tag=63):
+class DestroyByOperator(Message, tag=63, frozen=True):
     """Operator → server: destroy these, whoever holds them, at whatever version."""
 
     request: int
     ids: list[int]
 
 
-class Command(Message, tag=64):
+class Command(Message, tag=64, frozen=True):
     """Operator → server: ``load``, ``unload``, ``migrate``, ``drain`` or ``undrain``."""
 
     request: int
@@ -45,7 +45,7 @@ class Command(Message, tag=64):
     shard: int | None
 
 
-class CommandOutcome(Message, tag=65):
+class CommandOutcome(Message, tag=65, frozen=True):
     """Server → operator: done (or begun), or why not."""
 
     request: int
@@ -53,7 +53,7 @@ class CommandOutcome(Message, tag=65):
     detail: str
 
 
-class StatusRequest(Message, tag=66):
+class StatusRequest(Message, tag=66, frozen=True):
     """Operator → server: how is the world? Answered by `Status`."""
 
     request: int
@@ -74,7 +74,7 @@ class SectorRows(Columns):
     __slots__ = tuple(LAYOUT)
 
 
-class ShardStatus(Message):
+class ShardStatus(Message, frozen=True):
     """One shard, as the server sees it."""
 
     shard_id: int
@@ -88,7 +88,7 @@ class ShardStatus(Message):
     tick_ms: float | None
 
 
-class Status(Message, tag=67):
+class Status(Message, tag=67, frozen=True):
     """Server → operator: shards, the sector map, and the counters since the start."""
 
     request: int
@@ -104,14 +104,14 @@ class Status(Message, tag=67):
     rehomed_age_ticks_max: int
 
 
-class Why(Message, tag=68):
+class Why(Message, tag=68, frozen=True):
     """Operator → server: why is this sector where it is? Answered by `CommandOutcome`."""
 
     request: int
     sector: Coords
 
 
-class DestroyOutcome(Message, tag=69):
+class DestroyOutcome(Message, tag=69, frozen=True):
     """Server → operator: so many were destroyed."""
 
     request: int

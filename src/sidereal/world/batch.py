@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sidereal.world.columns import F32, F64, U32, U64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ghosts:
     """Read-only copies of what lies just across the borders."""
 

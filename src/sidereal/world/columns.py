@@ -141,4 +141,5 @@ def ragged_index(lengths: U32, index: Any) -> NDArray[np.int64]:
     taken = lengths[index].astype(np.int64)
     out_ends = np.cumsum(taken)
     total = int(out_ends[-1]) if len(out_ends) else 0
-    return np.arange(total) + np.repeat(starts - (out_ends - taken), taken)
+    positions: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (out_ends - taken), taken)
+    return positions
