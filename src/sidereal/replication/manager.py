@@ -13,6 +13,7 @@ from sidereal.kernel import ABSENT, apply_states, apply_updates
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
 from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.ghosts import GhostFeed
 from sidereal.replication.mail import Sender
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
@@ -45,6 +46,7 @@ class SectorManager:
     def __init__(self, settings: Settings, *, term: int = 1, now: int = 0) -> None:
         self.books = Books(settings, term, now)
         self.rebalancer = Rebalancer()
+        self._ghosts = GhostFeed()
         self._roles: dict[LinkId, str] = {}
         self._grants: dict[LinkId, list[tuple[int, int]]] = {}
         self._ticked_ns = now
@@ -134,6 +136,7 @@ class SectorManager:
             lifecycle.unload_idle(books, now)
             self.rebalancer.round(books, now)
         lifecycle.activate_wanted(books, now)
+        self._ghosts.round(books, now)
 
     def poll(self) -> list[Output]:
         """Return, in order, what is to be sent, and forget it."""

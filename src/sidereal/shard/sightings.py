@@ -33,7 +33,7 @@ class Sightings:
                 self.malformed += 1
                 continue
             try:
-                tick, *copies = unpack_ghosts(payload)
+                tick, ids, position, velocity, flags = unpack_ghosts(payload)
             except ValueError:
                 self.malformed += 1
                 continue
@@ -42,11 +42,9 @@ class Sightings:
             if tick > self._tick:
                 self._tick = tick
                 self._parts = []
-            self._parts.append((copies[0], copies[1], copies[2], copies[3]))
+            self._parts.append((ids, position, velocity, flags))
             changed = True
         if not changed:
             return None
-        ids, position, velocity, flags = (
-            np.concatenate(column) for column in zip(*self._parts, strict=True)
-        )
-        return GhostsChanged(self._tick, ids, position, velocity, flags)
+        columns = zip(*self._parts, strict=True)
+        return GhostsChanged(self._tick, *(np.concatenate(column) for column in columns))
