@@ -60,7 +60,7 @@ class _Round:
     def __init__(self, view: View) -> None:
         self._view = view
         self._owner = dict(view.owner)
-        self._load = {shard: 0.0 for shard in view.shards}
+        self._load = dict.fromkeys(view.shards, 0.0)
         for sector, shard in view.owner.items():
             if shard in self._load:
                 self._load[shard] += view.loads.get(sector, 0.0)

@@ -12,7 +12,6 @@ from sidereal.replication.plan import Move, View, plan
 from sidereal.world.rules import NS_PER_S
 from sidereal.world.sectors import SectorState
 
-
 OBSERVE_S = 1.0
 """Short beside the half-life; per sector and edge, it is the planner's dearest work."""
 
