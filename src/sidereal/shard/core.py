@@ -18,7 +18,7 @@ from sidereal.shard.answers import Answers
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.outbox import Outbox
-from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SPAWNING, STILL
+from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SHADOW, SPAWNING, STILL
 from sidereal.shard.sectors import Sectors
 from sidereal.shard.sightings import Sightings
 from sidereal.wire import operator_messages as om
