@@ -367,9 +367,10 @@ cdef uint64_t expand(uint64_t expected, uint32_t low) noexcept:
     cdef uint64_t half = <uint64_t>1 << 31
     cdef uint64_t whole = <uint64_t>1 << 32
     cdef uint64_t candidate = (expected & ~(whole - 1)) | low
-    if candidate + half <= expected and candidate <= <uint64_t>(-1) - whole:
+    # Differences, for sums would overflow near 2^64.
+    if expected > candidate and expected - candidate >= half and candidate < -whole:
         return candidate + whole
-    if candidate > expected + half and candidate >= whole:
+    if candidate > expected and candidate - expected > half and candidate >= whole:
         return candidate - whole
     return candidate
 
