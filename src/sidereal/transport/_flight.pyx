@@ -2,7 +2,7 @@
 """What is on its way, compiled: sent packets, what an ack says of them, what is lost.
 
 The readable twin is ``flight_twin.py``; one test suite runs over both. Packets lie
-in a ring by their number, which doubles while more are outstanding than it holds.
+in a ring by their number, which doubles while more are outstanding than half of it holds.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -115,7 +115,8 @@ cdef class Flight:
 
     cdef Sent* _slot(self, uint64_t number) except NULL:
         cdef Sent* slot
-        while number - self._floor >= self._capacity:
+        # Half of the ring is for those declared lost, whose acks may yet come.
+        while 2 * (number - self._floor) >= self._capacity:
             if self.packets_in_flight == 0:
                 self._floor = number
                 break
