@@ -2,8 +2,8 @@
 
 Each turn sends at most `TURN_PACKETS` of reliable data (the control channel
 before bulk), then as many of datagrams, until the window is used up, and the two
-take turns at being first: neither waits behind the other. Acks, credit, pings and the farewell do not count
-against the window.
+take turns at being first: neither waits behind the other. Acks, credit, pings and the
+farewell do not count against the window.
 """
 
 from collections.abc import Sequence
