@@ -138,8 +138,9 @@ class Outbox:
         while True:
             start = len(out)
             if self._datagrams_first:
-                self._datagrams_first = False
                 self._send_datagrams(now, out, address)
+                # Where the window was still shut, their turn is yet to come.
+                self._datagrams_first = len(out) == start and bool(self.datagrams)
                 self._send_frames(now, out, address)
             else:
                 # Whoever waits while the other sends goes first when the window opens again.
