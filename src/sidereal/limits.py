@@ -1,4 +1,4 @@
-"""Every bound in one place, with its reason. At a bound a request is refused; nothing is dropped."""
+"""Every bound in one place, with its reason. At a bound a request is refused, nothing is lost."""
 
 SECTOR_MAX = 2**31 - 1
 """A sector coordinate lies within ±SECTOR_MAX; int32's minimum means "no sector"."""
@@ -32,6 +32,12 @@ MAIL_PER_ENTITY_MAX = 256
 
 MAIL_BYTES_MAX = 16 * 1024
 """One message to an entity."""
+
+MAIL_WAITING_BYTES_MAX = 64 * 1024 * 1024
+"""All messages that wait for entities in custody; beyond it `send` is refused with a reason."""
+
+MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
+"""Messages kept until one shard is done with them: seconds of heavy mail to a shard that reads."""
 
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""

@@ -1,1 +1,1 @@
-"""Floor 9: what a person starts: the command line."""
+"""Floor 8: what a person starts: the command line."""

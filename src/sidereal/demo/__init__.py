@@ -1,1 +1,1 @@
-"""Floor 8: a whole world on this machine, and the audit that does not believe it."""
+"""Floor 7: a whole world on this machine, and the audit that does not believe it."""

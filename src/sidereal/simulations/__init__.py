@@ -1,4 +1,4 @@
-"""Floor 7: simulations that come along: trace, drift, flock."""
+"""Floor 6: simulations that come along: trace, drift, flock."""
 
 import importlib
 

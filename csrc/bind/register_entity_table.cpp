@@ -1,0 +1,215 @@
+// EntityTable: its columns are NumPy views of its own memory.
+#include <memory>
+
+#include "arrays.hpp"
+#include "module.hpp"
+
+namespace sidereal::bind {
+namespace {
+
+using namespace pybind11::literals;
+using TablePtr = std::shared_ptr<SharedTable>;
+
+// The table as Python holds it, with what the last upsert could not use.
+struct PyTable {
+    TablePtr shared;
+    py::object invalid;
+};
+
+// A view of one column. It pins the table, so that the memory stays where it is, and keeps it
+// alive, until the last array on top of it is gone.
+template <class T>
+py::array view(PyTable& self, std::vector<T> Columns::* column, bool writable) {
+    using E = Element<T>;
+    using scalar = typename E::scalar;
+    struct Pin {
+        TablePtr table;
+        ~Pin() { table->table.unpin(); }
+    };
+    const T* data = nullptr;
+    std::size_t rows = 0;
+    guarded(
+        [&] {
+            self.shared->table.pin();
+            data = (self.shared->table.columns().*column).data();
+            rows = self.shared->table.rows();
+        },
+        self.shared->mutex);
+    const py::capsule owner(new Pin{self.shared}, [](void* p) { delete static_cast<Pin*>(p); });
+    std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(rows)};
+    if (E::columns > 0) shape.push_back(E::columns);
+    py::array array = py::array_t<scalar>(shape, reinterpret_cast<const scalar*>(data), owner);
+    if (!writable) array.attr("setflags")("write"_a = false);
+    return array;
+}
+
+py::array upsert(PyTable& self, py::handle ids, py::handle position, py::handle velocity,
+                 py::handle slots) {
+    const auto keys = in<std::uint64_t>(ids, "ids");
+    const Vectors at(position, "position", keys.size(), "ids");
+    const Vectors speed(velocity, "velocity", keys.size(), "ids");
+    std::span<std::uint32_t> hints;
+    if (!slots.is_none()) hints = inout<std::uint32_t>(slots, "slots", keys.size(), "ids");
+    Upsert result =
+        guarded([&] { return self.shared->table.upsert(keys, at.span(), speed.span(), hints); },
+                self.shared->mutex);
+    self.invalid = out(std::move(result.invalid));
+    return out(std::move(result.movers));
+}
+
+py::array slots(PyTable& self, py::handle ids) {
+    const auto keys = in<std::uint64_t>(ids, "ids");
+    return out(guarded(
+        [&] {
+            std::vector<std::uint32_t> found(keys.size());
+            for (std::size_t i = 0; i < keys.size(); ++i)
+                found[i] = self.shared->table.slot(keys[i]);
+            return found;
+        },
+        self.shared->mutex));
+}
+
+py::array resolve(PyTable& self, py::handle handles) {
+    const auto rows = in<std::uint32_t>(handles, "handles");
+    return out(guarded(
+        [&] {
+            std::vector<std::uint32_t> found(rows.size());
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                found[i] = self.shared->table.resolve(rows[i]);
+            return found;
+        },
+        self.shared->mutex));
+}
+
+void bind_handles(PyTable& self, py::handle slots, py::handle handles) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    const auto values = in<std::uint32_t>(handles, "handles", rows.size(), "slots");
+    guarded([&] { self.shared->table.bind(rows, values); }, self.shared->mutex);
+}
+
+py::tuple states(PyTable& self, py::handle slots) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    std::vector<std::uint32_t> lengths(rows.size());
+    std::vector<std::uint8_t> data;
+    guarded(
+        [&] {
+            const EntityTable& table = self.shared->table;
+            table.require_slots(rows);
+            std::size_t total = 0;
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                total += lengths[i] = table.blobs().length(rows[i]);
+            data.reserve(total);
+            for (const std::uint32_t row : rows) {
+                const auto blob = table.blobs().get(row);
+                data.insert(data.end(), blob.begin(), blob.end());
+            }
+        },
+        self.shared->mutex);
+    return py::make_tuple(out(std::move(lengths)), out(std::move(data)));
+}
+
+void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle data) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    const auto sizes = in<std::uint32_t>(lengths, "lengths", rows.size(), "slots");
+    const auto bytes = in<std::uint8_t>(data, "data");
+    guarded(
+        [&] {
+            self.shared->table.require_slots(rows);
+            std::size_t total = 0;
+            for (const std::uint32_t size : sizes) {
+                if (size > blob_bytes_max)
+                    throw std::invalid_argument("lengths holds " + std::to_string(size) +
+                                                ": a state has at most " +
+                                                std::to_string(blob_bytes_max) + " bytes");
+                total += size;
+            }
+            if (total != bytes.size())
+                throw std::invalid_argument("data has " + std::to_string(bytes.size()) +
+                                            " bytes: expected the sum of lengths, " +
+                                            std::to_string(total));
+            std::size_t at = 0;
+            for (std::size_t i = 0; i < rows.size(); at += sizes[i], ++i)
+                self.shared->table.blobs().set(rows[i], bytes.subspan(at, sizes[i]));
+        },
+        self.shared->mutex);
+}
+
+template <class F>
+auto locked(F f) {
+    return [f](PyTable& self) {
+        return guarded([&] { return f(self.shared->table); }, self.shared->mutex);
+    };
+}
+
+}  // namespace
+
+SharedTable& shared(py::handle table) {
+    return *table.cast<PyTable&>().shared;
+}
+
+void register_entity_table(py::module_& m) {
+    using namespace pybind11::literals;
+    m.attr("ABSENT") = py::int_(absent);
+    m.attr("NO_HANDLE") = py::int_(no_handle);
+    py::register_local_exception_translator([](std::exception_ptr p) {
+        try {
+            if (p) std::rethrow_exception(p);
+        } catch (const GrowthRefused& e) {
+            py::set_error(PyExc_BufferError, e.what());
+        }
+    });
+    py::class_<PyTable> table(m, "EntityTable");
+    table
+        .def(py::init([](double size, std::size_t capacity) {
+                 return PyTable{std::make_shared<SharedTable>(size, capacity),
+                                out(std::vector<std::uint32_t>{})};
+             }),
+             "size"_a, "capacity"_a = 0)
+        .def("upsert", &upsert, "ids"_a, "position"_a, "velocity"_a, "slots"_a = py::none())
+        .def(
+            "remove",
+            [](PyTable& self, py::handle ids) {
+                const auto keys = in<std::uint64_t>(ids, "ids");
+                return guarded([&] { return self.shared->table.remove(keys); }, self.shared->mutex);
+            },
+            "ids"_a)
+        .def("slots", &slots, "ids"_a)
+        .def("bind", &bind_handles, "slots"_a, "handles"_a)
+        .def("resolve", &resolve, "handles"_a)
+        .def("states", &states, "slots"_a)
+        .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a)
+        .def(
+            "reserve",
+            [](PyTable& self, std::size_t n) {
+                guarded([&] { self.shared->table.reserve(n); }, self.shared->mutex);
+            },
+            "n"_a)
+        .def("clear", locked([](EntityTable& t) { t.clear(); }))
+        .def("__len__", locked([](EntityTable& t) { return t.rows(); }))
+        .def_property_readonly("size", locked([](EntityTable& t) { return t.size(); }))
+        .def_property_readonly("capacity", locked([](EntityTable& t) { return t.capacity(); }))
+        .def_property_readonly("nbytes", locked([](EntityTable& t) { return t.bytes(); }))
+        .def_property_readonly("state_bytes",
+                               locked([](EntityTable& t) { return t.blobs().live_bytes(); }))
+        .def_property_readonly("invalid", [](PyTable& self) { return self.invalid; });
+    const auto column = [&table](const char* name, auto member, bool writable = true) {
+        table.def_property_readonly(
+            name, [member, writable](PyTable& self) { return view(self, member, writable); });
+    };
+    column("ids", &Columns::id, false);
+    column("position", &Columns::position);
+    column("velocity", &Columns::velocity);
+    column("sector", &Columns::sector);
+    column("version", &Columns::version);
+    column("tick", &Columns::tick);
+    column("state_tick", &Columns::state_tick);
+    column("handle", &Columns::handle, false);
+    column("flags", &Columns::flags);
+    column("group", &Columns::group);
+    column("sensor", &Columns::sensor);
+    column("shard", &Columns::shard);
+    column("phase", &Columns::phase);
+    column("dirty", &Columns::dirty);
+}
+
+}  // namespace sidereal::bind

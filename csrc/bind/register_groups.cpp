@@ -1,0 +1,80 @@
+// counts, group, Census.
+#include "arrays.hpp"
+#include "module.hpp"
+#include "sidereal/census.hpp"
+#include "sidereal/group.hpp"
+
+namespace sidereal::bind {
+namespace {
+
+struct SharedCensus {
+    explicit SharedCensus(double sector_size) : size(sector_size) { require_size(size); }
+    double size;
+    Census census;
+    std::mutex mutex;
+};
+
+py::tuple tuple_of(Counts&& c) {
+    return py::make_tuple(out(std::move(c.sectors)), out(std::move(c.n)));
+}
+
+py::tuple tuple_of(Groups&& g) {
+    return py::make_tuple(out(std::move(g.order)), out(std::move(g.offsets)),
+                          out(std::move(g.sectors)));
+}
+
+void rebuild(SharedCensus& self, py::handle pos) {
+    with_positions(pos, "pos", [&](auto rows) {
+        guarded(
+            [&] {
+                std::vector<Sector> where(rows.size());
+                sectors(rows, self.size, std::span<Sector>(where));
+                self.census.rebuild(where);
+            },
+            self.mutex);
+    });
+}
+
+void move(SharedCensus& self, py::handle index, py::handle old_sectors, py::handle new_sectors) {
+    const auto rows = in<std::uint32_t>(index, "index");
+    const auto from = in<Sector>(old_sectors, "old", rows.size(), "index");
+    const auto to = in<Sector>(new_sectors, "new", rows.size(), "index");
+    guarded([&] { self.census.move(rows, from, to); }, self.mutex);
+}
+
+}  // namespace
+
+void register_groups(py::module_& m) {
+    using namespace pybind11::literals;
+    m.def(
+        "counts",
+        [](py::handle rows) {
+            const auto span = in<Sector>(rows, "sectors");
+            return tuple_of(unlocked([&] { return counts(span); }));
+        },
+        "sectors"_a);
+    m.def(
+        "group",
+        [](py::handle rows) {
+            const auto span = in<Sector>(rows, "sectors");
+            return tuple_of(unlocked([&] { return group(span); }));
+        },
+        "sectors"_a);
+    py::class_<SharedCensus>(m, "Census")
+        .def(py::init<double>(), "size"_a)
+        .def("rebuild", &rebuild, "pos"_a)
+        .def("move", &move, "index"_a, "old"_a, "new"_a)
+        .def("counts",
+             [](SharedCensus& self) {
+                 return tuple_of(guarded([&] { return self.census.counts(); }, self.mutex));
+             })
+        .def("csr",
+             [](SharedCensus& self) {
+                 return tuple_of(guarded([&] { return self.census.csr(); }, self.mutex));
+             })
+        .def("__len__", [](SharedCensus& self) {
+            return guarded([&] { return self.census.size(); }, self.mutex);
+        });
+}
+
+}  // namespace sidereal::bind

@@ -1,0 +1,36 @@
+// Snapshot.
+#include <memory>
+
+#include "arrays.hpp"
+#include "module.hpp"
+#include "sidereal/snapshot.hpp"
+
+namespace sidereal::bind {
+namespace {
+
+std::unique_ptr<Snapshot> make(py::handle pos, double size) {
+    require_size(size);
+    return with_positions(pos, "pos", [&](auto rows) {
+        return unlocked([&] { return std::make_unique<Snapshot>(rows, size); });
+    });
+}
+
+py::tuple query(const Snapshot& self, py::handle centres, py::handle radius) {
+    const Vectors at(centres, "centres");
+    const Scalars far(radius, "radius", at.span().size(), "centres");
+    far.require_lengths("radius");
+    Hits hits = unlocked([&] { return self.query(at.span(), far.span()); });
+    return py::make_tuple(out(std::move(hits.index)), out(std::move(hits.offsets)));
+}
+
+}  // namespace
+
+void register_snapshot(py::module_& m) {
+    using namespace pybind11::literals;
+    py::class_<Snapshot>(m, "Snapshot")
+        .def(py::init(&make), "pos"_a, "size"_a)
+        .def("query", &query, "centres"_a, "radius"_a)
+        .def("__len__", &Snapshot::size);
+}
+
+}  // namespace sidereal::bind

@@ -1,0 +1,89 @@
+// pack_updates, apply_updates, pack_states, apply_states.
+#include "arrays.hpp"
+#include "module.hpp"
+#include "payloads.hpp"
+#include "sidereal/quantise.hpp"
+#include "sidereal/states.hpp"
+#include "sidereal/updates.hpp"
+
+namespace sidereal::bind {
+namespace {
+
+py::tuple tuple_of(Packed&& p) {
+    return py::make_tuple(out(std::move(p.data)), out(std::move(p.offsets)),
+                          out(std::move(p.order)), out(std::move(p.row_offsets)),
+                          out(std::move(p.skipped)));
+}
+
+py::tuple py_pack_updates(py::handle table, py::handle slots, double size, std::uint32_t tick,
+                          SharedMap& epochs, std::uint8_t kind, std::size_t payload_bytes) {
+    SharedTable& t = shared(table);
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    return tuple_of(guarded(
+        [&] { return pack_updates(t.table, rows, size, tick, epochs.map, kind, payload_bytes); },
+        t.mutex, epochs.mutex));
+}
+
+UpdateTally py_apply_updates(py::handle table, py::handle payloads, std::int32_t shard,
+                             SharedMap& epochs, double size) {
+    SharedTable& t = shared(table);
+    require_cells(size);
+    const Payloads list(payloads);
+    return guarded(
+        [&] {
+            UpdateTally tally;
+            for (const auto payload : list.spans())
+                apply_updates(t.table, payload, shard, epochs.map, size, tally);
+            return tally;
+        },
+        t.mutex, epochs.mutex);
+}
+
+py::tuple py_pack_states(py::handle table, py::handle slots, std::uint8_t kind,
+                         std::size_t payload_bytes) {
+    SharedTable& t = shared(table);
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    return tuple_of(
+        guarded([&] { return pack_states(t.table, rows, kind, payload_bytes); }, t.mutex));
+}
+
+UpdateTally py_apply_states(py::handle table, py::handle payloads, std::int32_t shard) {
+    SharedTable& t = shared(table);
+    const Payloads list(payloads);
+    return guarded(
+        [&] {
+            UpdateTally tally;
+            for (const auto payload : list.spans()) apply_states(t.table, payload, shard, tally);
+            return tally;
+        },
+        t.mutex);
+}
+
+std::string described_tally(const UpdateTally& t) {
+    return "UpdateTally(applied=" + std::to_string(t.applied) +
+           ", stale_tick=" + std::to_string(t.stale_tick) +
+           ", wrong_owner=" + std::to_string(t.wrong_owner) +
+           ", wrong_handle=" + std::to_string(t.wrong_handle) +
+           ", malformed=" + std::to_string(t.malformed) + ")";
+}
+
+}  // namespace
+
+void register_updates(py::module_& m) {
+    using namespace pybind11::literals;
+    py::class_<UpdateTally>(m, "UpdateTally")
+        .def_readonly("applied", &UpdateTally::applied)
+        .def_readonly("stale_tick", &UpdateTally::stale_tick)
+        .def_readonly("wrong_owner", &UpdateTally::wrong_owner)
+        .def_readonly("wrong_handle", &UpdateTally::wrong_handle)
+        .def_readonly("malformed", &UpdateTally::malformed)
+        .def("__repr__", &described_tally);
+    m.def("pack_updates", &py_pack_updates, "table"_a, "slots"_a, "size"_a, "tick"_a, "epochs"_a,
+          "kind"_a, "payload_bytes"_a);
+    m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
+          "size"_a);
+    m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a);
+    m.def("apply_states", &py_apply_states, "table"_a, "payloads"_a, "shard"_a);
+}
+
+}  // namespace sidereal::bind

@@ -1,0 +1,122 @@
+// The entities of a process, as columns.
+//
+// Rows are dense: removing one moves the last row into its place, so a row number ("slot") is
+// good until the next removal. Ids, and handles, find rows. The `sector` column says where the
+// authority over an entity lies, and is the caller's to change: a row whose position lies
+// elsewhere is reported as a mover.
+//
+// While the table is pinned (somebody looks at its columns) it does not grow: GrowthRefused.
+// Removing never moves the columns in memory.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "sidereal/blob_arena.hpp"
+#include "sidereal/grid.hpp"
+#include "sidereal/handle_index.hpp"
+#include "sidereal/slot_index.hpp"
+
+namespace sidereal {
+
+// The table would have to move its columns while somebody looks at them.
+struct GrowthRefused : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Columns {
+    std::vector<std::uint64_t> id;
+    std::vector<Vec2> position, velocity;
+    std::vector<Sector> sector;
+    std::vector<std::uint32_t> version, tick, state_tick, handle, flags;
+    std::vector<std::uint64_t> group;
+    std::vector<float> sensor;
+    std::vector<std::int32_t> shard;
+    std::vector<std::uint8_t> phase, dirty;
+
+    template <class F>
+    void each(F&& f) {
+        f(id), f(position), f(velocity), f(sector), f(version), f(tick), f(state_tick), f(handle);
+        f(flags), f(group), f(sensor), f(shard), f(phase), f(dirty);
+    }
+};
+
+struct Upsert {
+    std::vector<std::uint32_t> movers;   // slots whose position left the sector column
+    std::vector<std::uint32_t> invalid;  // rows of the batch that were not written
+};
+
+class EntityTable {
+  public:
+    explicit EntityTable(double size, std::size_t capacity = 0);
+
+    std::size_t rows() const { return columns_.id.size(); }
+    double size() const { return size_; }
+    std::size_t capacity() const { return capacity_; }
+    Columns& columns() { return columns_; }
+    const Columns& columns() const { return columns_; }
+    BlobArena& blobs() { return blobs_; }
+    const BlobArena& blobs() const { return blobs_; }
+
+    // Writes positions and velocities by id; ids that are new get a row: its sector that of the
+    // position, no shard, no handle, else zeros. A row whose position has no sector, or whose
+    // velocity is not finite, is not written, and not created. `slots`, if not empty, holds for
+    // each id a guess, and afterwards the truth (absent for an id without a row).
+    // Throws std::invalid_argument, and changes nothing, if an id comes twice.
+    Upsert upsert(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
+                  std::span<const Vec2> velocity, std::span<std::uint32_t> slots);
+
+    // Removes the ids that are there; returns how many.
+    std::size_t remove(std::span<const std::uint64_t> ids);
+
+    // The slot of an id, or absent.
+    std::uint32_t slot(std::uint64_t id) const { return index_.find(id, columns_.id.data()); }
+
+    // Gives rows their handles; no_handle takes it away. A row that had the same handle index
+    // loses its own. Throws std::invalid_argument for a slot out of range.
+    void bind(std::span<const std::uint32_t> slots, std::span<const std::uint32_t> handles);
+
+    // The slot whose handle is exactly this, or absent.
+    std::uint32_t resolve(std::uint32_t handle) const {
+        const std::uint32_t row = handles_.row(handle);
+        return row < rows() && columns_.handle[row] == handle ? row : absent;
+    }
+
+    void reserve(std::size_t rows);
+    void clear();
+
+    // While pins are held, growth throws GrowthRefused.
+    void pin() { ++pins_; }
+    void unpin() { --pins_; }
+
+    // Memory of the columns and the indices, blobs' contents aside.
+    std::size_t bytes() const;
+
+    // Throws std::invalid_argument unless all slots are rows.
+    void require_slots(std::span<const std::uint32_t> slots) const;
+
+  private:
+    void grow(std::size_t rows);
+    void remove_row(std::uint32_t slot);
+    void drop_handle(std::uint32_t slot);
+    bool valid(Vec2 position, Vec2 velocity) const;
+    void find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
+                   std::span<const Vec2> velocity, std::span<const std::uint32_t> guesses,
+                   std::span<std::uint32_t> found, std::vector<std::uint32_t>& invalid);
+    void undo(std::size_t rows);
+
+    double size_;
+    std::size_t capacity_ = 0;
+    Columns columns_;
+    BlobArena blobs_;
+    SlotIndex index_;
+    HandleIndex handles_;
+    std::vector<std::uint64_t> marks_;  // one bit a row, all zero between calls
+    std::atomic<std::size_t> pins_ = 0;
+};
+
+}  // namespace sidereal

@@ -1,0 +1,31 @@
+// Who is where: how many rows each sector holds, and which.
+//
+// Sectors come out by y, then x. Rows without a sector count as a sector of their own, no_sector,
+// which sorts first, so that every row is in exactly one group.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sidereal/grid.hpp"
+
+namespace sidereal {
+
+struct Counts {
+    std::vector<Sector> sectors;
+    std::vector<std::uint32_t> n;
+};
+
+Counts counts(std::span<const Sector> rows);
+
+// Compressed sparse rows: the rows of sectors[g] are order[offsets[g] .. offsets[g+1]).
+struct Groups {
+    std::vector<std::uint32_t> order;    // n; ascending within a sector
+    std::vector<std::uint32_t> offsets;  // one more than sectors
+    std::vector<Sector> sectors;
+};
+
+Groups group(std::span<const Sector> rows);
+
+}  // namespace sidereal

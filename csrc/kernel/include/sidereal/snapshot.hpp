@@ -1,0 +1,49 @@
+// Range queries over a frozen copy of the positions.
+//
+// Points are stored grouped by sector, by y, then x: the sectors that a disc touches in one row
+// of the grid are one contiguous run of points, found by binary search. Empty space has no
+// storage, so a huge radius costs no more than the points there are.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sidereal/grid.hpp"
+#include "sidereal/positions.hpp"
+
+namespace sidereal {
+
+struct Hits {
+    std::vector<std::uint32_t> index;    // rows of the snapshot
+    std::vector<std::uint64_t> offsets;  // centre c has index[offsets[c] .. offsets[c+1])
+};
+
+class Snapshot {
+  public:
+    // Rows with an invalid position are in no answer.
+    template <class Real>
+    Snapshot(std::span<const Point<Real>> pos, double size);
+
+    // For each centre all rows with dx*dx + dy*dy <= r*r, in double arithmetic, ordered by
+    // sector (y, then x), then row. `radius` has one element for all or one a centre. A centre
+    // that is not finite has no hits.
+    Hits query(std::span<const Vec2> centres, std::span<const double> radius) const;
+
+    std::size_t size() const { return index_.size(); }
+
+  private:
+    struct Row {
+        std::int32_t y;
+        std::uint32_t begin, end;  // in kx_
+    };
+
+    double size_;
+    std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x
+    std::vector<std::uint32_t> starts_;  // one more than kx_: their points
+    std::vector<Row> rows_;
+    std::vector<Vec2> points_;
+    std::vector<std::uint32_t> index_;
+};
+
+}  // namespace sidereal

@@ -1,0 +1,77 @@
+// Bump allocation, and packing when it pays.
+#include "sidereal/blob_arena.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace sidereal {
+
+std::span<const std::uint8_t> BlobArena::get(std::size_t row) const {
+    if (lengths_[row] == 0) return {};
+    return std::span(arena_).subspan(std::size_t{places_[row]} * 8, lengths_[row]);
+}
+
+void BlobArena::set(std::size_t row, std::span<const std::uint8_t> bytes) {
+    if (bytes.size() > blob_bytes_max)
+        throw std::invalid_argument("a state of " + std::to_string(bytes.size()) +
+                                    " bytes: the most is " + std::to_string(blob_bytes_max));
+    const std::size_t before = lengths_[row];
+    if (room(bytes.size()) > room(before)) {
+        const std::size_t at = arena_.size();
+        if (at / 8 > 0xFFFFFFFFu - room(bytes.size()) / 8)
+            throw std::length_error("more than 32 GB of states in one table");
+        std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());  // it may lie in the arena
+        arena_.resize(at + room(copy.size()));
+        std::memcpy(arena_.data() + at, copy.data(), copy.size());
+        places_[row] = static_cast<std::uint32_t>(at / 8);
+    } else if (!bytes.empty()) {
+        std::memmove(arena_.data() + std::size_t{places_[row]} * 8, bytes.data(), bytes.size());
+    }
+    lengths_[row] = static_cast<std::uint16_t>(bytes.size());
+    live_ = live_ - before + bytes.size();
+    held_ = held_ - room(before) + room(bytes.size());
+    if (arena_.size() > 4096 && held_ * 2 < arena_.size()) pack();
+}
+
+void BlobArena::resize(std::size_t rows) {
+    places_.resize(rows, 0);
+    lengths_.resize(rows, 0);
+}
+
+void BlobArena::reserve(std::size_t rows) {
+    places_.reserve(rows);
+    lengths_.reserve(rows);
+}
+
+void BlobArena::swap_remove(std::size_t row) {
+    live_ -= lengths_[row];
+    held_ -= room(lengths_[row]);
+    places_[row] = places_.back();
+    lengths_[row] = lengths_.back();
+    places_.pop_back();
+    lengths_.pop_back();
+    if (arena_.size() > 4096 && held_ * 2 < arena_.size()) pack();
+}
+
+void BlobArena::clear() {
+    places_.clear();
+    lengths_.clear();
+    arena_.clear();
+    live_ = held_ = 0;
+}
+
+void BlobArena::pack() {
+    std::vector<std::uint8_t> packed;
+    packed.reserve(held_ + held_ / 4);
+    for (std::size_t row = 0; row < lengths_.size(); ++row) {
+        const std::span<const std::uint8_t> blob = get(row);
+        places_[row] = static_cast<std::uint32_t>(packed.size() / 8);
+        packed.insert(packed.end(), blob.begin(), blob.end());
+        packed.resize(room(packed.size()));
+    }
+    arena_ = std::move(packed);
+}
+
+}  // namespace sidereal

@@ -1,0 +1,102 @@
+// State blobs, one after another, until a datagram is full.
+#include "sidereal/states.hpp"
+
+#include <vector>
+
+namespace sidereal {
+namespace {
+
+constexpr std::size_t header_bytes = 8;
+constexpr std::size_t row_bytes = 10;  // before the blob
+
+struct Incoming {
+    std::uint32_t handle, tick;
+    std::span<const std::uint8_t> blob;
+};
+
+// Reads a whole payload; false if it is not exactly what the header file says.
+bool read(std::span<const std::uint8_t> payload, std::vector<Incoming>& rows) {
+    Reader in(payload);
+    std::uint8_t kind, zero;
+    std::uint16_t count;
+    std::uint32_t reserved;
+    if (!in.get(kind) || !in.get(zero) || !in.get(count) || !in.get(reserved)) return false;
+    if (zero != 0 || count == 0 || reserved != 0) return false;
+    if (in.left() < count * row_bytes) return false;
+    rows.resize(count);
+    for (Incoming& row : rows) {
+        std::uint16_t length;
+        if (!in.get(row.handle) || !in.get(row.tick) || !in.get(length)) return false;
+        if (length > blob_bytes_max || !in.get(length, row.blob)) return false;
+    }
+    return in.left() == 0;
+}
+
+}  // namespace
+
+Packed pack_states(const EntityTable& table, std::span<const std::uint32_t> slots,
+                   std::uint8_t kind, std::size_t payload_bytes) {
+    require_payload_bytes(payload_bytes, header_bytes + row_bytes);
+    table.require_slots(slots);
+    const Columns& c = table.columns();
+    Packed out;
+    Writer writer(out.data);
+    std::size_t start = 0;
+    std::uint16_t count = 0;
+    const auto close = [&] {
+        if (count == 0) return;
+        writer.patch(start + 2, count);
+        out.end_datagram();
+        count = 0;
+    };
+    for (const std::uint32_t slot : slots) {
+        const std::span<const std::uint8_t> blob = table.blobs().get(slot);
+        const std::size_t need = row_bytes + blob.size();
+        if (c.handle[slot] == no_handle || header_bytes + need > payload_bytes) {
+            out.skipped.push_back(slot);
+            continue;
+        }
+        if (count > 0 && writer.at() - start + need > payload_bytes) close();
+        if (count == 0) {
+            start = writer.at();
+            writer.put(kind);
+            writer.put(std::uint8_t{0});
+            writer.put(std::uint16_t{0});  // rows, filled in at the end
+            writer.put(std::uint32_t{0});
+        }
+        writer.put(c.handle[slot]);
+        writer.put(c.state_tick[slot]);
+        writer.put(static_cast<std::uint16_t>(blob.size()));
+        writer.put(blob);
+        out.order.push_back(slot);
+        ++count;
+    }
+    close();
+    return out;
+}
+
+void apply_states(EntityTable& table, std::span<const std::uint8_t> payload, std::int32_t shard,
+                  UpdateTally& tally) {
+    std::vector<Incoming> rows;
+    if (!read(payload, rows)) {
+        ++tally.malformed;
+        return;
+    }
+    Columns& c = table.columns();
+    for (const Incoming& row : rows) {
+        const std::uint32_t slot = table.resolve(row.handle);
+        if (slot == absent) {
+            ++tally.wrong_handle;
+        } else if (c.shard[slot] != shard || shard == no_shard) {
+            ++tally.wrong_owner;
+        } else if (row.tick <= c.state_tick[slot] && !(row.tick == 0 && c.state_tick[slot] == 0)) {
+            ++tally.stale_tick;
+        } else {
+            table.blobs().set(slot, row.blob);
+            c.state_tick[slot] = row.tick;
+            ++tally.applied;
+        }
+    }
+}
+
+}  // namespace sidereal

@@ -1,0 +1,263 @@
+"""``sidereal demo``: a whole world of real processes, and an audit that does not believe it.
+
+The launcher is the operator of the world: it starts the processes, creates every
+entity through the replication server a little before its birth, watches, strikes
+where it is told to, and in the end has all shards stop at one tick and judges
+what they wrote down.
+"""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from sidereal.demo.audit import Auditor
+from sidereal.demo.live import Show, Snapshot, show_for
+from sidereal.demo.measure import Measure
+from sidereal.demo.options import DemoOptions
+from sidereal.demo.plan import Births, Plan, motion_of
+from sidereal.demo.processes import SHARD_COMMAND, ProcessError, Processes, patiently
+from sidereal.demo.report import Report, build
+from sidereal.errors import SiderealError
+from sidereal.limits import ID_BLOCK
+from sidereal.runtime.operator import Operator
+from sidereal.world.entities import EntityRows
+
+IDLE_UNLOAD_S = 5.0
+REBALANCE_S = 5.0
+SPAWN_ROWS = 5_000
+SPAWN_AHEAD_S = 1.0
+GREETING_S = 2.0
+"""Before the first tick: time to spawn, beside that which many entities take."""
+SPAWNED_PER_S = 25_000
+LOOK_S = 0.25
+ARRIVE_S = 10.0
+"""After the last tick: patience for what is still in transit."""
+
+
+def run(options: DemoOptions) -> int:
+    """Run a demo; return 0 where the audit is content, 1 where it is not."""
+    report = play(options)
+    sys.stdout.write(report.render())
+    if options.json is not None:
+        options.json.write_bytes(report.to_json())
+    return 0 if report.ok else 1
+
+
+def simulation_options(options: DemoOptions) -> dict[str, Any]:
+    """Return what every shard is told, from which it builds the same plan as the launcher."""
+    chosen: dict[str, Any] = {
+        "entities": options.entities,
+        "crowd": options.crowd,
+        "sector_size": options.sector_size,
+        "tick_hz": options.tick_hz,
+        "speed": options.speed,
+        "seed": options.seed,
+    }
+    if options.trace is not None:
+        chosen["trace"] = str(options.trace.resolve())
+    return chosen
+
+
+def play(options: DemoOptions, shard_command: Sequence[str] = SHARD_COMMAND) -> Report:
+    """Run a world and return the report on it.
+
+    Parameters
+    ----------
+    options
+        The flags of ``sidereal demo``.
+    shard_command
+        What starts a shard; its configuration and the audit's directory are appended.
+
+    Raises
+    ------
+    TraceError, ConfigError, SimulationError
+        Before anything is started: the input cannot be played.
+    """
+    motion = motion_of(options.simulation, simulation_options(options))
+    with tempfile.TemporaryDirectory(prefix="sidereal-") as place:
+        directory = Path(place)
+        audit = directory / "audit"
+        audit.mkdir()
+        processes = Processes(
+            directory,
+            {"sector_size": options.sector_size, "tick_hz": options.tick_hz},
+            {"idle_unload_s": IDLE_UNLOAD_S, "rebalance_s": REBALANCE_S},
+        )
+        interrupted = _Interrupt()
+        try:
+            names = [f"shard-{number}" for number in range(options.shards)]
+            chosen = simulation_options(options)
+            processes.start(names, options.simulation, chosen, audit, shard_command)
+            with Operator(processes.address, processes.admin_key()) as operator:
+                return _Run(options, processes, operator, audit, interrupted).play(motion)
+        finally:
+            processes.stop()
+            interrupted.restore()
+
+
+class _Interrupt:
+    """Ctrl-C ends the run, not the launcher: a second one does."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def restore(self) -> None:
+        """Leave the signals as they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class _Run:
+    """One run, from the first shard's registration to the verdict."""
+
+    def __init__(
+        self,
+        options: DemoOptions,
+        processes: Processes,
+        operator: Operator,
+        audit: Path,
+        interrupted: _Interrupt,
+    ) -> None:
+        self.options = options
+        self.processes = processes
+        self.operator = operator
+        self.audit = audit
+        self.interrupted = interrupted
+        self.measure = Measure(processes)
+        self.spawned_through = 0
+        self.notes: list[str] = []
+
+    def play(self, motion: Any) -> Report:
+        """Run the world and judge it."""
+        options = self.options
+        hz = options.tick_hz
+        patiently(self._all_registered, 30.0, "the shards' registration", self._children)
+        lead_s = GREETING_S + options.entities / SPAWNED_PER_S
+        start = self.operator.status_message().tick + round(lead_s * hz)
+        plan = Plan(motion, start, max(1, round(options.seconds * hz)))
+        self._grant(plan)
+        auditor = Auditor(self.audit, plan)
+        show: Show = show_for(options.seconds)
+        with show:
+            self._spawn(plan.births(start, start))
+            self.spawned_through = start
+            stop = self._watch(plan, auditor, show)
+            self._end(auditor, stop)
+        status = self.operator.status_message()
+        self.measure.look(status)
+        self.measure.ended()
+        verdict = auditor.verdict(self.spawned_through)
+        return build(options, verdict, status, self.measure, self.notes)
+
+    def _watch(self, plan: Plan, auditor: Auditor, show: Show) -> int:
+        """Spawn, look, strike, until the last tick; return it."""
+        hz = self.options.tick_hz
+        ahead = round(SPAWN_AHEAD_S * hz)
+        stop = plan.last_tick
+        kill = self.options.kill_shard
+        while True:
+            status = self.operator.status_message()
+            self.measure.look(status)
+            show.update(Snapshot.of(status, plan.start_tick, stop, hz))
+            if self.interrupted.asked and stop == plan.last_tick:
+                self.notes.append("interrupted: the run ended early")
+                stop = min(stop, max(plan.start_tick, status.tick + ahead))
+            through = min(stop, status.tick + 2 * ahead)
+            if through > self.spawned_through:
+                self._spawn(plan.births(self.spawned_through + 1, through))
+                self.spawned_through = through
+            if self.spawned_through >= stop:
+                auditor.stop_at(stop)
+            if kill is not None and status.tick >= plan.start_tick + kill * hz:
+                kill = None
+                self._strike()
+            self._children()
+            if status.tick > stop:
+                return stop
+            self.measure.nap(LOOK_S)
+
+    def _strike(self) -> None:
+        victim = self.processes.shards[-1]
+        victim.kill()
+        self.notes.append(f"killed {victim.name} (pid {victim.pid})")
+
+    def _end(self, auditor: Auditor, stop: int) -> None:
+        """Let what is in transit arrive, then ask every shard what it has."""
+        auditor.stop_at(stop)
+        dead = frozenset(p.pid for p in self.processes.shards if not p.running)
+        try:
+            patiently(auditor.settled, ARRIVE_S, "the arrival of all entities", self._children)
+        except ProcessError as error:
+            self.notes.append(str(error))
+        auditor.finish()
+        try:
+            patiently(
+                lambda: auditor.answered(dead), ARRIVE_S, "the shards' answers", self._children
+            )
+        except ProcessError as error:
+            self.notes.append(str(error))
+
+    def _spawn(self, births: Births) -> None:
+        if not len(births):
+            return
+        rows = _rows(births, self.plan_ids[births.generation])
+        for part in rows.split(SPAWN_ROWS):
+            outcome = self.operator.spawn(part)
+            if outcome.refused:
+                raise SiderealError(
+                    f"the server refused {len(outcome.refused)} entities: {outcome.reason}"
+                )
+
+    def _grant(self, plan: Plan) -> None:
+        while plan.ungranted:
+            first, count = self.operator.ids(min(plan.ungranted, ID_BLOCK))
+            plan.assign_ids(first, count)
+        self.plan_ids = plan.ids
+
+    def _all_registered(self) -> bool:
+        known = [s for s in self.operator.status_message().shards if s.alive]
+        return len(known) >= self.options.shards
+
+    def _children(self) -> None:
+        """Note children that fell; without the server, or any shard, there is nothing to run."""
+        for process in self.processes.fallen():
+            process.killed = True
+            self.notes.append(f"{process.name} ended by itself: {process.last_words()}")
+        server = self.processes.server
+        if server is not None and not server.running:
+            raise ProcessError(f"the replication server ended: {server.last_words()}")
+        if not any(shard.running for shard in self.processes.shards):
+            raise ProcessError(f"no shard runs any more: {'; '.join(self.notes)}")
+
+
+def _rows(births: Births, ids: Any) -> EntityRows:
+    """Return the entities of births, in the state of the tick before each."""
+    count = len(births)
+    item = births.state.dtype.itemsize
+    return EntityRows(
+        ids=ids,
+        group=np.zeros(count, np.uint64),
+        position=births.position,
+        velocity=births.velocity,
+        sector=np.zeros((count, 2), np.int32),
+        version=np.zeros(count, np.uint32),
+        handle=np.zeros(count, np.uint32),
+        tick=births.birth - 1,
+        flags=np.zeros(count, np.uint32),
+        sensor=np.zeros(count, np.float32),
+        lengths=np.full(count, item, np.uint32),
+        states=np.frombuffer(np.ascontiguousarray(births.state).tobytes(), np.uint8),
+    )

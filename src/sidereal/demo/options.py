@@ -1,0 +1,50 @@
+"""What one run of the demo is asked for: the flags of ``sidereal demo``, checked."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class DemoOptions(Struct, frozen=True, kw_only=True):
+    """A world on this machine, for a while.
+
+    Attributes
+    ----------
+    trace
+        Recorded movement (CSV, CSV.gz, Parquet or .npz); None is the one that comes along.
+    simulation
+        A short name (trace, drift, flock) or ``package.module:Class``.
+    entities
+        How many are alive at once.
+    shards
+        How many shard processes simulate them.
+    tick_hz
+        World ticks a second.
+    seconds
+        How long the world runs, in seconds of real time.
+    speed
+        How many times as fast as recorded the trace is played.
+    sector_size
+        Side of a sector, in units of the trace.
+    crowd
+        Entities a sector, on average: with their number, it sets the size of the world.
+    seed
+        Of every random choice: the same seed is the same world.
+    json
+        Where the report is written too, or None.
+    kill_shard
+        After how many seconds one shard process is killed, or None.
+    """
+
+    trace: Path | None = None
+    simulation: str = "trace"
+    entities: int = 20_000
+    shards: int = 4
+    tick_hz: float = 20.0
+    seconds: float = 60.0
+    speed: float = 2.0
+    sector_size: float = 25.0
+    crowd: float = 50.0
+    seed: int = 1
+    json: Path | None = None
+    kill_shard: float | None = None

@@ -1,0 +1,194 @@
+"""The processes of a demo: a replication server and its shards, started and ended.
+
+Everything that they need, keys and configuration, lies in one directory that
+goes with the run. What they say goes to a log beside it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from sidereal.errors import SiderealError
+from sidereal.runtime import keys
+from sidereal.runtime.address import Address
+from sidereal.runtime.clock import now_ns
+
+SHARD_COMMAND = (sys.executable, "-m", "sidereal.demo.shard_main")
+START_S = 30.0
+END_S = 5.0
+
+
+class ProcessError(SiderealError):
+    """A process of the demo ended or did not start; the message has its last words."""
+
+
+class Process:
+    """One child, its log, and what it cost."""
+
+    def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
+        self.name = name
+        self.log = directory / f"{name}.log"
+        environment = dict(os.environ)
+        for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            environment.setdefault(threads, "1")
+        with self.log.open("wb") as log:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        self.pid = self._child.pid
+        self.killed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.poll() is None
+
+    @property
+    def said(self) -> IO[bytes]:
+        """Its standard output."""
+        assert self._child.stdout is not None
+        return self._child.stdout
+
+    def last_words(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._child.poll()}, and not a word"
+
+    def memory_mb(self) -> float:
+        """Return the most memory that it has had, in MiB; 0 once it is gone."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def kill(self) -> None:
+        """End it at once: no goodbye, no flush."""
+        self.killed = True
+        self._child.kill()
+        self._child.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self.running:
+            self._child.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end; kill it where it does not come."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.said.close()
+
+
+class Processes:
+    """All processes of one run.
+
+    Parameters
+    ----------
+    directory
+        Of this run alone.
+    world, replication
+        Sections of the configuration.
+    """
+
+    def __init__(
+        self, directory: Path, world: Mapping[str, Any], replication: Mapping[str, Any]
+    ) -> None:
+        self.directory = directory
+        self.keys = directory / "keys"
+        self._world = world
+        self._replication = {"listen": "127.0.0.1:0", "keys": str(self.keys), **replication}
+        self.server: Process | None = None
+        self.shards: list[Process] = []
+        self.address = Address("127.0.0.1", 0)
+
+    def start(
+        self,
+        names: Sequence[str],
+        simulation: str,
+        options: Mapping[str, Any],
+        audit: Path,
+        shard_command: Sequence[str] = SHARD_COMMAND,
+    ) -> None:
+        """Start the server, then a shard for each name."""
+        keys.create(self.keys, ["admin", "clients", *(f"shard:{name}" for name in names)])
+        config = self._write("replication", {})
+        command = (sys.executable, "-m", "sidereal.apps.cli", "replication", "--config")
+        self.server = Process("replication", [*command, str(config)], self.directory)
+        line = self.server.said.readline().decode().strip()
+        if not line.startswith("listening on "):
+            self.server.wait(END_S)
+            raise ProcessError(f"the replication server did not start: {self.server.last_words()}")
+        self.address = Address.parse(line.removeprefix("listening on "))
+        for name in names:
+            section = {
+                "name": name,
+                "server": str(self.address),
+                "simulation": simulation,
+                "key": str(self.keys / f"shard-{name}.key"),
+                "options": dict(options),
+            }
+            shard_config = self._write(f"shard-{name}", section)
+            shard = Process(name, [*shard_command, str(shard_config), str(audit)], self.directory)
+            self.shards.append(shard)
+
+    def admin_key(self) -> bytes:
+        """Return the operators' key."""
+        return keys.read(self.keys / "admin.key")
+
+    def fallen(self) -> list[Process]:
+        """Return the processes that ended though nobody killed them."""
+        everyone = [*self.shards, *([self.server] if self.server is not None else [])]
+        return [p for p in everyone if not p.running and not p.killed]
+
+    def stop(self) -> None:
+        """End all of them: shards first, so that they can say goodbye."""
+        for group in (self.shards, [self.server] if self.server is not None else []):
+            for process in group:
+                process.terminate()
+            deadline = now_ns() + round(END_S * 1e9)
+            for process in group:
+                process.wait(max(0.1, (deadline - now_ns()) / 1e9))
+
+    def _write(self, name: str, shard: Mapping[str, Any]) -> Path:
+        sections: dict[str, Mapping[str, Any]] = {
+            "world": self._world,
+            "replication": self._replication,
+        }
+        if shard:
+            sections["shard"] = {k: v for k, v in shard.items() if k != "options"}
+            sections["shard.options"] = shard["options"]
+        path = self.directory / f"{name}.toml"
+        lines: list[str] = []
+        for section, values in sections.items():
+            lines.append(f"[{section}]")
+            # JSON's strings, numbers and booleans are TOML's as well.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+def patiently(condition: Any, seconds: float, what: str, check: Any) -> None:
+    """Ask `condition` until it holds; `check` may raise meanwhile; give up after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check()
+        if time.monotonic() > deadline:
+            raise ProcessError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)

@@ -1,0 +1,44 @@
+"""The readable twin of the compiled kernel: what each function means, in plain NumPy and Python.
+
+Slow on purpose. Space is exact because it is computed in integers; everything
+else is the shortest thing that is obviously right. Tests hold the kernel equal
+to it, bit for bit; nothing else imports it, and it is never a fallback.
+"""
+
+from .messages import (
+    UpdateTally,
+    apply_states,
+    apply_updates,
+    ghosts,
+    pack_ghosts,
+    pack_states,
+    pack_updates,
+    unpack_ghosts,
+)
+from .population import Census, Snapshot, counts, group
+from .space import crossings, hash_ids, near_border, reach, sectors
+from .table import ABSENT, NO_HANDLE, EntityTable, SectorMap
+
+__all__ = [
+    "ABSENT",
+    "NO_HANDLE",
+    "Census",
+    "EntityTable",
+    "SectorMap",
+    "Snapshot",
+    "UpdateTally",
+    "apply_states",
+    "apply_updates",
+    "counts",
+    "crossings",
+    "ghosts",
+    "group",
+    "hash_ids",
+    "near_border",
+    "pack_ghosts",
+    "pack_states",
+    "pack_updates",
+    "reach",
+    "sectors",
+    "unpack_ghosts",
+]

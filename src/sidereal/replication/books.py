@@ -1,0 +1,208 @@
+"""The books: what the replication server knows, shared by the parts that decide.
+
+`table` is the record of every entity: its version, sector and newest state,
+and in its ``shard`` column who was sent it (`CUSTODY` while nobody was).
+`owners` is the record of every sector with an owner; `routes` leaves out those
+that are frozen, into which nothing may be sent. Decisions change the books and
+append to `out`, which the caller drains.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sidereal.ids import LinkId, Sector
+from sidereal.kernel import ABSENT, EntityTable, SectorMap
+from sidereal.replication.handles import Handles
+from sidereal.replication.mail import MailRoom, Sender
+from sidereal.replication.registry import ActiveShards, ShardInfo
+from sidereal.replication.settings import Settings
+from sidereal.wire.base import Message
+from sidereal.world.columns import U32, U64
+from sidereal.world.sectors import SectorEvent, SectorState, advance
+
+CUSTODY = -1
+"""In the table's ``shard`` column: the server holds the entity, nobody simulates it."""
+
+DATAGRAM_PAYLOAD_BYTES = 1100
+"""What fits a datagram of the default size beside its header, tag and acknowledgements."""
+
+
+@dataclass(slots=True)
+class Awaiting:
+    """Rows of one shard that crossed into a sector whose owner is not known yet."""
+
+    shard_id: int
+    ids: U64
+    asked: U32
+    tick: U32
+
+
+@dataclass(slots=True)
+class SectorEntry:
+    """`SectorAssignmentState` of the seed, and what else is known of one sector."""
+
+    coords: Sector
+    state: SectorState = SectorState.UNLOADED
+    shard_id: int = CUSTODY
+    epoch: int = 0
+    entities: int = 0
+    load: float = 0.0
+    occupied_ns: int = 0
+    """When it was last seen to hold anything, or to be about to."""
+    custody_since_ns: int | None = None
+    attempt: int = 0
+    frozen_ns: int = 0
+    target: int | None = None
+    """Where it goes once it is frozen; None where it is to be unloaded."""
+    moved_ns: int | None = None
+    orphaned: bool = False
+    """Its shard died, and it has not been assigned since."""
+    awaiting: list[Awaiting] = field(default_factory=list)
+    why: str = "never assigned"
+
+    def happen(self, event: SectorEvent) -> None:
+        """Go where the table of `sidereal.world.sectors` says."""
+        self.state = advance(self.state, event)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One reliable message to one peer."""
+
+    link: LinkId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagrams:
+    """Datagrams to one peer, in no order and without a promise."""
+
+    link: LinkId
+    payloads: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """End a link, with the reason that the peer is told."""
+
+    link: LinkId
+    reason: str
+
+
+Output = Send | SendDatagrams | CloseLink
+
+
+class Books:
+    """The record, the shards, and what waits to be sent."""
+
+    def __init__(self, settings: Settings, term: int, origin_ns: int) -> None:
+        self.settings = settings
+        self.rules = settings.rules
+        self.term = term
+        self.origin_ns = origin_ns
+        self.table = EntityTable(self.rules.sector_size)
+        self.owners = SectorMap()
+        self.routes = SectorMap()
+        self.sectors: dict[Sector, SectorEntry] = {}
+        self.shards = ActiveShards()
+        self.handles = Handles()
+        self.mail = MailRoom()
+        self.counters: Counter[str] = Counter()
+        self.out: list[Output] = []
+        self.freezes_ns: list[int] = []
+        self.rehomed_age_ticks_max = 0
+        self.crossed: list[tuple[np.ndarray, np.ndarray]] = []
+        """Accepted crossings since the last survey: from, to (i32 (n, 2) each)."""
+        self.wanted: dict[Sector, None] = {}
+        """Unloaded sectors that something is in or about to enter, in order of first mention."""
+        self._next_id = 1
+
+    def tick_at(self, now: int) -> int:
+        """Return the world tick at `now`."""
+        return max(0, (now - self.origin_ns) // self.rules.tick_ns)
+
+    def entry(self, coords: Sector) -> SectorEntry:
+        """Return what is known of a sector, from now on at least that it exists."""
+        found = self.sectors.get(coords)
+        if found is None:
+            found = self.sectors[coords] = SectorEntry(coords)
+        return found
+
+    def send(self, shard: ShardInfo | None, message: Message) -> None:
+        """Queue `message` for a shard; one without a session hears of it when it is fenced."""
+        if shard is not None and shard.link is not None:
+            self.out.append(Send(shard.link, message))
+
+    def tell(self, sender: Sender, message: Message) -> None:
+        """Queue `message` for a sender of mail, if it is still there."""
+        if sender.shard_id is not None:
+            self.send(self.shards.get(sender.shard_id), message)
+
+    def slot_of(self, entity: int) -> int | None:
+        """Return the slot of one entity, or None where the record has none of that id."""
+        if not 0 <= entity < 1 << 64:
+            return None
+        slot = int(self.table.slots(np.array([entity], np.uint64))[0])
+        return None if slot == ABSENT else slot
+
+    def arrived(self, slots: U32, kept_by: int | None = None) -> None:
+        """The rows `slots` were just sent to their shards, or kept by one: what follows them."""
+        self.mail.arrived(self, slots, kept_by)
+
+    def grant_ids(self, count: int) -> tuple[int, int]:
+        """Return the first id and the count of a block that nobody had or will have."""
+        first = self._next_id
+        self._next_id += count
+        return first, count
+
+    def give(self, entry: SectorEntry, shard_id: int) -> None:
+        """Write down a new owner, one epoch higher."""
+        entry.epoch += 1
+        entry.shard_id = shard_id
+        coords = np.array([entry.coords], np.int32)
+        self.owners.set(coords, shard_id, entry.epoch)
+        self.routes.set(coords, shard_id, entry.epoch)
+        info = self.shards.get(shard_id)
+        assert info is not None
+        info.sectors.add(entry.coords)
+
+    def freeze(self, entry: SectorEntry) -> None:
+        """Nothing may be sent into this sector any more."""
+        self.routes.remove(np.array([entry.coords], np.int32))
+
+    def thaw(self, entry: SectorEntry) -> None:
+        """Arrivals may be sent again."""
+        coords = np.array([entry.coords], np.int32)
+        self.routes.set(coords, entry.shard_id, entry.epoch)
+
+    def take(self, entry: SectorEntry) -> None:
+        """Write down that nobody owns the sector."""
+        coords = np.array([entry.coords], np.int32)
+        self.owners.remove(coords)
+        self.routes.remove(coords)
+        info = self.shards.get(entry.shard_id)
+        if info is not None:
+            info.sectors.discard(entry.coords)
+        entry.shard_id = CUSTODY
+
+    def rows_of(self, shard_id: int) -> U32:
+        """Return the slots of what was sent to a shard, or (`CUSTODY`) to nobody."""
+        return np.flatnonzero(self.table.shard == shard_id).astype(np.uint32)
+
+    def rows_in(self, slots: U32, coords: Sector) -> U32:
+        """Return those of `slots` whose sector is `coords`."""
+        here = (self.table.sector[slots] == np.array(coords, np.int32)).all(axis=1)
+        found: U32 = slots[here]
+        return found
+
+    def hold(self, coords: Sector, now: int) -> SectorEntry:
+        """Note that something is in custody in a sector, and that the sector is wanted."""
+        entry = self.entry(coords)
+        if entry.custody_since_ns is None:
+            entry.custody_since_ns = now
+        entry.occupied_ns = now
+        if entry.state is SectorState.UNLOADED:
+            self.wanted.setdefault(coords)
+        return entry

@@ -1,0 +1,69 @@
+"""Leases: a shard simulates only while it holds one, so that its death can be known.
+
+The lease ends, at the shard, `lease_ns` after it sent the heartbeat that the
+last answer names. The server declares death `lease_ns + drift_allowance_ns`
+after it gave that answer: by then the shard has stopped by itself, whatever the
+network did. Time in which the server itself stood still counts against nobody.
+Death is a fence: the sectors go to others at the next epoch, with the newest
+state that the server received. A timeout is never a change of owner before that.
+"""
+
+import numpy as np
+
+from sidereal.replication.books import CUSTODY, Books, CloseLink
+from sidereal.replication.registry import ShardInfo
+from sidereal.replication.transitions import unique_sectors
+from sidereal.wire.shard_messages import Heartbeat, HeartbeatAck
+from sidereal.world.sectors import SectorEvent
+
+
+def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> None:
+    """Answer, and thereby extend the lease."""
+    shard.answered_ns = now
+    books.mail.settled(shard, message.mail_seen)
+    books.send(shard, HeartbeatAck(message.sent_ns, now))
+
+
+def forgive(books: Books, stalled_ns: int) -> None:
+    """The server stood still for so long: no lease ran in that time."""
+    books.counters["stalls"] += 1
+    for info in books.shards:
+        info.answered_ns += stalled_ns
+
+
+def dead(books: Books, now: int) -> list[ShardInfo]:
+    """Return the shards whose lease, with the allowance for clock drift, is over."""
+    settings = books.settings
+    patience = settings.lease_ns + settings.drift_allowance_ns
+    return [info for info in books.shards if now - info.answered_ns > patience]
+
+
+def fence(books: Books, shard: ShardInfo, now: int) -> None:
+    """Write down that this incarnation is dead and take back all that it held."""
+    if shard.link is not None:
+        reason = f"lease over: no heartbeat of {shard.name} within {books.settings.lease_ns} ns"
+        books.out.append(CloseLink(shard.link, reason))
+    table = books.table
+    held = books.rows_of(shard.shard_id)
+    if len(held):
+        tick = books.tick_at(now)
+        age = tick - int(table.tick[held].min())
+        books.rehomed_age_ticks_max = max(books.rehomed_age_ticks_max, age)
+        books.counters["rehomed"] += len(held)
+        table.shard[held] = np.int32(CUSTODY)
+    books.mail.fenced(shard, table.ids[held])
+    for coords in sorted(shard.sectors):
+        entry = books.sectors[coords]
+        entry.happen(SectorEvent.FENCE)
+        books.take(entry)
+        entry.target = None
+        entry.frozen_ns = 0
+        entry.orphaned = True
+        entry.why = f"shard {shard.name} died"
+        books.wanted.setdefault(coords)
+    for coords in unique_sectors(table.sector[held]):
+        books.hold(coords, now)
+    for entry in books.sectors.values():
+        entry.awaiting = [a for a in entry.awaiting if a.shard_id != shard.shard_id]
+    books.shards.remove(shard)
+    books.counters["fences"] += 1

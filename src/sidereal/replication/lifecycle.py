@@ -1,0 +1,216 @@
+"""A sector is given to a shard, made ready, frozen, and unloaded or given on.
+
+Sections 3, 4 and 7 of the seed. A move is decided at one point: where the frozen
+sector's last states have come (`removed`), the record names the new owner, and
+only then do `AssignSector` and `ReleaseSector` leave.
+"""
+
+import numpy as np
+
+from sidereal.errors import ProtocolError
+from sidereal.ids import Sector
+from sidereal.kernel import ABSENT, group
+from sidereal.limits import CHUNK_BYTES_MAX
+from sidereal.replication import balance, transitions
+from sidereal.replication.books import CUSTODY, Books, SectorEntry
+from sidereal.replication.registry import ShardInfo
+from sidereal.wire.shard_messages import (
+    AssignSector,
+    ReleaseSector,
+    ResumeSector,
+    SectorInitialState,
+    SectorReady,
+    SectorRemoved,
+    UnassignSector,
+)
+from sidereal.world.columns import U32
+from sidereal.world.entities import EntityRows, gather
+from sidereal.world.sectors import SectorEvent, SectorState
+
+ROW_BYTES = 80
+"""About what one entity without state takes in a chunk."""
+
+
+def activate_wanted(books: Books, now: int) -> None:
+    """Assign every unloaded sector that something is in or about to enter."""
+    if not books.wanted or not books.shards.candidates():
+        return
+    held = _custody_by_sector(books)
+    wanted = [books.entry(coords) for coords in sorted(books.wanted, key=_z_order)]
+    books.wanted.clear()
+    for entry in wanted:
+        if entry.state is SectorState.UNLOADED:
+            rows = held.get(entry.coords, np.empty(0, np.uint32))
+            choice = balance.choose(books, entry.coords)
+            entry.why = choice.reason
+            assign(books, entry, choice.shard, rows, now)
+            books.counters["activations"] += 1
+
+
+def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: int) -> None:
+    """Give a sector, with the custody rows `rows` in it, to a shard: from the record on."""
+    entry.happen(SectorEvent.ASSIGN if entry.state is SectorState.UNLOADED else SectorEvent.MOVED)
+    first_time = entry.epoch == 0
+    cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
+    entry.orphaned = False
+    books.give(entry, shard.shard_id)
+    entry.custody_since_ns = None
+    entry.target = None
+    entry.occupied_ns = now
+    shard.assigned_since_report += balance.weight(books, rows)
+    waiting, entry.awaiting = entry.awaiting, []
+    own = {id(group): group for group in waiting if group.shard_id == shard.shard_id}
+    acknowledged = [books.table.slots(group.ids) for group in own.values()]
+    sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
+    books.table.shard[sent] = shard.shard_id
+    chunks = _chunks(gather(books.table, sent))
+    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks), cause))
+    for number, chunk in enumerate(chunks):
+        books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
+    transitions.settle(books, waiting, shard.shard_id)
+    books.arrived(sent)
+
+
+def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> None:
+    """A shard simulates a sector."""
+    entry = _fenced(books, shard, message.sector, message.epoch)
+    if entry is None or entry.state is not SectorState.LOADING:
+        books.counters["stale_sector_messages"] += 1
+        return
+    entry.happen(SectorEvent.READY)
+    if entry.frozen_ns:
+        books.freezes_ns.append(now - entry.frozen_ns)
+        entry.frozen_ns = 0
+
+
+def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
+    """Freeze an active sector, to unload it (no target) or to move it to another shard."""
+    entry.happen(SectorEvent.UNASSIGN)
+    entry.attempt += 1
+    entry.target = target
+    entry.frozen_ns = now
+    entry.why = why
+    books.freeze(entry)
+    message = UnassignSector(entry.coords, entry.epoch, entry.attempt)
+    books.send(books.shards.get(entry.shard_id), message)
+
+
+def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) -> None:
+    """The frozen sector's last states have come: decide, then release the source."""
+    entry = _fenced(books, shard, message.sector, message.epoch)
+    if (
+        entry is None
+        or entry.state is not SectorState.UNLOADING
+        or entry.attempt != message.attempt
+    ):
+        books.counters["stale_sector_messages"] += 1
+        return
+    _last_states(books, shard, entry, message.entities)
+    mine = books.rows_in(books.rows_of(shard.shard_id), entry.coords)
+    books.table.shard[mine] = CUSTODY
+    books.mail.withdraw(shard, books.table.ids[mine], message.mail_seen, message.mail_held)
+    books.take(entry)
+    release = ReleaseSector(entry.coords, entry.epoch, entry.attempt)
+    held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
+    target = None if entry.target is None else books.shards.get(entry.target)
+    if target is not None and target.link is not None:
+        entry.moved_ns = now
+        books.counters["migrations"] += 1
+        assign(books, entry, target, held, now)
+    else:
+        entry.happen(SectorEvent.REMOVED)
+        entry.frozen_ns = 0
+        entry.entities = 0
+        if entry.target is None:
+            books.counters["deactivations"] += 1
+        entry.target = None
+        if len(held) or entry.awaiting:
+            books.hold(entry.coords, now)
+    books.send(shard, release)
+
+
+def resume(books: Books, entry: SectorEntry, why: str) -> None:
+    """Give up a move that is not decided yet: the source goes on."""
+    entry.happen(SectorEvent.RESUME)
+    entry.target = None
+    entry.frozen_ns = 0
+    entry.why = why
+    books.thaw(entry)
+    source = books.shards.get(entry.shard_id)
+    books.send(source, ResumeSector(entry.coords, entry.epoch, entry.attempt))
+    waiting, entry.awaiting = entry.awaiting, []
+    transitions.settle(books, waiting, entry.shard_id)
+    held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
+    books.table.shard[held] = entry.shard_id
+    entry.custody_since_ns = None
+    if len(held):
+        transitions.enter(books, held)
+        books.arrived(held)
+
+
+def unload_idle(books: Books, now: int) -> None:
+    """Unload what has been empty, and not about to be entered, for the idle time."""
+    for entry in books.sectors.values():
+        if entry.state is SectorState.ACTIVE and is_idle(books, entry, now):
+            unassign(books, entry, None, f"empty for {books.settings.idle_unload_ns} ns", now)
+
+
+def is_idle(books: Books, entry: SectorEntry, now: int) -> bool:
+    """Whether a sector has been empty and out of reach for the idle time."""
+    return entry.entities == 0 and now - entry.occupied_ns >= books.settings.idle_unload_ns
+
+
+def _fenced(books: Books, shard: ShardInfo, coords: Sector, epoch: int) -> SectorEntry | None:
+    entry = books.sectors.get(coords)
+    if entry is None or entry.shard_id != shard.shard_id or entry.epoch != epoch:
+        return None
+    return entry
+
+
+def _last_states(books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows) -> None:
+    """Take the states that the frozen shard has, where its version is the record's."""
+    table = books.table
+    slots = table.slots(rows.ids)
+    current = slots != ABSENT
+    current[current] = (
+        (table.version[slots[current]] == rows.version[current])
+        & (table.shard[slots[current]] == shard.shard_id)
+        & (table.sector[slots[current]] == np.array(entry.coords, np.int32)).all(axis=1)
+    )
+    rows, slots = rows.take(current), slots[current]
+    if (rows.tick < table.tick[slots]).any():
+        raise ProtocolError(
+            f"SectorRemoved {entry.coords}: a state older than an update of the same version"
+        )
+    table.upsert(rows.ids, rows.position, rows.velocity, slots)
+    table.tick[slots] = rows.tick
+    table.state_tick[slots] = rows.tick
+    table.flags[slots] = rows.flags
+    table.sensor[slots] = rows.sensor
+    table.set_states(slots, rows.lengths, rows.states)
+
+
+def _custody_by_sector(books: Books) -> dict[Sector, U32]:
+    held = books.rows_of(CUSTODY)
+    if not len(held):
+        return {}
+    order, offsets, sectors = group(books.table.sector[held])
+    return {
+        (int(x), int(y)): held[order[offsets[i] : offsets[i + 1]]]
+        for i, (x, y) in enumerate(sectors)
+    }
+
+
+def _chunks(rows: EntityRows) -> list[EntityRows]:
+    """Cut an initial state so that each chunk is about `CHUNK_BYTES_MAX` at most."""
+    if not len(rows):
+        return []
+    size = np.cumsum(rows.lengths.astype(np.int64) + ROW_BYTES)
+    number = size // CHUNK_BYTES_MAX
+    return [rows.take(np.flatnonzero(number == n)) for n in np.unique(number)]
+
+
+def _z_order(coords: Sector) -> int:
+    """Order sectors along a Morton curve, so that those given out together lie together."""
+    x, y = coords[0] + 2**31, coords[1] + 2**31
+    return sum(((x >> bit & 1) | (y >> bit & 1) << 1) << 2 * bit for bit in range(32))

@@ -1,0 +1,281 @@
+"""`SectorManager`: the coordinator, as a state machine.
+
+Messages, datagrams and time go in; `poll` drains what is to be sent. Nothing in
+here knows a socket, a file or a clock. What it decides lives in topics of its
+own: `transitions`, `lifecycle`, `leases`, `activation`, `balance`, `operators`.
+"""
+
+from collections.abc import Sequence
+
+from sidereal.errors import ProtocolError
+from sidereal.ids import Incarnation, LinkId
+from sidereal.kernel import ABSENT, apply_states, apply_updates
+from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
+from sidereal.replication import activation, leases, lifecycle, operators, transitions
+from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.ghosts import GhostFeed
+from sidereal.replication.mail import Sender
+from sidereal.replication.rebalance import Rebalancer
+from sidereal.replication.registry import ShardInfo
+from sidereal.replication.settings import Settings
+from sidereal.wire import operator_messages as om
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import PROTOCOL_VERSION, Message
+from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
+from sidereal.world.columns import U64
+from sidereal.world.sectors import SectorState
+
+ROLE_SHARD = "shard:"
+ROLE_OPERATOR = "admin"
+ROLE_CLIENT = "clients"
+
+
+class SectorManager:
+    """The replication server's core.
+
+    Parameters
+    ----------
+    settings
+        Leases, intervals, weights and the rules of the world.
+    term
+        Which leadership this is; one higher at each takeover.
+    now
+        The present, in ns of a clock that counts suspended time; tick 0 begins now.
+    """
+
+    def __init__(self, settings: Settings, *, term: int = 1, now: int = 0) -> None:
+        self.books = Books(settings, term, now)
+        self.rebalancer = Rebalancer()
+        self._ghosts = GhostFeed()
+        self._roles: dict[LinkId, str] = {}
+        self._grants: dict[LinkId, list[tuple[int, int]]] = {}
+        self._ticked_ns = now
+        self._survey_ns = now
+
+    # --- links ---------------------------------------------------------------
+
+    def connected(self, link: LinkId, key_name: str) -> None:
+        """Note a new link; the key with which it was made says what it may do."""
+        self._roles[link] = key_name
+
+    def disconnected(self, link: LinkId, now: int) -> None:
+        """Note the end of a link. Its shard's sectors stay its own until its lease is over."""
+        self._roles.pop(link, None)
+        self._grants.pop(link, None)
+        shard = self.books.shards.end_session(link)
+        if shard is not None:
+            self._abort_moves(shard)
+            if not shard.sectors and not len(self.books.rows_of(shard.shard_id)):
+                leases.fence(self.books, shard, now)
+
+    def receive(self, link: LinkId, message: Message, now: int) -> None:
+        """Take one message; what its sender did wrong ends that link, with the reason."""
+        role = self._roles.get(link)
+        if role is None:
+            return
+        try:
+            if role.startswith(ROLE_SHARD):
+                self._from_shard(link, role.removeprefix(ROLE_SHARD), message, now)
+            elif role == ROLE_OPERATOR:
+                self._from_operator(link, message, now)
+            else:
+                raise ProtocolError(f"key {role!r} may not send {type(message).__name__}")
+        except ProtocolError as error:
+            self.books.counters["links_ended_for_errors"] += 1
+            self.books.out.append(CloseLink(link, str(error)))
+            self.disconnected(link, now)
+
+    def receive_datagrams(self, link: LinkId, payloads: Sequence[bytes], now: int) -> None:
+        """Take `EntityUpdate` datagrams; rows that match the record count, others are tallied."""
+        del now
+        shard = self.books.shards.by_link(link)
+        counters = self.books.counters
+        if shard is None:
+            counters["datagrams_unexpected"] += len(payloads)
+            return
+        updates = [p for p in payloads if p and p[0] == ENTITY_UPDATE]
+        states = [p for p in payloads if p and p[0] == ENTITY_STATE]
+        counters["datagrams_malformed"] += len(payloads) - len(updates) - len(states)
+        books = self.books
+        if updates:
+            tally = apply_updates(
+                books.table, updates, shard.shard_id, books.owners, books.rules.sector_size
+            )
+            counters["updates"] += tally.applied
+            counters["updates_stale"] += tally.stale_tick
+            counters["updates_fenced"] += tally.wrong_owner + tally.wrong_handle
+            counters["datagrams_malformed"] += tally.malformed
+        if states:
+            tally = apply_states(books.table, states, shard.shard_id)
+            counters["states"] += tally.applied
+            counters["datagrams_malformed"] += tally.malformed
+
+    def notice(self, link: LinkId, acked: Sequence[int], lost: Sequence[int]) -> None:
+        """Take the fate of datagrams that this server sent; its newest values go next anyway."""
+        del link, acked
+        self.books.counters["datagrams_lost"] += len(lost)
+
+    # --- time ----------------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """Do what is due: fences, surveys, activation, deactivation, rebalancing."""
+        books = self.books
+        stalled = now - self._ticked_ns
+        self._ticked_ns = now
+        if stalled > books.settings.stall_ns:
+            leases.forgive(books, stalled)
+        for shard in leases.dead(books, now):
+            self._abort_moves(shard)
+            if shard.link is not None:
+                self._roles.pop(shard.link, None)
+            leases.fence(books, shard, now)
+        if now - self._survey_ns >= books.settings.survey_ns:
+            self._survey_ns = now
+            activation.survey(books, now)
+            self.rebalancer.observe(books, now)
+            lifecycle.unload_idle(books, now)
+            self.rebalancer.round(books, now)
+        lifecycle.activate_wanted(books, now)
+        self._ghosts.round(books, now)
+
+    def poll(self) -> list[Output]:
+        """Return, in order, what is to be sent, and forget it."""
+        out, self.books.out = self.books.out, []
+        return out
+
+    # --- shards --------------------------------------------------------------
+
+    def _from_shard(self, link: LinkId, name: str, message: Message, now: int) -> None:
+        books = self.books
+        shard = books.shards.by_link(link)
+        if isinstance(message, sm.RegisterShard):
+            if shard is not None:
+                raise ProtocolError("RegisterShard twice in one session")
+            self._register(link, name, message, now)
+            return
+        if shard is None:
+            raise ProtocolError(f"{type(message).__name__} before RegisterShard")
+        match message:
+            case sm.Heartbeat():
+                leases.heartbeat(books, shard, message, now)
+            case sm.ShardLoadUpdate():
+                shard.load = message.stats
+                shard.assigned_since_report = 0.0
+            case sm.EntityTransitionRequest():
+                if len(message.entities) > BATCH_ROWS_MAX and not message.entities.group.any():
+                    raise ProtocolError(
+                        f"{len(message.entities)} rows in one request; at most {BATCH_ROWS_MAX}"
+                    )
+                transitions.request(
+                    books, shard, message.entities, now, message.mail_seen, message.mail_held
+                )
+            case sm.SendMail():
+                sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
+                books.mail.post(books, sender, message)
+            case sm.EntityStates():
+                transitions.take_states(books, shard, message.states)
+            case sm.DestroyEntities():
+                self._destroy(shard, message)
+            case sm.SectorReady():
+                lifecycle.ready(books, shard, message, now)
+            case sm.SectorRemoved():
+                lifecycle.removed(books, shard, message, now)
+            case sm.ProposeSectorDeactivation():
+                self._proposed(shard, message, now)
+            case om.RequestIds():
+                shard.grants.append(self._grant(link, message.count))
+            case _:
+                raise ProtocolError(f"a shard may not send {type(message).__name__}")
+
+    def _register(self, link: LinkId, name: str, message: sm.RegisterShard, now: int) -> None:
+        books, settings = self.books, self.books.settings
+        if message.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(
+                f"shard {name} speaks protocol {message.protocol}, this server"
+                f" {PROTOCOL_VERSION}: install the same release on both"
+            )
+        if message.name != name:
+            raise ProtocolError(f"the key is for shard {name!r}, not for {message.name!r}")
+        if message.term_seen > books.term:
+            raise ProtocolError(
+                f"shard {name} has seen term {message.term_seen}; this server's is"
+                f" {books.term}: another server has taken over"
+            )
+        same = [s for s in books.shards if (s.name, s.incarnation) == (name, message.incarnation)]
+        if same:
+            raise ProtocolError(f"incarnation {message.incarnation} of {name} is known already")
+        shard = books.shards.register(
+            name, Incarnation(message.incarnation), link, message.wants_ghosts, now
+        )
+        ack = sm.RegistrationAck(
+            shard_id=shard.shard_id,
+            term=books.term,
+            rules=books.rules,
+            sent_ns=message.sent_ns,
+            server_ns=now,
+            origin_ns=books.origin_ns,
+            lease_ns=settings.lease_ns,
+            heartbeat_ns=settings.heartbeat_ns,
+            load_report_ns=settings.load_report_ns,
+            idle_unload_ns=settings.idle_unload_ns,
+        )
+        books.send(shard, ack)
+        shard.grants.append(self._grant(link, ID_BLOCK))
+
+    def _grant(self, link: LinkId, count: int) -> tuple[int, int]:
+        if not 0 < count <= ID_BLOCK:
+            raise ProtocolError(f"{count} ids asked for; 1 to {ID_BLOCK} are granted at a time")
+        first, count = self.books.grant_ids(count)
+        self.books.out.append(Send(link, sm.GrantIds(first, count)))
+        return first, count
+
+    def _destroy(self, shard: ShardInfo, message: sm.DestroyEntities) -> None:
+        """The holder destroys; claims that are out of date have no effect but their outcome."""
+        table, claims = self.books.table, message.claims
+        slots = table.slots(claims.ids)
+        held = slots != ABSENT
+        held[held] = (table.version[slots[held]] == claims.version[held]) & (
+            table.shard[slots[held]] == shard.shard_id
+        )
+        gone: U64 = claims.ids[held]
+        self.books.mail.withdraw(shard, gone, message.mail_seen, message.mail_held)
+        operators.forget(self.books, gone)
+        if not held.all():
+            self.books.counters["destroys_outdated"] += int((~held).sum())
+            self.books.send(shard, sm.ConfirmTransitionExit(claims.take(~held)))
+
+    def _proposed(self, shard: ShardInfo, message: sm.ProposeSectorDeactivation, now: int) -> None:
+        entry = self.books.sectors.get(message.sector)
+        if entry is None or (entry.shard_id, entry.epoch) != (shard.shard_id, message.epoch):
+            self.books.counters["stale_sector_messages"] += 1
+        elif entry.state is SectorState.ACTIVE and lifecycle.is_idle(self.books, entry, now):
+            lifecycle.unassign(self.books, entry, None, f"shard {shard.name} proposed it", now)
+
+    def _abort_moves(self, shard: ShardInfo) -> None:
+        """Either session of an undecided move has ended: its source goes on."""
+        for entry in self.books.sectors.values():
+            if entry.state is not SectorState.UNLOADING:
+                continue
+            if entry.target == shard.shard_id:
+                lifecycle.resume(self.books, entry, f"its target, shard {shard.name}, went away")
+
+    # --- operators -----------------------------------------------------------
+
+    def _from_operator(self, link: LinkId, message: Message, now: int) -> None:
+        books = self.books
+        match message:
+            case om.RequestIds():
+                self._grants.setdefault(link, []).append(self._grant(link, message.count))
+            case om.SpawnEntities():
+                operators.spawn(books, link, self._grants.get(link, []), message, now)
+                lifecycle.activate_wanted(books, now)
+            case om.DestroyByOperator():
+                operators.destroy(books, link, message)
+            case om.Command():
+                operators.command(books, link, message, now)
+            case om.StatusRequest():
+                operators.status(books, link, message, now)
+            case om.Why():
+                operators.why(books, link, message)
+            case _:
+                raise ProtocolError(f"an operator may not send {type(message).__name__}")

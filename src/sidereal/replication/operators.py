@@ -1,0 +1,201 @@
+"""What operators and tools ask for: entities, sectors, drains, and how things stand."""
+
+import numpy as np
+
+from sidereal.ids import LinkId, Sector
+from sidereal.kernel import ABSENT, sectors
+from sidereal.replication import lifecycle, transitions
+from sidereal.replication.books import CUSTODY, Books, Send
+from sidereal.replication.transitions import unique_sectors
+from sidereal.wire.operator_messages import (
+    Command,
+    CommandOutcome,
+    DestroyByOperator,
+    DestroyOutcome,
+    SectorRows,
+    ShardStatus,
+    SpawnEntities,
+    SpawnOutcome,
+    Status,
+    StatusRequest,
+    Why,
+)
+from sidereal.wire.shard_messages import EntitiesDestroyed
+from sidereal.world.entities import NO_SECTOR, ClaimRows, EntityRows
+from sidereal.world.sectors import SectorState
+
+_STATE_NUMBER = {state: number for number, state in enumerate(SectorState)}
+
+
+def spawn(
+    books: Books,
+    link: LinkId,
+    grants: list[tuple[int, int]],
+    message: SpawnEntities,
+    now: int,
+) -> None:
+    """Create entities, in loaded and in unloaded sectors alike."""
+    rows = message.entities
+    where, _ = sectors(rows.position, books.rules.sector_size)
+    granted = np.zeros(len(rows), bool)
+    for first, count in grants:
+        granted |= (rows.ids >= first) & (rows.ids < first + count)
+    new = books.table.slots(rows.ids) == ABSENT
+    good = granted & new & (where[:, 0] != NO_SECTOR)
+    reason = ""
+    if not good.all():
+        reason = (
+            f"{int((~granted).sum())} ids were not granted to you,"
+            f" {int((~new).sum())} exist already,"
+            f" {int((where[:, 0] == NO_SECTOR).sum())} positions lie outside the world"
+        )
+    columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
+    columns["sector"] = where
+    placed = EntityRows(**columns, lengths=rows.lengths, states=rows.states).take(good)
+    if len(placed):
+        transitions.place(books, placed, now)
+    refused = rows.ids[~good].tolist()
+    outcome = SpawnOutcome(message.request, len(placed), refused, reason)
+    books.out.append(Send(link, outcome))
+
+
+def destroy(books: Books, link: LinkId, message: DestroyByOperator) -> None:
+    """Destroy entities whoever holds them, and tell all who were sent them or await them."""
+    ids = np.unique(np.array(message.ids, np.uint64))
+    claims = forget(books, ids)
+    books.out.append(Send(link, DestroyOutcome(message.request, claims)))
+
+
+def forget(books: Books, ids: np.ndarray) -> ClaimRows:
+    """Take entities out of the record; return those that were in it, at their last version."""
+    table = books.table
+    slots = table.slots(ids)
+    known = slots != ABSENT
+    ids, slots = ids[known], slots[known]
+    claims = ClaimRows(ids=ids, version=table.version[slots])
+    if not len(ids):
+        return claims
+    holders = table.shard[slots]
+    for shard_id in np.unique(holders[holders != CUSTODY]):
+        told = claims.take(holders == shard_id)
+        books.send(books.shards.get(int(shard_id)), EntitiesDestroyed(told))
+    for coords in unique_sectors(table.sector[slots[holders == CUSTODY]]):
+        for group in books.entry(coords).awaiting:
+            gone = np.isin(group.ids, ids)
+            if gone.any():
+                told = ClaimRows(ids=group.ids[gone], version=group.asked[gone])
+                books.send(books.shards.get(group.shard_id), EntitiesDestroyed(told))
+    books.handles.take_back(table.handle[slots])
+    table.remove(ids)
+    books.mail.destroyed(books, ids)
+    books.counters["destroyed"] += len(ids)
+    return claims
+
+
+def command(books: Books, link: LinkId, message: Command, now: int) -> None:
+    """Do what an operator says, or say why not."""
+    ok, detail = _obey(books, message, now)
+    books.out.append(Send(link, CommandOutcome(message.request, ok, detail)))
+
+
+def _obey(books: Books, message: Command, now: int) -> tuple[bool, str]:
+    match message.verb:
+        case "load" | "unload" | "migrate" if message.sector is None:
+            return False, f"{message.verb} needs a sector"
+        case "load":
+            return _load(books, message.sector, now)
+        case "unload":
+            return _unload(books, message.sector, now)
+        case "migrate":
+            return _migrate(books, message.sector, message.shard, now)
+        case "drain" | "undrain":
+            info = None if message.shard is None else books.shards.get(message.shard)
+            if info is None:
+                return False, f"no shard {message.shard}; see the status for those that are there"
+            info.draining = message.verb == "drain"
+            return True, f"{message.verb} of shard {info.name}: {len(info.sectors)} sectors"
+        case _:
+            return False, f"no such command: {message.verb!r}"
+
+
+def _load(books: Books, coords: Sector | None, now: int) -> tuple[bool, str]:
+    assert coords is not None
+    entry = books.entry(coords)
+    if entry.state is not SectorState.UNLOADED:
+        return False, f"sector {coords} is {entry.state.value} already"
+    entry.occupied_ns = now
+    books.wanted.setdefault(coords)
+    return True, f"sector {coords} will be loaded"
+
+
+def _unload(books: Books, coords: Sector | None, now: int) -> tuple[bool, str]:
+    assert coords is not None
+    entry = books.entry(coords)
+    if entry.state is not SectorState.ACTIVE:
+        return False, f"sector {coords} is {entry.state.value}; only an Active one is unloaded"
+    lifecycle.unassign(books, entry, None, "an operator unloaded it", now)
+    return True, f"sector {coords} is being unloaded"
+
+
+def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -> tuple[bool, str]:
+    assert coords is not None
+    entry = books.entry(coords)
+    info = None if shard is None else books.shards.get(shard)
+    if info is None or info.link is None:
+        return False, f"no connected shard {shard}"
+    if entry.state is not SectorState.ACTIVE:
+        return False, f"sector {coords} is {entry.state.value}; only an Active one can move"
+    if entry.shard_id == info.shard_id:
+        return False, f"sector {coords} is on shard {info.name} already"
+    lifecycle.unassign(books, entry, info.shard_id, "an operator moved it", now)
+    return True, f"sector {coords} moves to shard {info.name}"
+
+
+def why(books: Books, link: LinkId, message: Why) -> None:
+    """Say why a sector is where it is."""
+    entry = books.sectors.get(message.sector)
+    detail = f"sector {message.sector} has never been touched" if entry is None else entry.why
+    books.out.append(Send(link, CommandOutcome(message.request, entry is not None, detail)))
+
+
+def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None:
+    """Answer with everything that a live view shows."""
+    table = books.table
+    entries = [e for e in books.sectors.values() if e.state is not SectorState.UNLOADED]
+    held = [e.custody_since_ns for e in books.sectors.values() if e.custody_since_ns is not None]
+    holders = table.shard
+    shards = [
+        ShardStatus(
+            info.shard_id,
+            info.name,
+            info.incarnation,
+            info.link is not None,
+            info.draining,
+            len(info.sectors),
+            int((holders == info.shard_id).sum()),
+            info.load_score(books.settings.player_weight),
+            info.load.avg_tick_time_ms,
+        )
+        for info in books.shards
+    ]
+    rows = SectorRows(
+        sector=np.array([e.coords for e in entries], np.int32).reshape(-1, 2),
+        epoch=[e.epoch for e in entries],
+        entities=[e.entities for e in entries],
+        shard=[e.shard_id for e in entries],
+        state=[_STATE_NUMBER[e.state] for e in entries],
+    )
+    answer = Status(
+        request=message.request,
+        tick=books.tick_at(now),
+        term=books.term,
+        entities=len(table),
+        custody=int((holders == CUSTODY).sum()),
+        custody_oldest_ns=now - min(held) if held else 0,
+        shards=shards,
+        sectors=rows,
+        counters=dict(books.counters),
+        freezes_ns=list(books.freezes_ns),
+        rehomed_age_ticks_max=books.rehomed_age_ticks_max,
+    )
+    books.out.append(Send(link, answer))

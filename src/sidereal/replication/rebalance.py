@@ -1,0 +1,101 @@
+"""Rebalancing, periodically: predict each sector's load, plan a round, begin its moves.
+
+The prediction is a running mean with a half-life of seconds plus its trend:
+measured, that matters more than the planner does.
+"""
+
+from sidereal.ids import Sector
+from sidereal.replication import lifecycle
+from sidereal.replication.books import Books
+from sidereal.replication.flux import HALF_LIFE_S, Flux
+from sidereal.replication.plan import Move, View, plan
+from sidereal.world.rules import NS_PER_S
+from sidereal.world.sectors import SectorState
+
+
+class Rebalancer:
+    """The loads and flows of the world over time, and the rounds that follow from them."""
+
+    def __init__(self) -> None:
+        self.flux = Flux()
+        self._mean: dict[Sector, float] = {}
+        self._trend: dict[Sector, float] = {}
+        self._observed_ns: int | None = None
+        self._round_ns: int | None = None
+
+    def observe(self, books: Books, now: int) -> None:
+        """Fold one survey in."""
+        crossed, books.crossed = books.crossed, []
+        if self._observed_ns is None:
+            self._observed_ns = now
+        elapsed_s = (now - self._observed_ns) / NS_PER_S
+        self._observed_ns = now
+        self.flux.observe(crossed, elapsed_s)
+        keep = 0.5 ** (elapsed_s / HALF_LIFE_S)
+        means: dict[Sector, float] = {}
+        trends: dict[Sector, float] = {}
+        for coords, entry in books.sectors.items():
+            if entry.state is SectorState.UNLOADED:
+                continue
+            before = self._mean.get(coords, entry.load)
+            mean = keep * before + (1 - keep) * entry.load
+            slope = (mean - before) / elapsed_s if elapsed_s > 0 else 0.0
+            means[coords] = mean
+            trends[coords] = keep * self._trend.get(coords, 0.0) + (1 - keep) * slope
+        self._mean, self._trend = means, trends
+
+    def predicted(self) -> dict[Sector, float]:
+        """Return each sector's load one half-life from now."""
+        return {
+            coords: max(0.0, mean + self._trend[coords] * HALF_LIFE_S)
+            for coords, mean in self._mean.items()
+        }
+
+    def view(self, books: Books, now: int) -> View:
+        """Return what the planner is told of the world as it stands."""
+        settings = books.settings
+        owner: dict[Sector, int] = {}
+        resting: set[Sector] = set()
+        for coords, entry in books.sectors.items():
+            if entry.state is SectorState.ACTIVE:
+                owner[coords] = entry.shard_id
+                lately = entry.moved_ns is not None
+                if lately and now - (entry.moved_ns or 0) < settings.move_cooldown_ns:
+                    resting.add(coords)
+        shards = tuple(info.shard_id for info in books.shards if info.link is not None)
+        draining = frozenset(info.shard_id for info in books.shards if info.draining)
+        return View(
+            self.predicted(),
+            owner,
+            shards,
+            draining,
+            frozenset(resting),
+            self.flux,
+            settings.dead_band,
+            settings.move_budget,
+            settings.cold_load,
+        )
+
+    def round(self, books: Books, now: int) -> list[Move]:
+        """Begin the moves of a round where one is due; draining shards do not wait for it."""
+        if self._round_ns is None:
+            self._round_ns = now
+        due = now - self._round_ns >= books.settings.rebalance_ns
+        if due:
+            self._round_ns = now
+        moves = plan(self.view(books, now)) if due or self._draining(books) else []
+        if not due:
+            moves = [move for move in moves if self._is_draining(books, move.source)]
+        for move in moves:
+            entry = books.sectors[move.sector]
+            lifecycle.unassign(books, entry, move.target, move.reason, now)
+        return moves
+
+    @staticmethod
+    def _is_draining(books: Books, shard_id: int) -> bool:
+        info = books.shards.get(shard_id)
+        return info is not None and info.draining
+
+    @staticmethod
+    def _draining(books: Books) -> bool:
+        return any(info.draining and info.sectors for info in books.shards)

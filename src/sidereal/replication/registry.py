@@ -1,0 +1,97 @@
+"""The shards that the replication server knows: `ActiveShards` and `ShardInfo` of the seed.
+
+A registration is one incarnation of one name and gets a `ShardId` of its own,
+never used again: books kept by ShardId are books kept by incarnation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sidereal.ids import Incarnation, LinkId, Sector, ShardId
+from sidereal.wire.shard_messages import ShardLoadStats
+
+
+@dataclass(slots=True)
+class ShardInfo:
+    """One registered incarnation of a shard."""
+
+    shard_id: ShardId
+    name: str
+    incarnation: Incarnation
+    link: LinkId | None
+    """None once its session has ended; it lives on until its lease is over."""
+    answered_ns: int
+    """When its lease was last extended: the last answered heartbeat, or the registration."""
+    wants_ghosts: bool = False
+    load: ShardLoadStats = field(default_factory=lambda: ShardLoadStats(0, 0))
+    assigned_since_report: float = 0.0
+    sectors: set[Sector] = field(default_factory=set)
+    draining: bool = False
+    spawn_serial: int = 0
+    """The highest id that it has spawned: ids below are decided."""
+    grants: list[tuple[int, int]] = field(default_factory=list)
+    mail_sent: int = 0
+    mail_seen: int = 0
+
+    def load_score(self, player_weight: float) -> float:
+        """The seed's score: entities plus weighted players, plus what was assigned since."""
+        return (
+            self.load.entity_count
+            + player_weight * self.load.player_count
+            + self.assigned_since_report
+        )
+
+    def granted(self, first: int, last: int) -> bool:
+        """Whether the ids `first` to `last` lie in the blocks that it was granted."""
+        return any(start <= first and last < start + count for start, count in self.grants)
+
+
+class ActiveShards:
+    """The registry: shards by id and by link."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[ShardId, ShardInfo] = {}
+        self._by_link: dict[LinkId, ShardInfo] = {}
+        self._next = 0
+
+    def register(
+        self, name: str, incarnation: Incarnation, link: LinkId, wants_ghosts: bool, now: int
+    ) -> ShardInfo:
+        """Add one incarnation under a new id."""
+        info = ShardInfo(ShardId(self._next), name, incarnation, link, now, wants_ghosts)
+        self._next += 1
+        self._by_id[info.shard_id] = info
+        self._by_link[link] = info
+        return info
+
+    def end_session(self, link: LinkId) -> ShardInfo | None:
+        """Forget the link; the shard stays until its lease is over."""
+        info = self._by_link.pop(link, None)
+        if info is not None:
+            info.link = None
+        return info
+
+    def remove(self, info: ShardInfo) -> None:
+        """Forget a dead shard."""
+        if info.link is not None:
+            self._by_link.pop(info.link, None)
+        del self._by_id[info.shard_id]
+
+    def by_link(self, link: LinkId) -> ShardInfo | None:
+        """Return the shard behind `link`, or None."""
+        return self._by_link.get(link)
+
+    def get(self, shard_id: int) -> ShardInfo | None:
+        """Return the shard, or None where it is dead or was never there."""
+        return self._by_id.get(ShardId(shard_id))
+
+    def __iter__(self) -> Iterator[ShardInfo]:
+        """All shards, in the order of their ids."""
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def candidates(self) -> list[ShardInfo]:
+        """Shards that may be given a sector: connected and not draining, by id."""
+        return [info for info in self if info.link is not None and not info.draining]

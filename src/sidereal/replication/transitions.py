@@ -1,0 +1,294 @@
+"""Entities change sector: the seed's cases A, B and C, in batches.
+
+A shard asks with `EntityTransitionRequest`; each row is judged alone, but for a
+group, which is judged as one. A row is accepted where the record has its
+version, in a sector that this shard owns at the epoch it names; from then on it
+has the next version and stands in the new sector:
+
+- A, the new sector is the same shard's: `AcknowledgeTransition`;
+- B, another shard's: `EntityEnterSector` there, `ConfirmTransitionExit` here;
+- C, nobody's, or frozen: the server keeps the entity in custody, has the sector
+  loaded, and answers once its owner is known.
+
+A request that is out of date is answered with its outcome, never refused. A
+spawn is a transition from version 0.
+"""
+
+from collections.abc import Collection
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidereal.ids import Sector
+from sidereal.kernel import ABSENT
+from sidereal.limits import CUSTODY_ENTITIES_MAX
+from sidereal.replication.books import CUSTODY, Awaiting, Books
+from sidereal.replication.registry import ShardInfo
+from sidereal.wire.shard_messages import (
+    AcknowledgeTransition,
+    ConfirmTransitionExit,
+    EntityEnterSector,
+    RefuseTransition,
+)
+from sidereal.world.columns import U32
+from sidereal.world.entities import (
+    ClaimRows,
+    EnterRows,
+    EntityRows,
+    OutcomeRows,
+    StateRows,
+    TransitionRows,
+    gather,
+)
+
+Mask = NDArray[np.bool_]
+
+
+def request(
+    books: Books,
+    shard: ShardInfo,
+    rows: TransitionRows,
+    now: int,
+    mail_seen: int = 0,
+    mail_held: Collection[int] = (),
+) -> None:
+    """Judge a batch of transition requests and answer each row, or hold it in custody."""
+    spawning = rows.version == 0
+    accepted = _current(books, shard, rows)
+    if spawning.any():
+        accepted |= _spawn(books, shard, rows, spawning)
+    _judge_groups(rows, accepted)
+
+    outdated = ~accepted
+    if outdated.any():
+        books.counters["transitions_outdated"] += int(outdated.sum())
+        books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))
+    index = np.flatnonzero(accepted)
+    if not len(index):
+        return
+    if len(index) < len(rows):
+        rows = rows.take(index)
+
+    destination, _ = books.routes.get(rows.target)
+    unknown = destination < 0
+    if unknown.any() and _custody_full(books, int(unknown.sum())):
+        _refuse(books, shard, rows.take(unknown))
+        rows, destination = rows.take(~unknown), destination[~unknown]
+        unknown = np.zeros(len(rows), bool)
+
+    moved = rows.version != 0
+    books.crossed.append((rows.sector[moved], rows.target[moved]))
+    slots = _write(books, rows, destination)
+    here = destination == shard.shard_id
+    there = ~here & ~unknown
+    books.mail.withdraw(shard, rows.ids[~here], mail_seen, mail_held)
+    if here.any():
+        books.counters["transitions_same_shard"] += int(here.sum())
+        acknowledge(books, shard, slots[here], rows.version[here], rows.tick[here])
+    if there.any():
+        books.counters["handoffs"] += int(there.sum())
+        enter(books, slots[there])
+        books.arrived(slots[there])
+        books.send(shard, ConfirmTransitionExit(_claims(rows.take(there))))
+    if unknown.any():
+        books.counters["transitions_into_custody"] += int(unknown.sum())
+        _await_owner(books, shard, rows.take(unknown), now)
+
+
+def place(books: Books, rows: EntityRows, now: int) -> None:
+    """Create entities at version 1 wherever their positions lie; nobody asked for an answer.
+
+    Ids must be new to the record, positions valid. Sectors follow from the positions.
+    """
+    destination, _ = books.routes.get(rows.sector)
+    books.table.upsert(rows.ids, rows.position, rows.velocity)
+    slots = books.table.slots(rows.ids)
+    books.table.bind(slots, books.handles.grant(len(rows)))
+    _write_columns(books, slots, rows, rows.sector)
+    books.table.version[slots] = 1
+    books.table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
+    books.counters["created"] += len(rows)
+    known = destination >= 0
+    if known.any():
+        enter(books, slots[known])
+    if not known.all():
+        for coords in unique_sectors(rows.sector[~known]):
+            books.hold(coords, now)
+
+
+def take_states(books: Books, shard: ShardInfo, rows: StateRows) -> None:
+    """Take changed states of what a shard holds, where versions agree and they are newer."""
+    table = books.table
+    slots = table.slots(rows.ids)
+    good = slots != ABSENT
+    good[good] = (
+        (table.version[slots[good]] == rows.version[good])
+        & (table.shard[slots[good]] == shard.shard_id)
+        & (table.state_tick[slots[good]] < rows.tick[good])
+    )
+    rows, slots = rows.take(good), slots[good]
+    table.set_states(slots, rows.lengths, rows.states)
+    table.state_tick[slots] = rows.tick
+    books.counters["states"] += len(rows)
+
+
+def acknowledge(books: Books, shard: ShardInfo, slots: U32, asked: U32, tick: U32) -> None:
+    """Tell a shard that the rows `slots`, for which it asked at version `asked`, are its own."""
+    table = books.table
+    outcomes = OutcomeRows(
+        ids=table.ids[slots],
+        sector=table.sector[slots],
+        asked=asked,
+        version=table.version[slots],
+        handle=table.handle[slots],
+        tick=tick,
+    )
+    books.send(shard, AcknowledgeTransition(outcomes))
+
+
+def enter(books: Books, slots: U32) -> None:
+    """Send `EntityEnterSector` for the rows `slots` to the shards that the record names."""
+    holder = books.table.shard[slots]
+    for shard_id in np.unique(holder):
+        rows = gather(books.table, slots[holder == shard_id])
+        _, epoch = books.owners.get(rows.sector)
+        columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
+        arriving = EnterRows(**columns, lengths=rows.lengths, states=rows.states, epoch=epoch)
+        books.send(books.shards.get(int(shard_id)), EntityEnterSector(arriving))
+
+
+def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:
+    """Answer those who crossed into a sector that `shard_id` now owns.
+
+    Returns the slots of those that this very shard keeps (acknowledged, not sent).
+    """
+    kept: list[U32] = []
+    for group in waiting:
+        asker = books.shards.get(group.shard_id)
+        if asker is None:
+            continue
+        slots = books.table.slots(group.ids)
+        current = slots != ABSENT
+        current[current] &= (books.table.version[slots[current]] == group.asked[current] + 1) & (
+            books.table.shard[slots[current]] == CUSTODY
+        )
+        if group.shard_id == shard_id:
+            mine = slots[current]
+            books.table.shard[mine] = shard_id
+            acknowledge(books, asker, mine, group.asked[current], group.tick[current])
+            books.arrived(mine, kept_by=shard_id)
+            books.counters["transitions_same_shard"] += len(mine)
+            kept.append(mine)
+            gone = ~current
+        else:
+            books.counters["handoffs"] += int(current.sum())
+            gone = np.ones(len(slots), bool)
+        if gone.any():
+            claims = ClaimRows(ids=group.ids[gone], version=group.asked[gone])
+            books.send(asker, ConfirmTransitionExit(claims))
+    return np.concatenate(kept) if kept else np.empty(0, np.uint32)
+
+
+def unique_sectors(sectors: NDArray[np.int32]) -> list[Sector]:
+    """Return the distinct sectors among the rows, sorted by y, then x."""
+    if not len(sectors):
+        return []
+    found = np.unique(sectors[:, ::-1], axis=0)
+    return [(int(x), int(y)) for y, x in found]
+
+
+def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
+    table = books.table
+    slots = table.slots(rows.ids)
+    accepted = (slots != ABSENT) & (rows.version != 0)
+    known = slots[accepted]
+    owner, epoch = books.owners.get(rows.sector[accepted])
+    accepted[accepted] = (
+        (table.version[known] == rows.version[accepted])
+        & (table.shard[known] == shard.shard_id)
+        & (table.sector[known] == rows.sector[accepted]).all(axis=1)
+        & (owner == shard.shard_id)
+        & (epoch == rows.epoch[accepted])
+    )
+    return cast(Mask, accepted)
+
+
+def _spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: Mask) -> Mask:
+    """Let into the record what may be spawned: granted ids, in rising order, each once."""
+    ids = rows.ids
+    accepted = spawning & (books.table.slots(ids) == ABSENT) & (ids > shard.spawn_serial)
+    if accepted.any() and not shard.granted(int(ids[accepted].min()), int(ids[accepted].max())):
+        accepted[accepted] = [shard.granted(i, i) for i in ids[accepted].tolist()]
+    if accepted.any():
+        shard.spawn_serial = int(ids[spawning].max())
+        new = rows.take(accepted)
+        books.table.upsert(new.ids, new.position, new.velocity)
+        slots = books.table.slots(new.ids)
+        books.table.bind(slots, books.handles.grant(len(slots)))
+        books.counters["created"] += len(slots)
+    return cast(Mask, accepted)
+
+
+def _judge_groups(rows: TransitionRows, accepted: Mask) -> None:
+    """A group is accepted whole or not at all."""
+    grouped = rows.group != 0
+    if grouped.any() and not accepted[grouped].all():
+        accepted &= ~np.isin(rows.group, rows.group[grouped & ~accepted]) | ~grouped
+
+
+def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -> U32:
+    table = books.table
+    slots = table.slots(rows.ids)
+    table.upsert(rows.ids, rows.position, rows.velocity, slots)
+    _write_columns(books, slots, rows, rows.target)
+    table.version[slots] = rows.version + 1
+    table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
+    table.bind(slots, books.handles.renew(table.handle[slots]))
+    return slots
+
+
+def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]) -> None:
+    table = books.table
+    table.sector[slots] = sector
+    table.group[slots] = rows.group
+    table.flags[slots] = rows.flags
+    table.sensor[slots] = rows.sensor
+    table.tick[slots] = rows.tick
+    table.state_tick[slots] = rows.tick
+    table.set_states(slots, rows.lengths, rows.states)
+
+
+def _await_owner(books: Books, shard: ShardInfo, rows: TransitionRows, now: int) -> None:
+    for coords in unique_sectors(rows.target):
+        here = (rows.target == np.array(coords, np.int32)).all(axis=1)
+        entry = books.hold(coords, now)
+        entry.awaiting.append(
+            Awaiting(shard.shard_id, rows.ids[here], rows.version[here], rows.tick[here])
+        )
+
+
+def _custody_full(books: Books, more: int) -> bool:
+    held = int((books.table.shard == CUSTODY).sum())
+    return held + more > CUSTODY_ENTITIES_MAX
+
+
+def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows) -> None:
+    spawned = rows.version == 0
+    books.table.remove(rows.ids[spawned])
+    books.counters["created"] -= int(spawned.sum())
+    books.counters["transitions_refused"] += len(rows)
+    outcomes = OutcomeRows(
+        ids=rows.ids,
+        sector=rows.sector,
+        asked=rows.version,
+        version=rows.version,
+        handle=rows.handle,
+        tick=rows.tick,
+    )
+    reason = f"{CUSTODY_ENTITIES_MAX} entities are in custody already: load more shards"
+    books.send(shard, RefuseTransition(outcomes, reason))
+
+
+def _claims(rows: EntityRows) -> ClaimRows:
+    return ClaimRows(ids=rows.ids, version=rows.version)

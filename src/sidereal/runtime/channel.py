@@ -1,0 +1,72 @@
+"""One UDP socket and its endpoint, pumped: the part that every process shares.
+
+`pump` moves what has arrived into the endpoint and what it wants to say out of
+it. Events come back typed; nothing here knows what a message means.
+"""
+
+import os
+from collections.abc import Callable
+
+from sidereal.ids import LinkId
+from sidereal.runtime.clock import now_ns
+from sidereal.transport import Endpoint, Event
+from sidereal.transport.sockets import UdpSocket
+
+Address = tuple[str, int]
+
+RECEIVE_BATCH = 2048
+"""Datagrams taken from the socket before others get their turn: about 10 ms of a full stream."""
+
+
+class Channel:
+    """A socket with an endpoint.
+
+    Parameters
+    ----------
+    bind
+        Address to listen on; None for a client's, which the system chooses.
+    psk_of
+        Key by name, for those who connect to us; None where nobody may.
+    """
+
+    def __init__(
+        self, bind: Address | None, psk_of: Callable[[str], bytes | None] | None = None
+    ) -> None:
+        self.socket = UdpSocket(bind)
+        self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of)
+
+    def connect(self, address: Address, key_name: str, psk: bytes) -> LinkId:
+        """Begin a connection; `Connected` or `LinkClosed` will follow from `pump`."""
+        return self.endpoint.connect(address, key_name, psk, now_ns())
+
+    def pump(self) -> list[Event]:
+        """Receive, keep time, send; return what happened."""
+        now = now_ns()
+        while batch := self.socket.receive(RECEIVE_BATCH):
+            self.endpoint.receive(batch, now)
+            if len(batch) < RECEIVE_BATCH:
+                break
+        due = self.endpoint.next_timeout()
+        if due is not None and due <= now:
+            self.endpoint.handle_timeout(now)
+        events = self.endpoint.events()
+        self.flush()
+        return events
+
+    def flush(self) -> None:
+        """Send what the endpoint wants to say now."""
+        transmits = self.endpoint.poll_transmit(now_ns())
+        if transmits:
+            self.socket.send(transmits)
+
+    def wait(self, until_ns: int) -> bool:
+        """Sleep until a datagram arrives, the endpoint is due, or `until_ns`."""
+        due = self.endpoint.next_timeout()
+        deadline = until_ns if due is None else min(until_ns, due)
+        left = deadline - now_ns()
+        return self.socket.wait(left) if left > 0 else False
+
+    def close(self) -> None:
+        """Say what is left to say, and close the socket."""
+        self.flush()
+        self.socket.close()

@@ -1,0 +1,389 @@
+"""`Shard`: a simulation process's place in the world, driven from the game's own loop.
+
+No event loop, no callback: `poll` gives typed events, `due` the tick that is to
+be simulated, `begin` its rows as columns, `end` takes them back. A link that
+breaks is made anew, under a new incarnation; what was here is then simulated
+elsewhere, and an event says so.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidereal.errors import HandshakeError, ProtocolError, SimulationError
+from sidereal.ids import Incarnation, LinkId
+from sidereal.kernel import ABSENT
+from sidereal.runtime.channel import Address, Channel
+from sidereal.runtime.clock import now_ns
+from sidereal.shard import events as ev
+from sidereal.shard.core import ShardCore
+from sidereal.shard.phase import SHADOW
+from sidereal.transport import (
+    Connected,
+    DatagramNotice,
+    DatagramsReceived,
+    LinkClosed,
+    MessageReceived,
+)
+from sidereal.wire import codec
+from sidereal.world.batch import Ghosts, World
+from sidereal.world.columns import F32, F64, U8, U32, U64
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+CATCH_UP_TICKS = 5
+"""A shard that is late simulates up to so many ticks one after the other; then it skips."""
+
+RECONNECT_NS = NS_PER_S // 2
+
+
+class Shard:
+    """One shard of a world, embedded in a game server.
+
+    Parameters
+    ----------
+    name
+        Its configured name, which its key is for.
+    server
+        Host and port of the replication server.
+    key
+        The shard's 32-byte pre-shared key.
+    ghosts
+        Whether to be sent read-only copies of what lies across the borders.
+    state_dtype
+        Layout of every entity's state; None where the game reads the bytes by itself.
+
+    Raises
+    ------
+    HandshakeError
+        From `poll`, where the server was never reached or refuses this shard's key or version.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        server: Address,
+        key: bytes,
+        *,
+        ghosts: bool = False,
+        state_dtype: np.dtype[Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.ghosts = Ghosts.none()
+        self.ticks_skipped = 0
+        self._server = server
+        self._key = key
+        self._wants_ghosts = ghosts
+        self._dtype = state_dtype
+        self._channel = Channel(None)
+        self._link: LinkId | None = None
+        self._core: ShardCore | None = None
+        self._term_seen = 0
+        self._ever = False
+        self._retry_at = 0
+        self._ticked = 0
+        self._events: list[ev.Event] = []
+
+    # --- life ----------------------------------------------------------------
+
+    def poll(self, now: int | None = None) -> list[ev.Event]:
+        """Exchange what is to be exchanged and return what happened, in order."""
+        now = now_ns() if now is None else now
+        if self._link is None and now >= self._retry_at:
+            self._link = self._channel.connect(self._server, f"shard:{self.name}", self._key)
+        for event in self._channel.pump():
+            match event:
+                case Connected():
+                    self._open(now)
+                case MessageReceived():
+                    self._message(event.data, now)
+                case DatagramsReceived():
+                    if self._core is not None:
+                        self._guard(lambda e=event: self._core_datagrams(e.payloads, now))
+                case DatagramNotice():
+                    if self._core is not None:
+                        self._core.notice(event.acked, event.lost)
+                case LinkClosed():
+                    self._closed(event.reason, now)
+                case _:
+                    assert_never(event)
+        if self._core is not None:
+            self._core.tick(now)
+            self._events += self._core.events()
+        self._flush()
+        events, self._events = self._events, []
+        for told in events:
+            if isinstance(told, ev.GhostsChanged):
+                self.ghosts = Ghosts(told.ids, told.position, told.velocity, told.flags)
+        return events
+
+    def wait(self, until_ns: int | None = None) -> None:
+        """Sleep until the next tick is due, something arrives, or `until_ns`."""
+        deadline = now_ns() + NS_PER_S // 10
+        core = self._core
+        if core is not None and core.clock is not None and core.rules:
+            deadline = min(deadline, core.clock.begins_ns(self._ticked + 1))
+        self._channel.wait(deadline if until_ns is None else min(deadline, until_ns))
+
+    def close(self, reason: str = "the shard was closed") -> None:
+        """Leave. What this shard still has is given to others once its lease is over."""
+        if self._link is not None:
+            self._channel.endpoint.close(self._link, reason, now_ns())
+        self._channel.close()
+
+    # --- time ----------------------------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        """Whether the replication server knows this shard now."""
+        return self._core is not None and self._core.shard_id is not None
+
+    @property
+    def rules(self) -> WorldRules:
+        """The rules of the world; those of the server once registered."""
+        return self._core.rules if self._core is not None else WorldRules()
+
+    @property
+    def last_tick(self) -> int:
+        """The last world tick that was simulated here."""
+        return self._ticked
+
+    def begins_ns(self, tick: int) -> int:
+        """Return when, by this process's clock, a world tick begins."""
+        clock = self._connected().clock
+        assert clock is not None, "not registered yet"
+        return clock.begins_ns(tick)
+
+    def due(self, now: int | None = None) -> int | None:
+        """Return the world tick to simulate now; None while none is due or the lease is out."""
+        now = now_ns() if now is None else now
+        core = self._core
+        if core is None or core.clock is None or not core.has_lease(now):
+            return None
+        current = core.clock.tick_at(now)
+        if current <= self._ticked:
+            return None
+        if current - self._ticked > CATCH_UP_TICKS:
+            if self._ticked:
+                self.ticks_skipped += current - self._ticked - 1
+            return current
+        return self._ticked + 1
+
+    # --- a tick --------------------------------------------------------------
+
+    def begin(self, tick: int) -> World:
+        """Return the rows that `tick` simulates, as columns of their own."""
+        core = self._connected()
+        table = core.holdings.table
+        slots = core.runnable(tick)
+        return World(
+            tick=tick,
+            tick_hz=core.rules.tick_hz,
+            slots=slots,
+            ids=table.ids[slots],
+            position=table.position[slots],
+            velocity=table.velocity[slots],
+            since=table.tick[slots],
+            flags=table.flags[slots],
+            version=table.version[slots],
+            shadow=table.phase[slots] & SHADOW != 0,
+            state=None if self._dtype is None else self._states(core, slots, self._dtype),
+            ghosts=self.ghosts,
+        )
+
+    def end(
+        self,
+        world: World,
+        now: int | None = None,
+        step_ms: float | None = None,
+        witness: Callable[[list[ev.Event]], None] | None = None,
+    ) -> bool:
+        """Take a tick's rows back and send what follows. False where the lease ended meanwhile.
+
+        `witness` is told what the tick led to before anything of it leaves the process.
+        """
+        core = self._connected()
+        core.move(world.slots, world.position, world.velocity)
+        if world.state is not None and len(world):
+            self._write_states(core, world.slots, world.state)
+        self._ticked = world.tick
+        left = core.complete(world.tick, world.slots, now_ns() if now is None else now, step_ms)
+        if left:
+            for ids in world.destroyed:
+                core.destroy(ids)
+            for wish in world.wishes:
+                self.spawn(
+                    wish.position,
+                    wish.velocity,
+                    state=wish.state,
+                    flags=wish.flags,
+                    sensor=wish.sensor,
+                )
+        events = core.events()
+        if witness is not None:
+            witness(events)
+        self._events += events
+        self._flush()
+        return left
+
+    def move(self, ids: U64, position: F64, velocity: F64) -> None:
+        """Write positions of entities by id; to be followed by `finish`. Unknown ids: KeyError."""
+        core = self._connected()
+        slots = core.holdings.table.slots(np.ascontiguousarray(ids, np.uint64))
+        if (slots == ABSENT).any():
+            raise KeyError(f"entity {int(ids[slots == ABSENT][0])} is not on shard {self.name}")
+        core.move(slots, np.asarray(position, np.float64), np.asarray(velocity, np.float64))
+
+    def finish(self, tick: int, now: int | None = None) -> bool:
+        """End a tick whose positions were written by `move`; as `end`."""
+        core = self._connected()
+        self._ticked = tick
+        left = core.complete(tick, core.runnable(tick), now_ns() if now is None else now)
+        self._events += core.events()
+        self._flush()
+        return left
+
+    # --- wishes --------------------------------------------------------------
+
+    def spawn(
+        self,
+        position: F64,
+        velocity: F64,
+        *,
+        state: NDArray[Any] | None = None,
+        flags: U32 | None = None,
+        sensor: F32 | None = None,
+        group: U64 | None = None,
+    ) -> U64:
+        """Ask for new entities, simulated from the next tick on; returns their ids, u64 (n,).
+
+        They may be shown at once; they exist once `EntitiesKept` says so.
+        """
+        core = self._connected()
+        lengths: U32 | None = None
+        states: U8 | None = None
+        if state is not None:
+            lengths = np.full(len(state), state.dtype.itemsize, np.uint32)
+            states = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
+        return core.spawn(
+            self._ticked,
+            np.ascontiguousarray(position, np.float64),
+            np.ascontiguousarray(velocity, np.float64),
+            lengths=lengths,
+            states=states,
+            flags=flags,
+            sensor=sensor,
+            group=group,
+        )
+
+    def destroy(self, ids: U64) -> None:
+        """Destroy entities of this shard; `EntitiesDestroyed` follows."""
+        self._connected().destroy(ids)
+
+    def send(self, entity: int, payload: bytes) -> None:
+        """Send bytes to whichever shard holds `entity`, in order, once."""
+        self._connected().send_mail(entity, payload)
+
+    # --- what is here --------------------------------------------------------
+
+    @property
+    def core(self) -> ShardCore:
+        """The state machine below, for tools that look inside."""
+        return self._connected()
+
+    def sectors(self) -> list[tuple[int, int]]:
+        """Return the sectors of this shard."""
+        return self._core.sector_list() if self._core is not None else []
+
+    # --- inside --------------------------------------------------------------
+
+    def _connected(self) -> ShardCore:
+        if self._core is None:
+            raise SimulationError(f"shard {self.name} is not connected: poll until Registered")
+        return self._core
+
+    def _open(self, now: int) -> None:
+        incarnation = Incarnation(int.from_bytes(os.urandom(7), "little"))
+        self._core = ShardCore(
+            self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=self._term_seen
+        )
+        self._core.open(now)
+        self._ever = True
+
+    def _message(self, data: bytes, now: int) -> None:
+        core = self._core
+        if core is not None:
+            self._guard(lambda: core.receive(codec.decode(data), now))
+
+    def _core_datagrams(self, payloads: list[bytes], now: int) -> None:
+        if self._core is not None:
+            self._core.receive_datagrams(payloads, now)
+
+    def _guard(self, take: Any) -> None:
+        """A server that breaks the protocol loses this link, with the reason; no more than that."""
+        try:
+            take()
+        except ProtocolError as error:
+            if self._link is not None:
+                self._channel.endpoint.close(self._link, str(error), now_ns())
+            self._closed(str(error), now_ns())
+
+    def _closed(self, reason: str, now: int) -> None:
+        if not self._ever:
+            raise HandshakeError(
+                f"shard {self.name} cannot join {self._server[0]}:{self._server[1]}: {reason}"
+            )
+        if self._core is not None:
+            self._events += self._core.events()
+            self._term_seen = self._core.term_seen
+            table = self._core.holdings.table
+            held = np.flatnonzero(table.phase & SHADOW == 0)
+            self._events.append(
+                ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
+            )
+        self._core = None
+        self._link = None
+        self._retry_at = now + RECONNECT_NS
+
+    def _flush(self) -> None:
+        core, link = self._core, self._link
+        if core is not None and link is not None:
+            messages, payloads = core.poll()
+            for message in messages:
+                self._channel.endpoint.send(link, codec.encode(message))
+            if payloads:
+                core.sent_datagrams(self._channel.endpoint.send_datagrams(link, payloads))
+        self._channel.flush()
+
+    def _states(self, core: ShardCore, slots: U32, dtype: np.dtype[Any]) -> NDArray[Any]:
+        lengths, data = core.holdings.table.states(slots)
+        if (lengths == dtype.itemsize).all():
+            return data.view(dtype)
+        strange = ~np.isin(lengths, [0, dtype.itemsize])
+        if strange.any():
+            raise SimulationError(
+                f"entity {int(core.holdings.table.ids[slots[strange]][0])} has a state of"
+                f" {int(lengths[strange][0])} bytes; this simulation's is {dtype.itemsize}"
+            )
+        states = np.zeros(len(slots), dtype)
+        states[lengths != 0] = data.view(dtype)
+        return states
+
+    @staticmethod
+    def _write_states(core: ShardCore, slots: U32, state: NDArray[Any]) -> None:
+        item = state.dtype.itemsize
+        lengths, before = core.holdings.table.states(slots)
+        data = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
+        if len(before) == len(data) and (lengths == item).all():
+            word = np.uint64 if item % 8 == 0 else np.uint8
+            differ = before.view(word).reshape(len(slots), -1) != data.view(word).reshape(
+                len(slots), -1
+            )
+            rows = differ.any(axis=1)
+            slots, data = slots[rows], data.reshape(-1, item)[rows].ravel()
+        core.set_states(slots, np.full(len(slots), item, np.uint32), data)
+
+
+__all__ = ["Shard"]

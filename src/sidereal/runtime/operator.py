@@ -1,0 +1,183 @@
+"""`Operator`: a tool's link to a running world, one question at a time."""
+
+import itertools
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from sidereal.errors import HandshakeError, SiderealError
+from sidereal.ids import LinkId, Sector
+from sidereal.runtime.channel import Address, Channel
+from sidereal.runtime.clock import now_ns
+from sidereal.transport import Connected, LinkClosed, MessageReceived
+from sidereal.wire import codec
+from sidereal.wire import operator_messages as om
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import Message
+from sidereal.world.columns import U64
+from sidereal.world.entities import EntityRows
+from sidereal.world.rules import NS_PER_S
+
+ANSWER_NS = 10 * NS_PER_S
+STATES = ("Unloaded", "Loading", "Active", "Unloading")
+
+
+class OperatorError(SiderealError):
+    """The server would not do it; the message says why."""
+
+
+class Operator:
+    """Asks the replication server, under the operators' key.
+
+    Raises
+    ------
+    HandshakeError
+        No server answers there, or it does not take the key.
+    """
+
+    def __init__(self, server: Address, key: bytes) -> None:
+        self._channel = Channel(None)
+        self._server = server
+        self._requests = itertools.count(1)
+        self._answers: list[Message] = []
+        self._open = False
+        self._link: LinkId = self._channel.connect(server, "admin", key)
+        deadline = now_ns() + ANSWER_NS
+        while not self._open:
+            self._pump(deadline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave."""
+        self._channel.endpoint.close(self._link, "done", now_ns())
+        self._channel.close()
+
+    # --- questions -----------------------------------------------------------
+
+    def status_message(self) -> om.Status:
+        """Return how the world stands, as the server says it."""
+        answer = self._ask(om.StatusRequest(next(self._requests)))
+        assert isinstance(answer, om.Status)
+        return answer
+
+    def status(self) -> dict[str, Any]:
+        """Return how the world stands, as plain values."""
+        status = self.status_message()
+        rows = status.sectors
+        columns = [getattr(rows, name).tolist() for name in rows.LAYOUT]
+        return {
+            "tick": status.tick,
+            "term": status.term,
+            "entities": status.entities,
+            "custody": status.custody,
+            "shards": [
+                {name: getattr(shard, name) for name in shard.__struct_fields__}
+                for shard in status.shards
+            ],
+            "sectors": [
+                {
+                    "sector": tuple(sector),
+                    "epoch": epoch,
+                    "entities": entities,
+                    "shard_id": shard,
+                    "state": STATES[state],
+                }
+                for sector, epoch, entities, shard, state in zip(*columns, strict=True)
+            ],
+            "counters": dict(sorted(status.counters.items())),
+        }
+
+    def ids(self, count: int) -> tuple[int, int]:
+        """Return the first id and the size of a block that is ours to spawn with."""
+        answer = self._ask(om.RequestIds(count))
+        assert isinstance(answer, sm.GrantIds)
+        return answer.first, answer.count
+
+    def spawn(self, entities: EntityRows) -> om.SpawnOutcome:
+        """Create entities under ids of ours; return what became of them."""
+        answer = self._ask(om.SpawnEntities(next(self._requests), entities))
+        assert isinstance(answer, om.SpawnOutcome)
+        return answer
+
+    def destroy(self, ids: Iterable[int] | U64) -> int:
+        """Destroy entities wherever they are; return how many there were."""
+        listed = [int(i) for i in np.asarray(list(ids), np.uint64)]
+        answer = self._ask(om.DestroyByOperator(next(self._requests), listed))
+        assert isinstance(answer, om.DestroyOutcome)
+        return len(answer.destroyed)
+
+    def migrate(self, sector: Sector, shard: str) -> dict[str, Any]:
+        """Move a sector to the shard of that name."""
+        return self._command("migrate", sector, shard)
+
+    def load(self, sector: Sector) -> dict[str, Any]:
+        """Have a sector loaded."""
+        return self._command("load", sector, None)
+
+    def unload(self, sector: Sector) -> dict[str, Any]:
+        """Have a sector unloaded."""
+        return self._command("unload", sector, None)
+
+    def drain(self, shard: str) -> dict[str, Any]:
+        """Move everything off a shard and give it nothing more."""
+        return self._command("drain", None, shard)
+
+    def why(self, sector: Sector) -> dict[str, Any]:
+        """Return why a sector is where it is."""
+        return self._done(om.Why(next(self._requests), sector))
+
+    # --- inside --------------------------------------------------------------
+
+    def _command(self, verb: str, sector: Sector | None, shard: str | None) -> dict[str, Any]:
+        shard_id = None
+        if shard is not None:
+            known = {s.name: s.shard_id for s in self.status_message().shards if s.alive}
+            if shard not in known:
+                raise OperatorError(
+                    f"no shard {shard!r} is connected; there are {', '.join(sorted(known))}"
+                )
+            shard_id = known[shard]
+        return self._done(om.Command(next(self._requests), verb, sector, shard_id))
+
+    def _done(self, question: Message) -> dict[str, Any]:
+        answer = self._ask(question)
+        assert isinstance(answer, om.CommandOutcome)
+        if not answer.ok:
+            raise OperatorError(answer.detail)
+        return {"ok": True, "detail": answer.detail}
+
+    def _ask(self, question: Message) -> Message:
+        self._channel.endpoint.send(self._link, codec.encode(question))
+        self._channel.flush()
+        deadline = now_ns() + ANSWER_NS
+        while not self._answers:
+            self._pump(deadline)
+        return self._answers.pop(0)
+
+    def _pump(self, deadline: int) -> None:
+        for event in self._channel.pump():
+            if isinstance(event, Connected):
+                self._open = True
+            elif isinstance(event, MessageReceived):
+                self._answers.append(codec.decode(event.data))
+            elif isinstance(event, LinkClosed):
+                raise HandshakeError(f"{self._server[0]}:{self._server[1]}: {event.reason}")
+        if self._open and self._answers:
+            return
+        if now_ns() >= deadline:
+            raise SiderealError(
+                f"no answer from {self._server[0]}:{self._server[1]} in {ANSWER_NS // NS_PER_S} s"
+            )
+        self._channel.wait(deadline)

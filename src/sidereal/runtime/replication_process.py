@@ -1,0 +1,197 @@
+"""``sidereal replication``: the manager, its socket and its clock in one process.
+
+What arrives is judged at once, so that a handoff takes as long as two datagrams
+on the wire; what is periodic happens at ticks. A pass never waits for anything
+but the socket.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import assert_never
+
+from sidereal.errors import ConfigError, LimitError, ProtocolError
+from sidereal.ids import LinkId
+from sidereal.replication.books import CloseLink, Send, SendDatagrams
+from sidereal.replication.manager import SectorManager
+from sidereal.replication.settings import Settings
+from sidereal.runtime import keys
+from sidereal.runtime.address import Address
+from sidereal.runtime.channel import Channel
+from sidereal.runtime.clock import now_ns
+from sidereal.runtime.config import Config
+from sidereal.runtime.pace import Pace
+from sidereal.runtime.signals import stop_on_signals
+from sidereal.transport import (
+    Connected,
+    DatagramNotice,
+    DatagramsReceived,
+    Event,
+    LinkClosed,
+    MessageReceived,
+)
+from sidereal.wire import codec
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+log = logging.getLogger("sidereal.replication")
+
+PASS_NS = NS_PER_S // 500
+"""Datagrams are taken in passes at least so far apart: a pass for each would cost more than it
+brings, and 2 ms is little beside a tick."""
+
+
+def settings_of(config: Config) -> Settings:
+    """Return the manager's settings for a configuration."""
+
+    def ns(seconds: float) -> int:
+        return round(seconds * NS_PER_S)
+
+    world, replication = config.world, config.replication
+    return Settings(
+        rules=WorldRules(
+            sector_size=world.sector_size,
+            tick_hz=world.tick_hz,
+            handoff_margin=world.handoff_margin,
+            ghost_radius=world.ghost_radius,
+        ),
+        lease_ns=ns(replication.lease_s),
+        drift_allowance_ns=ns(replication.drift_allowance_s),
+        heartbeat_ns=ns(replication.heartbeat_s),
+        load_report_ns=ns(replication.load_report_s),
+        idle_unload_ns=ns(replication.idle_unload_s),
+        activation_horizon_s=world.activation_horizon_s,
+        rebalance_ns=ns(replication.rebalance_s),
+        move_cooldown_ns=ns(replication.rebalance_s),
+    )
+
+
+class ReplicationServer:
+    """The coordinator on one UDP port.
+
+    Parameters
+    ----------
+    settings
+        Leases, intervals and the rules of the world.
+    listen
+        Host and port; port 0 is any free one.
+    psks
+        Keys by name: ``shard:NAME``, ``clients``, ``admin``.
+
+    Raises
+    ------
+    ConfigError
+        The port is in use, or the address is not this machine's.
+    """
+
+    def __init__(self, settings: Settings, listen: Address, psks: dict[str, bytes]) -> None:
+        try:
+            self.channel = Channel(listen, psks.get)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {listen}: {error.strerror}: is another server running there?"
+            ) from error
+        self.manager = SectorManager(settings, now=now_ns())
+        self.pace = Pace()
+        self._tick_ns = settings.rules.tick_ns
+        self._next_tick = 0
+        self._names: dict[LinkId, str] = {}
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        host, port = self.channel.socket.address[:2]
+        return Address(host, port)
+
+    def serve(self, until: Callable[[], bool]) -> None:
+        """Serve until `until` says so; it is asked at least once a tick."""
+        self._next_tick = now_ns()
+        while not until():
+            self.step()
+
+    def step(self) -> None:
+        """Wait for the next tick or the next datagram, and do what there is to do."""
+        started = now_ns()
+        if self.channel.wait(self._next_tick) and self._next_tick - now_ns() > PASS_NS:
+            self.pace.breathe(PASS_NS)
+        for event in self.channel.pump():
+            self._take(event)
+        now = now_ns()
+        if now >= self._next_tick:
+            due = self._next_tick
+            self.manager.tick(now)
+            self._next_tick += self._tick_ns
+            if now_ns() >= self._next_tick:
+                self.pace.overrun()
+                self._next_tick = now_ns() + self._tick_ns
+            self.pace.tick(due, started)
+        self._send()
+
+    def close(self) -> None:
+        """Say goodbye to everybody and close the socket."""
+        now = now_ns()
+        for link in list(self._names):
+            self.channel.endpoint.close(link, "the replication server stops", now)
+        self.channel.close()
+
+    def _take(self, event: Event) -> None:
+        now = now_ns()
+        match event:
+            case Connected():
+                self._names[event.link] = event.key_name
+                log.info("%s connected from %s", event.key_name, event.address)
+                self.manager.connected(event.link, event.key_name)
+            case MessageReceived():
+                try:
+                    message = codec.decode(event.data)
+                except ProtocolError as error:
+                    self._end(event.link, str(error), now)
+                    return
+                self.manager.receive(event.link, message, now)
+            case DatagramsReceived():
+                self.manager.receive_datagrams(event.link, event.payloads, now)
+            case DatagramNotice():
+                self.manager.notice(event.link, event.acked, event.lost)
+            case LinkClosed():
+                name = self._names.pop(event.link, None)
+                if name is not None:
+                    log.info("%s disconnected: %s", name, event.reason)
+                    self.manager.disconnected(event.link, now)
+            case _:
+                assert_never(event)
+
+    def _end(self, link: LinkId, reason: str, now: int) -> None:
+        log.warning("%s: link ended: %s", self._names.pop(link, "unknown"), reason)
+        self.channel.endpoint.close(link, reason, now)
+        self.manager.disconnected(link, now)
+
+    def _send(self) -> None:
+        endpoint = self.channel.endpoint
+        for output in self.manager.poll():
+            match output:
+                case Send():
+                    try:
+                        endpoint.send(output.link, codec.encode(output.message))
+                    except LimitError as error:
+                        self._end(output.link, f"does not read: {error}", now_ns())
+                case SendDatagrams():
+                    endpoint.send_datagrams(output.link, output.payloads)
+                case CloseLink():
+                    self._names.setdefault(output.link, "unknown")
+                    log.warning("%s: link ended: %s", self._names.pop(output.link), output.reason)
+                    endpoint.close(output.link, output.reason, now_ns())
+                case _:
+                    assert_never(output)
+        self.channel.flush()
+
+
+def run(config: Config) -> int:
+    """Run a replication server until SIGINT or SIGTERM; return the exit status."""
+    psks = keys.load(config.replication.keys)
+    server = ReplicationServer(settings_of(config), config.replication.listen, psks)
+    stop = stop_on_signals()
+    print(f"listening on {server.address}", flush=True)
+    log.info("listening on %s with %d keys", server.address, len(psks))
+    try:
+        server.serve(stop)
+    finally:
+        server.close()
+    return 0

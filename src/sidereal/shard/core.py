@@ -1,0 +1,392 @@
+"""`ShardCore`: one shard's side of the protocol, as a state machine.
+
+Messages and time go in; `poll` drains what is to be sent, `events` what the game
+is told. A game's tick is: `runnable` → simulate those rows → `move`,
+`set_states` → `complete`. Between the first and the last nothing is received.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sidereal.errors import LimitError, ProtocolError
+from sidereal.ids import Incarnation, Sector, ShardId
+from sidereal.kernel import ABSENT, sectors
+from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK, MAIL_BYTES_MAX
+from sidereal.shard import events as ev
+from sidereal.shard.answers import Answers
+from sidereal.shard.holdings import Holdings
+from sidereal.shard.mailbox import Mailbox
+from sidereal.shard.outbox import Outbox
+from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SPAWNING
+from sidereal.shard.sectors import Sectors
+from sidereal.shard.sightings import Sightings
+from sidereal.wire import operator_messages as om
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import PROTOCOL_VERSION, Message
+from sidereal.world.clock import WorldClock
+from sidereal.world.columns import F32, F64, U8, U32, U64
+from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+
+class ShardCore:
+    """One incarnation of one shard, for one session.
+
+    Parameters
+    ----------
+    name
+        Its configured name; its key is for that name.
+    incarnation
+        Drawn at random by the caller, new for each life.
+    wants_ghosts
+        Whether to be sent copies of what lies across its borders.
+    """
+
+    def __init__(
+        self, name: str, incarnation: Incarnation, *, wants_ghosts: bool = False, term_seen: int = 0
+    ) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.term_seen = term_seen
+        self.shard_id: ShardId | None = None
+        self.rules = WorldRules()
+        self.holdings = Holdings(self.rules)
+        self.sectors = Sectors(self.holdings)
+        self.clock: WorldClock | None = None
+        self._wants_ghosts = wants_ghosts
+        self._answers = Answers(self.holdings, self.sectors)
+        self._outbox = Outbox(self.rules)
+        self._ack: sm.RegistrationAck | None = None
+        self._send: list[Message] = []
+        self._payloads: list[bytes] = []
+        self._events: list[ev.Event] = []
+        self._lease_until = 0
+        self._leased = False
+        self._heartbeat_at = 0
+        self._report_at = 0
+        self._propose_at = 0
+        self._mailbox = Mailbox()
+        self._sightings = Sightings()
+        self._ids: list[tuple[int, int]] = []
+        self._asked_ids = False
+        self._step_ms: list[float] = []
+
+    # --- session -------------------------------------------------------------
+
+    def open(self, now: int) -> None:
+        """Begin the session: register."""
+        self._send.append(
+            sm.RegisterShard(
+                name=self.name,
+                incarnation=self.incarnation,
+                protocol=PROTOCOL_VERSION,
+                term_seen=self.term_seen,
+                sent_ns=now,
+                wants_ghosts=self._wants_ghosts,
+            )
+        )
+
+    def receive(self, message: Message, now: int) -> None:
+        """Take one message of the server's; raise `ProtocolError` where it makes no sense."""
+        if self._ack is None and not isinstance(message, sm.RegistrationAck):
+            raise ProtocolError(f"{type(message).__name__} before RegistrationAck")
+        match message:
+            case sm.RegistrationAck():
+                self._registered(message, now)
+            case sm.HeartbeatAck():
+                self._answered(message, now)
+            case sm.GrantIds():
+                self._ids.append((message.first, message.count))
+                self._asked_ids = False
+            case sm.AssignSector():
+                self.sectors.assign(message, self._send, self._events)
+            case sm.SectorInitialState():
+                self.sectors.initial_state(message, self._send, self._events)
+            case sm.UnassignSector():
+                self.sectors.freeze(message, self._mailbox, self._send, self._events)
+            case sm.ReleaseSector():
+                self.sectors.release(message, self._events)
+                self._mailbox.forget_gone(self.holdings.table)
+            case sm.ResumeSector():
+                self.sectors.resume(message, self._events)
+            case sm.EntityEnterSector():
+                self._answers.enter(message.entities, self._events)
+            case sm.AcknowledgeTransition():
+                self._answers.acknowledge(message.outcomes, self._events)
+            case sm.ConfirmTransitionExit():
+                self._answers.exit(message.claims, self._events)
+                self._mailbox.forget_gone(self.holdings.table)
+            case sm.RefuseTransition():
+                self._answers.refuse(message.outcomes, self._events)
+                self._mailbox.forget_gone(self.holdings.table)
+            case sm.EntitiesDestroyed():
+                self._answers.destroyed(message.claims, self._events)
+                self._mailbox.forget_gone(self.holdings.table)
+            case sm.DeliverMail():
+                self._mailbox.put(message)
+            case sm.MailRefused():
+                self._events.append(ev.MailRefused(message.entity, message.reason))
+            case sm.Possession():
+                self._events.append(
+                    ev.PossessionChanged(message.entity, message.session, message.held)
+                )
+            case _:
+                raise ProtocolError(f"a server may not send {type(message).__name__} to a shard")
+
+    def receive_datagrams(self, payloads: Sequence[bytes], now: int) -> None:
+        """Take ghosts; what does not parse is dropped and counted, since it is only a picture."""
+        del now
+        changed = self._sightings.take(payloads)
+        if changed is not None:
+            self._events.append(changed)
+
+    def tick(self, now: int) -> None:
+        """Do what is due: heartbeats, reports, proposals; notice a lease that is over."""
+        ack = self._ack
+        if ack is None:
+            return
+        if self._leased and now >= self._lease_until:
+            self._leased = False
+            self._events.append(ev.LeaseLost())
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + ack.heartbeat_ns
+            tick = self.clock.tick_at(now) if self.clock is not None else 0
+            self._send.append(sm.Heartbeat(now, tick, self._mailbox.settled()))
+        if now >= self._report_at:
+            self._report_at = now + ack.load_report_ns
+            self._send.append(sm.ShardLoadUpdate(self._load()))
+        if now >= self._propose_at:
+            self._propose_at = now + NS_PER_S // 2
+            self._send += self.sectors.propose(ack.idle_unload_ns, now)
+
+    def poll(self) -> tuple[list[Message], list[bytes]]:
+        """Return, and forget, the messages and the datagrams that are to be sent."""
+        out = self._send, self._payloads
+        self._send, self._payloads = [], []
+        return out
+
+    def sent_datagrams(self, first_token: int) -> None:
+        """Say which token the transport gave the first datagram of the last `poll`."""
+        self._outbox.sent(first_token)
+
+    def notice(self, acked: Sequence[int], lost: Sequence[int]) -> None:
+        """Take the transport's notice of datagrams that arrived or were lost."""
+        self._outbox.notice(self.holdings.table, acked, lost)
+
+    def events(self) -> list[ev.Event]:
+        """Return, and forget, what the game is to be told, in order; mail comes last."""
+        out, self._events = self._events, []
+        out += [
+            ev.MailReceived(letter.entity, letter.sender, letter.payload)
+            for letter in self._mailbox.take(self.holdings.table)
+        ]
+        return out
+
+    # --- a tick of the game --------------------------------------------------
+
+    def has_lease(self, now: int) -> bool:
+        """Whether anything may be simulated at `now`."""
+        return self._leased and now < self._lease_until
+
+    def runnable(self, tick: int) -> U32:
+        """Return the slots that `tick` simulates; shadows among them."""
+        return self.holdings.runnable(tick)
+
+    def move(self, slots: U32, position: F64, velocity: F64) -> None:
+        """Write what the game made of the rows; invalid positions stay, and an event says so."""
+        invalid = self.holdings.move(slots, position, velocity)
+        if len(invalid):
+            self._events.append(ev.PositionsInvalid(invalid))
+
+    def set_states(self, slots: U32, lengths: U32, states: U8) -> None:
+        """Write state blobs (``lengths`` u32 (n,), ``states`` u8) that the game changed."""
+        self.holdings.set_states(slots, lengths, states)
+
+    def complete(self, tick: int, slots: U32, now: int, step_ms: float | None = None) -> bool:
+        """End a tick: request transitions, send updates. False: the lease ended meanwhile.
+
+        Without a lease nothing of the step leaves; the rows are as simulated, in memory only.
+        """
+        if not self.has_lease(now):
+            self.tick(now)
+            return False
+        table = self.holdings.table
+        table.tick[slots] = tick
+        rows = self.holdings.crossing()
+        if len(rows):
+            self._request(rows)
+            self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
+        self._payloads += self._outbox.collect(table, self.holdings.own, tick)
+        self._send_oversized()
+        if step_ms is not None:
+            self._step_ms.append(step_ms)
+        return True
+
+    # --- the game's wishes ---------------------------------------------------
+
+    def spawn(
+        self,
+        tick: int,
+        position: F64,
+        velocity: F64,
+        *,
+        lengths: U32 | None = None,
+        states: U8 | None = None,
+        flags: U32 | None = None,
+        sensor: F32 | None = None,
+        group: U64 | None = None,
+    ) -> U64:
+        """Ask for new entities; they are shadows until acknowledged. Returns their ids."""
+        count = len(position)
+        where, invalid = sectors(np.ascontiguousarray(position), self.rules.sector_size)
+        if len(invalid):
+            raise ValueError(f"spawn: {len(invalid)} positions lie outside the world")
+        ids = self._take_ids(count)
+        rows = EntityRows(
+            ids=ids,
+            group=np.zeros(count, np.uint64) if group is None else group,
+            position=position,
+            velocity=velocity,
+            sector=where,
+            version=np.zeros(count, np.uint32),
+            handle=np.full(count, ABSENT, np.uint32),
+            tick=np.full(count, tick, np.uint32),
+            flags=np.zeros(count, np.uint32) if flags is None else flags,
+            sensor=np.zeros(count, np.float32) if sensor is None else sensor,
+            lengths=np.zeros(count, np.uint32) if lengths is None else lengths,
+            states=np.empty(0, np.uint8) if states is None else states,
+        )
+        rows.check()
+        table = self.holdings.table
+        self._answers.install(rows, SPAWNING)
+        requests = self.holdings.request(table.slots(ids), where)
+        table.phase[table.slots(ids)] = SPAWNING
+        self._request(requests)
+        return ids
+
+    def destroy(self, ids: U64) -> None:
+        """Destroy entities that are held; shadows are another's to destroy, and stay."""
+        table = self.holdings.table
+        slots = table.slots(np.unique(np.asarray(ids, np.uint64)))
+        slots = slots[slots != ABSENT]
+        slots = slots[table.phase[slots] == 0]
+        if len(slots):
+            table.phase[slots] |= DESTROYING
+            claims = ClaimRows(ids=table.ids[slots], version=table.version[slots])
+            held = self._mailbox.held(claims.ids)
+            self._send.append(sm.DestroyEntities(claims, self._mailbox.seen, held))
+
+    def send_mail(self, entity: int, payload: bytes) -> None:
+        """Send bytes to whichever shard holds `entity`."""
+        if len(payload) > MAIL_BYTES_MAX:
+            raise LimitError(f"a message of {len(payload)} bytes; at most {MAIL_BYTES_MAX}")
+        self._send.append(sm.SendMail(entity, payload))
+
+    # --- inside --------------------------------------------------------------
+
+    def _registered(self, ack: sm.RegistrationAck, now: int) -> None:
+        if self._ack is not None:
+            raise ProtocolError("RegistrationAck twice in one session")
+        if ack.term < self.term_seen:
+            raise ProtocolError(
+                f"a server of term {ack.term}; this shard has seen {self.term_seen}"
+            )
+        self._ack = ack
+        self.term_seen = ack.term
+        self.shard_id = ShardId(ack.shard_id)
+        self.rules = ack.rules
+        self.holdings = Holdings(ack.rules)
+        self.sectors = Sectors(self.holdings)
+        self._answers = Answers(self.holdings, self.sectors)
+        self._outbox = Outbox(ack.rules)
+        self.clock = WorldClock(ack.origin_ns, ack.rules.tick_ns)
+        self.clock.sample(ack.sent_ns, ack.server_ns, now)
+        self._extend_lease(ack.sent_ns)
+        self._heartbeat_at = self._report_at = now
+        self._events.append(ev.Registered(self.shard_id, ack.rules))
+
+    def _answered(self, message: sm.HeartbeatAck, now: int) -> None:
+        assert self.clock is not None
+        if message.sent_ns > now:
+            raise ProtocolError("an answer to a heartbeat that was never sent")
+        self.clock.sample(message.sent_ns, message.server_ns, now)
+        self._extend_lease(message.sent_ns)
+        if not self._leased and now < self._lease_until:
+            self._leased = True
+            self._events.append(ev.LeaseRegained())
+
+    def _extend_lease(self, sent_ns: int) -> None:
+        assert self._ack is not None
+        first = self._lease_until == 0
+        self._lease_until = max(self._lease_until, sent_ns + self._ack.lease_ns)
+        if first:
+            self._leased = True
+
+    def _load(self) -> sm.ShardLoadStats:
+        flags = self.holdings.table.flags
+        players = int((flags & 1).sum())
+        mean = sum(self._step_ms) / len(self._step_ms) if self._step_ms else None
+        self._step_ms.clear()
+        return sm.ShardLoadStats(len(self.holdings.table), players, mean)
+
+    def _request(self, rows: TransitionRows) -> None:
+        grouped = rows.group != 0
+        for part in (
+            rows.take(~grouped).split(BATCH_ROWS_MAX)
+            if grouped.any()
+            else (rows.split(BATCH_ROWS_MAX))
+        ):
+            if len(part):
+                self._ask(part)
+        if grouped.any():
+            self._ask(rows.take(grouped))
+
+    def _ask(self, rows: TransitionRows) -> None:
+        held = self._mailbox.held(rows.ids)
+        self._send.append(sm.EntityTransitionRequest(rows, self._mailbox.seen, held))
+
+    def _send_oversized(self) -> None:
+        slots = self._outbox.oversized
+        if not len(slots):
+            return
+        table = self.holdings.table
+        lengths, states = table.states(slots)
+        rows = StateRows(
+            ids=table.ids[slots],
+            version=table.version[slots],
+            tick=table.tick[slots],
+            lengths=lengths,
+            states=states,
+        )
+        self._send.append(sm.EntityStates(rows))
+
+    def _take_ids(self, count: int) -> U64:
+        taken: list[np.ndarray] = []
+        missing = count
+        while missing and self._ids:
+            first, there = self._ids.pop(0)
+            used = min(missing, there)
+            taken.append(np.arange(first, first + used, dtype=np.uint64))
+            missing -= used
+            if there > used:
+                self._ids.insert(0, (first + used, there - used))
+        left = sum(there for _, there in self._ids)
+        if left < ID_BLOCK // 2 and not self._asked_ids:
+            self._asked_ids = True
+            self._send.append(om.RequestIds(ID_BLOCK))
+        if missing:
+            raise LimitError(
+                f"{count} ids wanted, {count - missing} left: spawn again when granted"
+            )
+        return np.concatenate(taken) if taken else np.empty(0, np.uint64)
+
+    def mark_dirty(self, ids: U64) -> None:
+        """Have the whole of these entities sent again."""
+        table = self.holdings.table
+        slots = table.slots(ids)
+        table.dirty[slots[slots != ABSENT]] |= MOVED | CHANGED
+
+    def sector_list(self) -> list[Sector]:
+        """Return the sectors that this shard has, in the order of their assignment."""
+        return list(self.sectors.held)

@@ -1,0 +1,28 @@
+"""What a shard may do with each of its entities: bits of the table's ``phase`` column.
+
+No bit: held, simulated with authority, its updates are sent. The life of one
+entity at one shard, drawn from `sidereal.shard`:
+
+    held ──crosses──▶ pending ──acknowledged or refused──▶ held
+                         └─────────exit confirmed────────▶ gone
+    spawning ──acknowledged──▶ held        spawning ──exit, refused──▶ gone
+    held ──destroy──▶ destroying ──destroyed──▶ gone
+    any ──its sector is frozen or not all here──▶ the same, standing still
+"""
+
+PENDING = 1
+"""Asked to leave: a shadow. It may move and be shown; nothing of it leaves the shard."""
+SPAWNING = 2
+"""Asked to exist: a shadow likewise."""
+DESTROYING = 4
+"""Asked to end: stands still."""
+STILL = 8
+"""Its sector is frozen, or still loading: stands still."""
+
+SHADOW = PENDING | SPAWNING
+STOPPED = DESTROYING | STILL
+
+MOVED = 1
+"""In the ``dirty`` column: its position has to be sent."""
+CHANGED = 2
+"""In the ``dirty`` column: its state blob has to be sent."""

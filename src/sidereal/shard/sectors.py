@@ -1,0 +1,176 @@
+"""The sectors that a shard has: assigned, loaded, frozen, released or resumed.
+
+A frozen sector stays frozen until it is released or resumed with the attempt
+that froze it; the shard never resumes it by itself.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sidereal.errors import ProtocolError
+from sidereal.ids import Sector
+from sidereal.kernel import counts
+from sidereal.shard import events as ev
+from sidereal.shard.holdings import Holdings
+from sidereal.shard.mailbox import Mailbox
+from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import Message
+from sidereal.world.columns import U32
+from sidereal.world.entities import EntityRows, gather, install
+
+
+@dataclass(slots=True)
+class Held:
+    """One sector at this shard."""
+
+    epoch: int
+    first_time: bool
+    cause: str
+    chunks_open: int
+    arrived: list[EntityRows] = field(default_factory=list)
+    attempt: int | None = None
+    """Of the freeze that it is in; None while it runs."""
+    empty_since_ns: int | None = None
+    proposed: bool = False
+
+    @property
+    def still(self) -> bool:
+        """Whether its entities stand still: not all here yet, or frozen."""
+        return self.chunks_open > 0 or self.attempt is not None
+
+
+class Sectors:
+    """Follows the sector messages; the entities themselves are in `holdings`."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self.held: dict[Sector, Held] = {}
+
+    def assign(self, message: sm.AssignSector, send: list[Message], out: list[ev.Event]) -> None:
+        """Own a sector from here on; it runs once all its chunks are here."""
+        if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
+            raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
+        held = Held(message.epoch, message.first_time, message.cause, message.chunks)
+        self.held[message.sector] = held
+        self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
+        if message.chunks == 0:
+            self._run(message.sector, held, send, out)
+
+    def initial_state(
+        self, message: sm.SectorInitialState, send: list[Message], out: list[ev.Event]
+    ) -> None:
+        """Install one chunk."""
+        held = self.held.get(message.sector)
+        if held is None or held.epoch != message.epoch or held.chunks_open < 1:
+            raise ProtocolError(f"an initial state for {message.sector}, which awaits none")
+        slots = install(self._holdings.table, message.entities, 0)
+        self._holdings.table.phase[slots] = STILL
+        self._holdings.table.dirty[slots] = 0
+        held.arrived.append(message.entities)
+        held.chunks_open -= 1
+        if held.chunks_open == 0:
+            self._run(message.sector, held, send, out)
+
+    def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
+        entities = EntityRows.concat(held.arrived)
+        held.arrived = []
+        self._holdings.start(self._holdings.rows_in(sector))
+        send.append(sm.SectorReady(sector, held.epoch))
+        out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
+
+    def freeze(
+        self,
+        message: sm.UnassignSector,
+        mailbox: Mailbox,
+        send: list[Message],
+        out: list[ev.Event],
+    ) -> None:
+        """Stand still, and list all that is there: pending too, not what awaits its spawn."""
+        held = self._fenced(message)
+        held.attempt = message.attempt
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        table.phase[slots] |= STILL
+        listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
+        rows = gather(table, listed)
+        held_rows = listed[table.phase[listed] & PENDING == 0]
+        columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
+        send.append(
+            sm.SectorRemoved(
+                message.sector,
+                message.epoch,
+                message.attempt,
+                rows,
+                mailbox.seen,
+                mailbox.held(rows.ids),
+            )
+        )
+        out.append(ev.SectorFrozen(message.sector, *columns))
+
+    def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
+        """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
+        held = self._fenced(message)
+        if held.attempt != message.attempt:
+            raise ProtocolError(f"release of {message.sector}: attempt {message.attempt} unknown")
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        ids = table.ids[slots[table.phase[slots] & SHADOW == 0]]
+        table.remove(ids)
+        del self.held[message.sector]
+        self._holdings.own.remove(np.array([message.sector], np.int32))
+        out.append(ev.SectorUnassigned(message.sector, ids))
+
+    def resume(self, message: sm.ResumeSector, out: list[ev.Event]) -> None:
+        """Go on, if this very attempt froze it."""
+        held = self._fenced(message)
+        if held.attempt != message.attempt:
+            raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
+        held.attempt = None
+        table = self._holdings.table
+        slots = self._holdings.rows_in(message.sector)
+        self._holdings.start(slots)
+        running = slots[table.phase[slots] == 0]
+        columns = table.ids[running], table.version[running], table.tick[running]
+        out.append(ev.SectorResumed(message.sector, *columns))
+
+    def runs(self, sectors: np.ndarray) -> np.ndarray:
+        """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
+        moving = [coords for coords, held in self.held.items() if not held.still]
+        if len(moving) == len(self.held):
+            shard, _ = self._holdings.own.get(sectors)
+            return np.asarray(shard >= 0)
+        known = set(moving)
+        return np.array([(int(x), int(y)) in known for x, y in sectors.tolist()], bool)
+
+    def propose(self, idle_ns: int, now: int) -> list[Message]:
+        """Return a proposal for each sector that has been empty for `idle_ns`, once each time."""
+        sectors, sizes = counts(self._holdings.table.sector)
+        full = {(int(x), int(y)) for (x, y), size in zip(sectors, sizes, strict=True) if size}
+        proposals: list[Message] = []
+        for coords, held in self.held.items():
+            if coords in full or held.still:
+                held.empty_since_ns = None
+                held.proposed = False
+            elif held.empty_since_ns is None:
+                held.empty_since_ns = now
+            elif now - held.empty_since_ns >= idle_ns and not held.proposed:
+                held.proposed = True
+                proposals.append(sm.ProposeSectorDeactivation(coords, held.epoch))
+        return proposals
+
+    def _fenced(self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector) -> Held:
+        held = self.held.get(message.sector)
+        if held is None or held.epoch != message.epoch:
+            raise ProtocolError(
+                f"{type(message).__name__} for {message.sector} at epoch {message.epoch},"
+                " which is not held"
+            )
+        return held
+
+
+def running_rows(sectors: Sectors, table_sector: np.ndarray, slots: U32) -> U32:
+    """Return those of `slots` whose sector runs here."""
+    running: U32 = slots[sectors.runs(table_sector[slots])]
+    return running

@@ -1,1 +1,0 @@
-"""Floor 1: keeps bytes: what the replication server decided, and snapshots."""

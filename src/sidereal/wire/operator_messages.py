@@ -1,0 +1,118 @@
+"""Messages between an operator's tool and the replication server."""
+
+from sidereal.wire.base import Message
+from sidereal.world.columns import Columns
+from sidereal.world.entities import ClaimRows, EntityRows
+
+Coords = tuple[int, int]
+
+
+class RequestIds(Message, tag=60, frozen=True):
+    """Operator or shard → server: grant me `count` ids (answered by `GrantIds`)."""
+
+    count: int
+
+
+class SpawnEntities(Message, tag=61, frozen=True):
+    """Operator → server: create these, wherever they are; answered by `SpawnOutcome`."""
+
+    request: int
+    entities: EntityRows
+
+
+class SpawnOutcome(Message, tag=62, frozen=True):
+    """Server → operator: so many were created; these ids were not, and why."""
+
+    request: int
+    created: int
+    refused: list[int]
+    reason: str
+
+
+class DestroyByOperator(Message, tag=63, frozen=True):
+    """Operator → server: destroy these, whoever holds them, at whatever version."""
+
+    request: int
+    ids: list[int]
+
+
+class Command(Message, tag=64, frozen=True):
+    """Operator → server: ``load``, ``unload``, ``migrate``, ``drain`` or ``undrain``."""
+
+    request: int
+    verb: str
+    sector: Coords | None
+    shard: int | None
+
+
+class CommandOutcome(Message, tag=65, frozen=True):
+    """Server → operator: done (or begun), or why not."""
+
+    request: int
+    ok: bool
+    detail: str
+
+
+class StatusRequest(Message, tag=66, frozen=True):
+    """Operator → server: how is the world? Answered by `Status`."""
+
+    request: int
+
+
+class SectorRows(Columns):
+    """The sector map: ``sector`` i32 (n, 2), ``epoch`` u32, ``entities`` u32, ``shard`` i32,
+    ``state`` u8 (0 Unloaded, 1 Loading, 2 Active, 3 Unloading).
+    """
+
+    LAYOUT = {  # noqa: RUF012
+        "sector": ("<i4", 2),
+        "epoch": ("<u4", 1),
+        "entities": ("<u4", 1),
+        "shard": ("<i4", 1),
+        "state": ("u1", 1),
+    }
+    __slots__ = tuple(LAYOUT)
+
+
+class ShardStatus(Message, frozen=True):
+    """One shard, as the server sees it."""
+
+    shard_id: int
+    name: str
+    incarnation: int
+    alive: bool
+    draining: bool
+    sectors: int
+    entities: int
+    load: float
+    tick_ms: float | None
+
+
+class Status(Message, tag=67, frozen=True):
+    """Server → operator: shards, the sector map, and the counters since the start."""
+
+    request: int
+    tick: int
+    term: int
+    entities: int
+    custody: int
+    custody_oldest_ns: int
+    shards: list[ShardStatus]
+    sectors: SectorRows
+    counters: dict[str, int]
+    freezes_ns: list[int]
+    rehomed_age_ticks_max: int
+
+
+class Why(Message, tag=68, frozen=True):
+    """Operator → server: why is this sector where it is? Answered by `CommandOutcome`."""
+
+    request: int
+    sector: Coords
+
+
+class DestroyOutcome(Message, tag=69, frozen=True):
+    """Server → operator: so many were destroyed."""
+
+    request: int
+    destroyed: ClaimRows

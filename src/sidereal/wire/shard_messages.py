@@ -1,0 +1,266 @@
+"""Messages between a shard and the replication server, in the order of the seed.
+
+All of them but the datagram kinds travel in one ordered channel of one session.
+Sector messages carry the sector's epoch, entity rows their versions; what does
+not match has no effect but a counted reason.
+"""
+
+from sidereal.wire.base import Message
+from sidereal.world.entities import (
+    ClaimRows,
+    EnterRows,
+    EntityRows,
+    OutcomeRows,
+    StateRows,
+    TransitionRows,
+)
+from sidereal.world.rules import WorldRules
+
+Coords = tuple[int, int]
+
+
+# --- a session opens ---------------------------------------------------------
+
+
+class RegisterShard(Message, tag=1, frozen=True):
+    """Shard → server: the first message of a session. A restart draws a new `incarnation`."""
+
+    name: str
+    incarnation: int
+    protocol: int
+    term_seen: int
+    sent_ns: int
+    wants_ghosts: bool
+
+
+class RegistrationAck(Message, tag=2, frozen=True):
+    """Server → shard: you are `shard_id`; these are the rules, the time, and your lease."""
+
+    shard_id: int
+    term: int
+    rules: WorldRules
+    sent_ns: int
+    server_ns: int
+    origin_ns: int
+    lease_ns: int
+    heartbeat_ns: int
+    load_report_ns: int
+    idle_unload_ns: int
+
+
+class GrantIds(Message, tag=3, frozen=True):
+    """Server → shard or operator: ids ``first`` to ``first + count - 1`` are yours to spawn."""
+
+    first: int
+    count: int
+
+
+# --- heartbeats and load -----------------------------------------------------
+
+
+class Heartbeat(Message, tag=4, frozen=True):
+    """Shard → server: alive at `sent_ns` by my clock; all mail up to `mail_seen` is done with.
+
+    A client sends it too, with zeros, to keep its clock.
+    """
+
+    sent_ns: int
+    tick: int
+    mail_seen: int
+
+
+class HeartbeatAck(Message, tag=5, frozen=True):
+    """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`."""
+
+    sent_ns: int
+    server_ns: int
+
+
+class ShardLoadStats(Message, frozen=True):
+    """What a shard says of its load. Times in milliseconds, absent where not measured."""
+
+    entity_count: int
+    player_count: int
+    avg_tick_time_ms: float | None = None
+    cpu_load_percent: float | None = None
+
+
+class ShardLoadUpdate(Message, tag=6, frozen=True):
+    """Shard → server, every few seconds."""
+
+    stats: ShardLoadStats
+
+
+# --- sectors -----------------------------------------------------------------
+
+
+class AssignSector(Message, tag=7, frozen=True):
+    """Server → shard: simulate this sector from now on; `chunks` of initial state follow.
+
+    `first_time` says that the sector has never been assigned, so that a game can fill it;
+    `cause` why it comes: ``activation``, ``migration``, or ``rehomed`` from a dead shard.
+    """
+
+    sector: Coords
+    epoch: int
+    first_time: bool
+    chunks: int
+    cause: str
+
+
+class SectorInitialState(Message, tag=8, frozen=True):
+    """Server → shard: chunk `chunk` of the sector's entities; after the last it may run."""
+
+    sector: Coords
+    epoch: int
+    chunk: int
+    entities: EntityRows
+
+
+class SectorReady(Message, tag=9, frozen=True):
+    """Shard → server: the sector runs here."""
+
+    sector: Coords
+    epoch: int
+
+
+class UnassignSector(Message, tag=10, frozen=True):
+    """Server → shard: freeze this sector and say what is in it; `attempt` numbers the freeze."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class SectorRemoved(Message, tag=11, frozen=True):
+    """Shard → server: frozen; these are all entities of the sector, pending ones too.
+
+    Of the mail that came up to number `mail_seen`, all but the numbers `mail_held` has been
+    given to the game; those, and later ones, to entities of this sector go on with them.
+    """
+
+    sector: Coords
+    epoch: int
+    attempt: int
+    entities: EntityRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
+
+
+class ReleaseSector(Message, tag=12, frozen=True):
+    """Server → shard: decided; drop the frozen copy."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class ResumeSector(Message, tag=13, frozen=True):
+    """Server → shard: given up; go on simulating the frozen sector."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class ProposeSectorDeactivation(Message, tag=14, frozen=True):
+    """Shard → server: the sector has been empty for the idle time."""
+
+    sector: Coords
+    epoch: int
+
+
+# --- entities ----------------------------------------------------------------
+
+
+class EntityTransitionRequest(Message, tag=15, frozen=True):
+    """Shard → server: these entities crossed a border, or (version 0) are to be spawned.
+
+    `mail_seen` and `mail_held` are as in `SectorRemoved`, for these entities.
+    """
+
+    entities: TransitionRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
+
+
+class AcknowledgeTransition(Message, tag=16, frozen=True):
+    """Server → shard: they are yours in the new sector, at the new version and handle."""
+
+    outcomes: OutcomeRows
+
+
+class ConfirmTransitionExit(Message, tag=17, frozen=True):
+    """Server → shard: for exactly the version asked for, they are no longer yours: drop them."""
+
+    claims: ClaimRows
+
+
+class RefuseTransition(Message, tag=18, frozen=True):
+    """Server → shard: not now; they stay yours as they are. `reason` is for people."""
+
+    outcomes: OutcomeRows
+    reason: str
+
+
+class EntityEnterSector(Message, tag=19, frozen=True):
+    """Server → shard: these entities enter your sectors; simulate them."""
+
+    entities: EnterRows
+
+
+class DestroyEntities(Message, tag=20, frozen=True):
+    """Shard → server: the holder destroys them, at these versions.
+
+    `mail_seen` and `mail_held` are as in `SectorRemoved`: the rest comes too late for them.
+    """
+
+    claims: ClaimRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
+
+
+class EntitiesDestroyed(Message, tag=21, frozen=True):
+    """Server → shard: they no longer exist, whatever you asked for them."""
+
+    claims: ClaimRows
+
+
+class EntityStates(Message, tag=26, frozen=True):
+    """Shard → server: changed states that no datagram holds."""
+
+    states: StateRows
+
+
+# --- mail --------------------------------------------------------------------
+
+
+class SendMail(Message, tag=22, frozen=True):
+    """Shard or client → server: bring `payload` to whoever holds `entity`."""
+
+    entity: int
+    payload: bytes
+
+
+class DeliverMail(Message, tag=23, frozen=True):
+    """Server → shard: the `number`-th message of this session; `sender` as ``kind:name``."""
+
+    number: int
+    entity: int
+    sender: str
+    payload: bytes
+
+
+class MailRefused(Message, tag=24, frozen=True):
+    """Server → sender: this message was not taken, and why."""
+
+    entity: int
+    reason: str
+
+
+class Possession(Message, tag=25, frozen=True):
+    """Server → shard: a client took (`held`) or lost an entity that you simulate."""
+
+    entity: int
+    session: int
+    held: bool

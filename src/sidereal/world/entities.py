@@ -1,0 +1,192 @@
+"""Entities in transfer: whole state, exact, as columns.
+
+`EntityRows` is what initial states, arrivals and removals carry.
+`TransitionRows` adds what a transition request claims and asks for.
+`gather` reads them out of a kernel table, `install` writes them into one.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from sidereal.errors import ProtocolError
+from sidereal.kernel import EntityTable
+from sidereal.limits import STATE_BYTES_MAX
+from sidereal.world.columns import F32, F64, I32, U32, U64, Columns
+
+PLAYER = 1
+"""Flag: a player's entity; weighs `player_weight` in a shard's load."""
+SIGNIFICANT = 2
+"""Flag: keeps its sector loaded as a player would."""
+
+NO_SECTOR = -(2**31)
+
+
+class EntityRows(Columns):
+    """Entities with their whole state.
+
+    ``ids`` u64; ``group`` u64, 0 where none; ``position``, ``velocity`` f64 (n, 2), units and
+    units/s; ``sector`` i32 (n, 2), where authority is; ``version`` u32; ``handle`` u32;
+    ``tick`` u32, the world tick of this state; ``flags`` u32; ``sensor`` f32, units;
+    ``lengths`` u32 and ``states`` u8, the games' opaque bytes one after the other.
+    """
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
+        "ids": ("<u8", 1),
+        "group": ("<u8", 1),
+        "position": ("<f8", 2),
+        "velocity": ("<f8", 2),
+        "sector": ("<i4", 2),
+        "version": ("<u4", 1),
+        "handle": ("<u4", 1),
+        "tick": ("<u4", 1),
+        "flags": ("<u4", 1),
+        "sensor": ("<f4", 1),
+    }
+    RAGGED = True
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    group: U64
+    position: F64
+    velocity: F64
+    sector: I32
+    version: U32
+    handle: U32
+    tick: U32
+    flags: U32
+    sensor: F32
+
+    def check(self) -> None:
+        """Refuse what no honest peer sends: infinities, no sector, ids twice, huge states."""
+        name = type(self).__name__
+        if not np.isfinite(self.position).all() or not np.isfinite(self.velocity).all():
+            raise ProtocolError(f"{name}: a position or velocity that is not finite")
+        if (self.sector == NO_SECTOR).any():
+            raise ProtocolError(f"{name}: a sector coordinate of {NO_SECTOR}, which means none")
+        if not (np.isfinite(self.sensor) & (self.sensor >= 0)).all():
+            raise ProtocolError(f"{name}: a sensor range that is negative or not finite")
+        if len(self) and int(self.lengths.max()) > STATE_BYTES_MAX:
+            raise ProtocolError(
+                f"{name}: a state of {int(self.lengths.max())} bytes; at most {STATE_BYTES_MAX}"
+            )
+        if len(np.unique(self.ids)) != len(self):
+            raise ProtocolError(f"{name}: an entity twice in one batch")
+
+
+class TransitionRows(EntityRows):
+    """Entities that ask for another sector: ``sector`` and ``epoch`` are where they are,
+    ``target`` i32 (n, 2) where they want to be. Version 0 asks for a spawn.
+    """
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
+        **EntityRows.LAYOUT,
+        "target": ("<i4", 2),
+        "epoch": ("<u4", 1),
+    }
+    __slots__ = ("epoch", "target")
+
+    target: I32
+    epoch: U32
+
+    def check(self) -> None:
+        """As for entities, and the target must be a sector."""
+        super().check()
+        if (self.target == NO_SECTOR).any():
+            raise ProtocolError(f"TransitionRows: a target coordinate of {NO_SECTOR}: none")
+
+
+class EnterRows(EntityRows):
+    """Entities that arrive, with the ``epoch`` u32 of the sector that each enters."""
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {**EntityRows.LAYOUT, "epoch": ("<u4", 1)}
+    __slots__ = ("epoch",)
+
+    epoch: U32
+
+
+class OutcomeRows(Columns):
+    """Answers to transition requests.
+
+    ``ids`` u64; ``sector`` i32 (n, 2), where the entity is now; ``asked`` u32, the version that
+    asked; ``version`` u32 and ``handle`` u32, the new ones; ``tick`` u32, of the request's state.
+    """
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
+        "ids": ("<u8", 1),
+        "sector": ("<i4", 2),
+        "asked": ("<u4", 1),
+        "version": ("<u4", 1),
+        "handle": ("<u4", 1),
+        "tick": ("<u4", 1),
+    }
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    sector: I32
+    asked: U32
+    version: U32
+    handle: U32
+    tick: U32
+
+
+class ClaimRows(Columns):
+    """Entities by ``ids`` u64 and ``version`` u32: to destroy, or destroyed, or let go."""
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {"ids": ("<u8", 1), "version": ("<u4", 1)}
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    version: U32
+
+
+class StateRows(Columns):
+    """Changed states: ``ids`` u64, ``version`` u32, ``tick`` u32, and the bytes."""
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
+        "ids": ("<u8", 1),
+        "version": ("<u4", 1),
+        "tick": ("<u4", 1),
+    }
+    RAGGED = True
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    version: U32
+    tick: U32
+
+
+def gather(table: EntityTable, slots: U32) -> EntityRows:
+    """Return the whole state of the rows `slots` of `table`, copied."""
+    lengths, states = table.states(slots)
+    return EntityRows(
+        ids=table.ids[slots],
+        group=table.group[slots],
+        position=table.position[slots],
+        velocity=table.velocity[slots],
+        sector=table.sector[slots],
+        version=table.version[slots],
+        handle=table.handle[slots],
+        tick=table.tick[slots],
+        flags=table.flags[slots],
+        sensor=table.sensor[slots],
+        lengths=lengths,
+        states=states,
+    )
+
+
+def install(table: EntityTable, rows: EntityRows, shard: int) -> U32:
+    """Write `rows` into `table`, new or known, held by `shard`; return their slots."""
+    table.upsert(rows.ids, rows.position, rows.velocity)
+    slots = table.slots(rows.ids)
+    table.group[slots] = rows.group
+    table.sector[slots] = rows.sector
+    table.version[slots] = rows.version
+    table.tick[slots] = rows.tick
+    table.state_tick[slots] = rows.tick
+    table.flags[slots] = rows.flags
+    table.sensor[slots] = rows.sensor
+    table.shard[slots] = shard
+    table.bind(slots, rows.handle)
+    table.set_states(slots, rows.lengths, rows.states)
+    return slots

@@ -1,0 +1,120 @@
+"""Counts, groups, census and range queries agree with their twins, and with each other."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from kernel import adversarial
+from sidereal import kernel
+from sidereal.kernel import reference
+
+NONE = -(2**31)
+coordinate = st.one_of(
+    st.integers(-3, 3), st.sampled_from([NONE, NONE + 1, 2**31 - 1]), st.integers(NONE, 2**31 - 1)
+)
+sector_rows = hnp.arrays(np.int32, st.tuples(st.integers(0, 60), st.just(2)), elements=coordinate)
+
+
+def assert_same(got: tuple[np.ndarray, ...], want: tuple[np.ndarray, ...]) -> None:
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@given(sector_rows)
+def test_counts_and_groups(rows: np.ndarray) -> None:
+    assert_same(kernel.counts(rows), reference.counts(rows))
+    assert_same(kernel.group(rows), reference.group(rows))
+
+
+@pytest.mark.parametrize("spread", [1.5, 40.0, 3000.0, 5e8])
+@pytest.mark.parametrize("count", [1, 1000, 200_000])
+def test_counts_and_groups_of_many(spread: float, count: int) -> None:
+    rng = np.random.default_rng(21)
+    rows = np.clip(rng.normal(0, spread, (count, 2)), -(2**31), 2**31 - 1).astype(np.int32)
+    rows[rng.random(count) < 0.01] = NONE
+    assert_same(kernel.counts(rows), reference.counts(rows))
+    assert_same(kernel.group(rows), reference.group(rows))
+
+
+def test_a_crowd_and_one_at_the_far_corner() -> None:
+    rows = np.zeros((100_000, 2), dtype=np.int32)
+    rows[777], rows[778] = 2**31 - 1, -(2**31 - 1)
+    found, n = kernel.counts(rows)
+    assert found.tolist() == [[-(2**31 - 1)] * 2, [0, 0], [2**31 - 1] * 2]
+    assert n.tolist() == [1, 99_998, 1]
+    assert_same(kernel.group(rows), reference.group(rows))
+
+
+def test_the_census_follows_movers() -> None:
+    rng = np.random.default_rng(22)
+    size = 10.0
+    pos = rng.normal(0, 60, (3000, 2))
+    compiled, twin = kernel.Census(size), reference.Census(size)
+    compiled.rebuild(pos)
+    twin.rebuild(pos)
+    where, _ = kernel.sectors(pos, size)
+    for tick in range(60):
+        # Drift towards one point and back out, so that buckets overflow and empty.
+        pos *= 0.9 if tick % 20 < 12 else 1.15
+        pos += rng.normal(0, 2, pos.shape)
+        pos[rng.integers(0, len(pos))] = np.nan if tick % 5 == 0 else 7.0
+        before = where.copy()
+        index, new = kernel.crossings(pos, where, size, update=True)
+        shuffled = rng.permutation(len(index))
+        moved = index[shuffled]
+        for census in (compiled, twin):
+            census.move(moved, before[moved], new[shuffled])
+        assert_same(compiled.counts(), twin.counts())
+        assert_same(compiled.csr(), twin.csr())
+        assert_same(compiled.counts(), kernel.counts(where))
+        pos[~np.isfinite(pos)] = 3.0
+    assert len(compiled) == 3000
+
+
+@pytest.mark.parametrize(
+    ("index", "old", "why"),
+    [
+        ([5], [[0, 0]], "not in the census"),
+        ([1], [[3, 0]], "not in the sector"),
+        ([0, 1, 0], [[0, 0], [1, 0], [0, 0]], "listed twice"),
+    ],
+)
+def test_the_census_refuses_a_false_move(index: list, old: list, why: str) -> None:
+    census = kernel.Census(1.0)
+    census.rebuild(np.array([[0.5, 0.5], [1.5, 0.5]]))
+    before = census.csr()
+    with pytest.raises(ValueError, match=why):
+        census.move(
+            np.array(index, np.uint32), np.array(old, np.int32), np.array(old, np.int32) + 1
+        )
+    assert_same(census.csr(), before)
+
+
+@pytest.mark.parametrize("dtype", adversarial.DTYPES)
+@pytest.mark.parametrize("size", [1000.0, 0.1])
+def test_queries_find_what_brute_force_finds(dtype: type, size: float) -> None:
+    rng = np.random.default_rng(23)
+    pos = (rng.normal(0, 8 * size, (5000, 2))).astype(dtype)
+    pos[:40] = adversarial.positions(rng, size, dtype, 40)[:40]
+    pos[7] = np.nan
+    centres = np.concatenate([pos[:100], (rng.normal(0, 9 * size, (60, 2))).astype(dtype)])
+    compiled, twin = kernel.Snapshot(pos, size), reference.Snapshot(pos, size)
+    # Distances that occur, so that "<=" is decided on the last bit.
+    exact = np.hypot(*(pos[200:360].astype(np.float64) - centres.astype(np.float64)).T)
+    radii = np.where(np.isfinite(exact), exact, 0.0)
+    for radius in (radii, radii.astype(np.float32), size, 0.0, 50 * size, 1e18):
+        with np.errstate(over="ignore", invalid="ignore"):
+            want = twin.query(centres, radius)
+        assert_same(compiled.query(centres, radius), want)
+
+
+def test_an_empty_snapshot_and_no_centres() -> None:
+    empty = kernel.Snapshot(np.empty((0, 2)), 1.0)
+    index, offsets = empty.query(np.zeros((2, 2)), 1.0)
+    assert len(empty) == 0
+    assert (index.tolist(), offsets.tolist()) == ([], [0, 0, 0])
+    index, offsets = empty.query(np.empty((0, 2)), 1.0)
+    assert (index.tolist(), offsets.tolist()) == ([], [0])

@@ -1,0 +1,163 @@
+"""Stories of ownership, told by a simulated cluster."""
+
+import numpy as np
+
+from sidereal.replication.settings import MS, Settings
+from sidereal.testing import checks
+from sidereal.testing.cluster import Cluster
+from sidereal.wire import operator_messages as om
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+SETTINGS = Settings(
+    rules=WorldRules(sector_size=100.0),
+    idle_unload_ns=2 * NS_PER_S,
+    rebalance_ns=2 * NS_PER_S,
+    move_cooldown_ns=2 * NS_PER_S,
+    cold_load=10.0,
+)
+
+
+def crowd(cluster: Cluster, count: int, extent: float, speed: float) -> np.ndarray:
+    generator = np.random.default_rng(cluster.random.getrandbits(32))
+    position = generator.uniform(-extent, extent, (count, 2))
+    velocity = generator.uniform(-speed, speed, (count, 2))
+    return cluster.spawn(position, velocity)
+
+
+def inside(extent: float):
+    """A game in which entities turn round at the edge of a square."""
+
+    def step(world, dt):
+        elapsed = (world.tick - world.since.astype(np.int64)) * dt
+        world.position += world.velocity * elapsed[:, None]
+        out = np.abs(world.position) > extent
+        inward = -np.sign(world.position) * np.abs(world.velocity)
+        world.velocity[out] = inward[out]
+
+    return step
+
+
+def test_a_crowd_wanders_over_two_shards_and_none_is_lost_or_doubled():
+    cluster = Cluster(1, shards=2, settings=SETTINGS, step=inside(300))
+    cluster.run(0.5)
+    crowd(cluster, 200, 300, 60)
+    cluster.run(20)
+    counters = cluster.manager.books.counters
+    assert counters["handoffs"] > 50
+    assert counters["transitions_same_shard"] > 50
+    cluster.step = lambda world, dt: None
+    cluster.run(2)
+    checks.settled(cluster)
+
+
+def test_entities_that_walk_into_nowhere_have_it_loaded_before_them():
+    cluster = Cluster(2, shards=2, settings=SETTINGS)
+    cluster.run(0.5)
+    cluster.spawn(np.array([[50.0, 50.0]]), np.array([[40.0, 0.0]]))
+    cluster.run(30)
+    counters = cluster.manager.books.counters
+    assert counters["activations"] >= 12
+    assert counters["deactivations"] >= 8
+    assert counters["transitions_into_custody"] == 0
+    checks.settled(cluster)
+
+
+def test_a_teleport_into_nowhere_waits_in_custody_and_arrives():
+    cluster = Cluster(3, shards=2, settings=SETTINGS)
+    cluster.run(0.5)
+    ids = cluster.spawn(np.array([[50.0, 50.0]]), np.array([[0.0, 0.0]]))
+    cluster.run(1)
+
+    def teleport(world, dt):
+        world.position[world.tick == world.tick] = [100_050.0, 50.0]
+
+    cluster.step = teleport
+    cluster.run(1)
+    assert cluster.manager.books.counters["transitions_into_custody"] == 1
+    table = cluster.manager.books.table
+    assert table.sector[table.slots(ids)].tolist() == [[1000, 0]]
+    checks.settled(cluster)
+
+
+def test_a_killed_shards_entities_are_simulated_again_by_others():
+    cluster = Cluster(4, shards=3, settings=SETTINGS, step=inside(300))
+    cluster.run(0.5)
+    crowd(cluster, 300, 300, 30)
+    cluster.run(5)
+    victim = cluster.shards[1]
+    held = len(victim.core.holdings.table)
+    assert held > 20
+    cluster.kill(victim)
+    lease = SETTINGS.lease_ns + SETTINGS.drift_allowance_ns
+    cluster.run((lease + 1000 * MS) / NS_PER_S)
+    cluster.step = lambda world, dt: None
+    cluster.run(1)
+    checks.settled(cluster)
+    assert cluster.manager.books.counters["rehomed"] >= held - 5
+    assert len(cluster.manager.books.table) == 300
+
+
+def test_nobody_takes_over_before_the_lease_of_a_paused_shard_is_over():
+    cluster = Cluster(5, shards=2, settings=SETTINGS, step=inside(300))
+    cluster.run(0.5)
+    crowd(cluster, 100, 300, 30)
+    cluster.run(3)
+    victim = cluster.shards[0]
+    victim.paused = True
+    cluster.run(2.0)
+    assert cluster.manager.books.counters["fences"] == 0
+    cluster.run(2.0)
+    assert cluster.manager.books.counters["fences"] == 1
+    victim.paused = False
+    cluster.run(1)
+    assert not victim.core.has_lease(cluster.clock.now)
+    survivors = checks.simulated_by(cluster.shards[1], cluster.clock.now)
+    assert len(survivors) == 100
+
+
+def test_an_operator_moves_a_sector_under_traffic():
+    cluster = Cluster(6, shards=2, settings=SETTINGS, step=inside(150))
+    cluster.run(0.5)
+    crowd(cluster, 200, 150, 60)
+    cluster.run(2)
+    books = cluster.manager.books
+    for _ in range(20):
+        entry = books.entry((0, 0))
+        other = 1 - entry.shard_id
+        cluster.command(om.Command(1, "migrate", (0, 0), other))
+        cluster.run(0.5)
+    assert books.counters["migrations"] >= 18
+    assert books.freezes_ns
+    assert max(books.freezes_ns) < 150 * MS
+    cluster.step = lambda world, dt: None
+    cluster.run(2)
+    checks.settled(cluster)
+
+
+def test_hot_shards_give_border_sectors_to_cold_ones():
+    cluster = Cluster(7, shards=1, settings=SETTINGS, step=inside(400))
+    cluster.run(0.5)
+    crowd(cluster, 400, 400, 10)
+    cluster.run(2)
+    cluster.add_shard("shard-9")
+    cluster.run(60)
+    books = cluster.manager.books
+    sizes = sorted(len(books.rows_of(info.shard_id)) for info in books.shards)
+    assert sizes[0] > 150
+    assert "over" in next(e.why for e in books.sectors.values() if e.moved_ns)
+
+
+def test_a_drained_shard_ends_empty_and_loses_nothing():
+    cluster = Cluster(8, shards=3, settings=SETTINGS, step=inside(300))
+    cluster.run(0.5)
+    crowd(cluster, 200, 300, 30)
+    cluster.run(3)
+    drained = cluster.shards[1]
+    assert len(drained.core.holdings.table) > 0
+    cluster.command(om.Command(1, "drain", None, drained.core.shard_id))
+    cluster.run(5)
+    assert not drained.core.sector_list()
+    assert len(drained.core.holdings.table) == 0
+    cluster.step = lambda world, dt: None
+    cluster.run(1)
+    checks.settled(cluster)

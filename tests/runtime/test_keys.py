@@ -1,0 +1,111 @@
+"""Key files: private to their owner, never overwritten, never shown."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sidereal.errors import ConfigError
+from sidereal.runtime import keys
+
+NAMES = ["clients", "admin", "shard:east", "shard:west-2.b"]
+HEX = "0123456789abcdef" * 4
+
+
+def key_file(directory: Path, content: bytes, mode: int = 0o600, name: str = "admin.key") -> Path:
+    file = directory / name
+    file.write_bytes(content)
+    file.chmod(mode)
+    return file
+
+
+def test_what_is_created_is_loaded_by_name(tmp_path: Path) -> None:
+    directory = tmp_path / "deep" / "keys"
+    files = keys.create(directory, NAMES)
+    assert [file.name for file in files] == [
+        "clients.key",
+        "admin.key",
+        "shard-east.key",
+        "shard-west-2.b.key",
+    ]
+    loaded = keys.load(directory)
+    assert sorted(loaded) == sorted(NAMES)
+    assert all(len(key) == 32 for key in loaded.values())
+    assert len(set(loaded.values())) == len(NAMES)
+    assert keys.read(directory / "clients.key") == loaded["clients"]
+
+
+def test_a_new_key_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        (file,) = keys.create(tmp_path / "keys", ["admin"])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_an_existing_key_is_kept_and_nothing_else_written(tmp_path: Path) -> None:
+    (admin,) = keys.create(tmp_path, ["admin"])
+    before = admin.read_bytes()
+    with pytest.raises(ConfigError, match=r"admin\.key: exists already: remove it first"):
+        keys.create(tmp_path, ["clients", "admin"])
+    assert admin.read_bytes() == before
+    assert not (tmp_path / "clients.key").exists()
+
+
+@pytest.mark.parametrize("name", ["", "shard", "shard:", "shard:a/b", "shard:../x", "root"])
+def test_only_the_three_kinds_of_name_are_keys(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="clients, admin or shard:NAME"):
+        keys.create(tmp_path, [name])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o601, 0o700])
+def test_a_key_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    file = key_file(tmp_path, HEX.encode(), mode)
+    with pytest.raises(ConfigError) as refused:
+        keys.load(tmp_path)
+    assert str(refused.value) == (
+        f"{file}: has mode {mode:04o}, a key needs 0600: chmod 600 {file}"
+    )
+
+
+def test_a_key_may_be_read_only(tmp_path: Path) -> None:
+    assert keys.read(key_file(tmp_path, HEX.encode(), 0o400)) == bytes.fromhex(HEX)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 32, HEX[:-1].encode(), (HEX + "0").encode(), (HEX + "\n" + HEX).encode()],
+)
+def test_a_file_without_exactly_one_key_is_refused_and_not_shown(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = key_file(tmp_path, content)
+    with pytest.raises(
+        ConfigError, match="does not hold a key of 64 hexadecimal digits"
+    ) as refused:
+        keys.read(file)
+    assert HEX[:16] not in str(refused.value)
+
+
+def test_a_missing_key_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No such file.*sidereal keys new --keys"):
+        keys.read(tmp_path / "clients.key")
+    with pytest.raises(ConfigError, match=r"no such directory of keys.*sidereal keys new"):
+        keys.load(tmp_path / "keys")
+    with pytest.raises(ConfigError, match=r"holds no keys.*sidereal keys new"):
+        keys.load(tmp_path)
+
+
+def test_a_stray_key_is_named(tmp_path: Path) -> None:
+    key_file(tmp_path, HEX.encode(), name="old-admin.key")
+    with pytest.raises(ConfigError, match=r"old-admin\.key: not a key's name"):
+        keys.load(tmp_path)
+
+
+def test_what_could_be_a_key_is_hidden() -> None:
+    assert keys.hide(f"peer said {HEX}!") == "peer said (not shown)!"
+    assert keys.hide("peer said 0123456789abcdef") == "peer said 0123456789abcdef"
