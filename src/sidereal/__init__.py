@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Find a public name."""
-    if not name.startswith("_"):
+    if name[:1].isupper():  # the public names are classes; modules are found by importing them
         from sidereal.runtime import public
 
         if name in public.__all__:
