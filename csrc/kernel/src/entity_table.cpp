@@ -2,7 +2,12 @@
 #include "sidereal/entity_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
+
+#include "blocks.hpp"
+#include "passes.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal {
 namespace {
@@ -19,93 +24,173 @@ EntityTable::EntityTable(double size, std::size_t capacity) : size_(size) {
     reserve(capacity);
 }
 
-bool EntityTable::valid(Vec2 position, Vec2 velocity) const {
-    return exists(sector_of(position.x, position.y, size_)) && std::isfinite(velocity.x) &&
-           std::isfinite(velocity.y);
+namespace {
+
+constexpr std::size_t ahead = 24;  // rows between asking for memory and using it
+
+// The sectors of a block of positions; false if some row has none.
+bool block_sectors(const Vec2* position, std::size_t rows, double size, Sector* out) {
+    return passes().sectors_f64(&position->x, rows * 2, size, &out->x);
 }
+
+bool finite(Vec2 v) {
+    return std::isfinite(v.x) && std::isfinite(v.y);
+}
+
+bool all_finite(const Vec2* v, std::size_t rows) {
+    unsigned bad = 0;
+    for (std::size_t i = 0; i < rows; ++i) bad |= !finite(v[i]);
+    return bad == 0;
+}
+
+}  // namespace
 
 Upsert EntityTable::upsert(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
                            std::span<const Vec2> velocity, std::span<std::uint32_t> slots) {
     Upsert out;
     const std::size_t before = rows();
-    std::vector<std::uint32_t> found(ids.size(), absent);
-    try {
-        find_rows(ids, position, velocity, slots, found, out.invalid);
-    } catch (...) {
-        undo(before);
-        for (const std::uint32_t slot : found)
-            if (slot < before) marks_[slot / 64] = 0;
-        throw;
-    }
-    for (const std::uint32_t slot : found)
-        if (slot < before) marks_[slot / 64] = 0;
+    RawVector<std::uint32_t> found(ids.size());
+    find_invalid(position, velocity, out.invalid);
+    find_rows(ids, slots, out.invalid, found);
 
     columns_.each([n = rows()](auto& column) { column.resize(n); });
     blobs_.resize(rows());
-    std::fill(columns_.shard.begin() + static_cast<std::ptrdiff_t>(before), columns_.shard.end(),
-              -1);
-    std::fill(columns_.handle.begin() + static_cast<std::ptrdiff_t>(before), columns_.handle.end(),
-              no_handle);
-
-    std::size_t next_invalid = 0;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (next_invalid < out.invalid.size() && out.invalid[next_invalid] == i) {
-            ++next_invalid;
-            continue;
-        }
-        const std::uint32_t slot = found[i];
-        const Vec2 p = position[i];
-        columns_.position[slot] = p;
-        columns_.velocity[slot] = velocity[i];
-        if (slot >= before)
-            columns_.sector[slot] = sector_of(p.x, p.y, size_);
-        else if (!holds(columns_.sector[slot], p.x, p.y, size_))
-            out.movers.push_back(slot);
-    }
+    const auto first_new = static_cast<std::ptrdiff_t>(before);
+    std::fill(columns_.shard.begin() + first_new, columns_.shard.end(), -1);
+    std::fill(columns_.handle.begin() + first_new, columns_.handle.end(), no_handle);
+    write_rows(position, velocity, found, out.invalid, before, out.movers);
     if (!slots.empty()) std::copy(found.begin(), found.end(), slots.begin());
     return out;
 }
 
+// The rows of a batch that must not be written, ascending.
+void EntityTable::find_invalid(std::span<const Vec2> position, std::span<const Vec2> velocity,
+                               std::vector<std::uint32_t>& invalid) const {
+    std::array<Sector, block_rows> where;
+    for (std::size_t begin = 0; begin < position.size(); begin += block_rows) {
+        const std::size_t rows = std::min(block_rows, position.size() - begin);
+        const bool clean = block_sectors(&position[begin], rows, size_, where.data());
+        if (clean && all_finite(&velocity[begin], rows)) continue;
+        for (std::size_t i = 0; i < rows; ++i)
+            if (!exists(where[i]) || !finite(velocity[begin + i]))
+                invalid.push_back(static_cast<std::uint32_t>(begin + i));
+    }
+}
+
 // Fills in `found`; new valid ids are appended to the id column and the index, nothing else.
-// Marks each known row that it met, in marks_.
-void EntityTable::find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
-                            std::span<const Vec2> velocity, std::span<const std::uint32_t> guesses,
-                            std::span<std::uint32_t> found, std::vector<std::uint32_t>& invalid) {
+// Takes everything back if it throws.
+void EntityTable::find_rows(std::span<const std::uint64_t> ids,
+                            std::span<const std::uint32_t> guesses,
+                            std::span<const std::uint32_t> invalid,
+                            std::span<std::uint32_t> found) {
     const std::size_t before = rows();
     std::vector<std::uint64_t> strangers;  // unknown ids that get no row
+    std::size_t done = 0;
+    // Slots that only rise cannot repeat; the first that does not makes us mark them all.
+    bool rising = true;
     std::uint32_t next = 0;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        const std::uint64_t id = ids[i];
-        const auto is_at = [&](std::uint32_t slot) {
-            return slot < columns_.id.size() && columns_.id[slot] == id;
-        };
-        std::uint32_t slot = guesses.empty() ? next : guesses[i];
-        if (!is_at(slot)) slot = is_at(next) ? next : this->slot(id);
-        const bool good = valid(position[i], velocity[i]);
-        if (!good) invalid.push_back(static_cast<std::uint32_t>(i));
-        if (slot == absent) {
-            if (!good) {
+    const auto mark = [&](std::uint32_t slot) {
+        if (slot >= before) return false;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
+        const bool marked = marks_[slot / 64] & bit;
+        marks_[slot / 64] |= bit;
+        return marked;
+    };
+    const auto unmark = [&] {
+        for (std::size_t i = 0; i < done; ++i)
+            if (found[i] < before) marks_[found[i] / 64] = 0;
+    };
+    const auto is_at = [&](std::uint32_t slot, std::uint64_t id) {
+        return slot < columns_.id.size() && columns_.id[slot] == id;
+    };
+    const auto find = [&](std::size_t i) {
+        if (!guesses.empty() && is_at(guesses[i], ids[i])) return guesses[i];
+        if (is_at(next, ids[i])) return next;
+        prefetch(ids, i);
+        return slot(ids[i]);
+    };
+    try {
+        std::size_t next_invalid = 0;
+        for (; done < ids.size(); ++done) {
+            const std::size_t i = done;
+            const std::uint64_t id = ids[i];
+            if (!guesses.empty() && i + ahead < ids.size() && guesses[i + ahead] < rows())
+                __builtin_prefetch(&columns_.id[guesses[i + ahead]]);
+            std::uint32_t slot = find(i);
+            const bool bad = next_invalid < invalid.size() && invalid[next_invalid] == i;
+            next_invalid += bad;
+            found[i] = slot;
+            if (slot == absent && bad) {
                 strangers.push_back(id);
                 continue;
             }
-            if (rows() == capacity_) grow(rows() + 1);
-            slot = static_cast<std::uint32_t>(rows());
-            columns_.id.push_back(id);
-            index_.insert(id, slot, columns_.id.data());
-        } else if (slot >= before) {
-            throw id_twice(id);
-        } else {
-            const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
-            if (marks_[slot / 64] & bit) throw id_twice(id);
-            marks_[slot / 64] |= bit;
+            if (slot == absent) {
+                if (rows() == capacity_) grow(rows() + 1);
+                slot = static_cast<std::uint32_t>(rows());
+                columns_.id.push_back(id);
+                index_.insert(id, slot, columns_.id.data());
+                found[i] = slot;
+            } else if (slot >= before) {
+                throw id_twice(id);
+            } else if (slot < next && rising) {
+                rising = false;
+                for (std::size_t j = 0; j < i; ++j) mark(found[j]);
+                if (mark(slot)) throw id_twice(id);
+            } else if (!rising && mark(slot)) {
+                throw id_twice(id);
+            }
+            next = slot + 1;
         }
-        found[i] = slot;
-        next = slot + 1;
+        std::sort(strangers.begin(), strangers.end());
+        for (std::size_t i = 0; i < strangers.size(); ++i)
+            if ((i > 0 && strangers[i] == strangers[i - 1]) || slot(strangers[i]) != absent)
+                throw id_twice(strangers[i]);
+    } catch (...) {
+        if (!rising) unmark();
+        undo(before);
+        throw;
     }
-    std::sort(strangers.begin(), strangers.end());
-    for (std::size_t i = 0; i < strangers.size(); ++i)
-        if ((i > 0 && strangers[i] == strangers[i - 1]) || slot(strangers[i]) != absent)
-            throw id_twice(strangers[i]);
+    if (!rising) unmark();
+}
+
+// Asks for what the lookups of later ids will need.
+void EntityTable::prefetch(std::span<const std::uint64_t> ids, std::size_t i) const {
+    if (i + ahead < ids.size()) index_.prefetch(ids[i + ahead]);
+    if (i + ahead / 2 >= ids.size()) return;
+    const std::uint32_t slot = index_.guess(ids[i + ahead / 2]);
+    if (slot < rows()) __builtin_prefetch(&columns_.id[slot]);
+}
+
+// Writes the batch, `invalid` rows aside, to the slots found.
+void EntityTable::write_rows(std::span<const Vec2> position, std::span<const Vec2> velocity,
+                             std::span<const std::uint32_t> found,
+                             std::span<const std::uint32_t> invalid, std::size_t before,
+                             std::vector<std::uint32_t>& movers) {
+    std::array<Sector, block_rows> where;
+    std::size_t next_invalid = 0;
+    for (std::size_t begin = 0; begin < position.size(); begin += block_rows) {
+        const std::size_t rows = std::min(block_rows, position.size() - begin);
+        block_sectors(&position[begin], rows, size_, where.data());
+        for (std::size_t i = begin; i < begin + rows; ++i) {
+            if (i + ahead < found.size() && found[i + ahead] < this->rows()) {
+                const std::uint32_t later = found[i + ahead];
+                __builtin_prefetch(&columns_.sector[later], 1);
+                __builtin_prefetch(&columns_.position[later], 1);
+                __builtin_prefetch(&columns_.velocity[later], 1);
+            }
+            if (next_invalid < invalid.size() && invalid[next_invalid] == i) {
+                ++next_invalid;
+                continue;
+            }
+            const std::uint32_t slot = found[i];
+            columns_.position[slot] = position[i];
+            columns_.velocity[slot] = velocity[i];
+            if (slot >= before)
+                columns_.sector[slot] = where[i - begin];
+            else if (!(columns_.sector[slot] == where[i - begin]))
+                movers.push_back(slot);
+        }
+    }
 }
 
 // Takes back the rows that find_rows appended.
@@ -181,6 +266,7 @@ void EntityTable::reserve(std::size_t rows) {
                             "enough rows first");
     columns_.each([rows](auto& column) { column.reserve(rows); });
     blobs_.reserve(rows);
+    index_.reserve(rows, columns_.id.data());
     marks_.resize((rows + 63) / 64, 0);
     capacity_ = rows;
 }

@@ -159,7 +159,9 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
 
 }  // namespace
 
-std::vector<std::uint32_t> Tiles::ordered() const { return sorted(keys_); }
+std::vector<std::uint32_t> Tiles::ordered() const {
+    return sorted(keys_);
+}
 
 std::uint32_t Tiles::look_up(std::uint64_t key, Entry& entry) {
     std::uint32_t tile = index_.find(key, keys_.data());

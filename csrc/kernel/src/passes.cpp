@@ -73,7 +73,8 @@ void near_border(const Real* v, const std::int32_t* k, std::size_t n, double siz
                  std::uint8_t* flags) {
     for (std::size_t i = 0; i < n; ++i) {
         const double low = k[i], x = static_cast<double>(v[i]);
-        flags[i] = (x < low * size + margin) | (x >= (low + 1.0) * size - margin);
+        const bool inside = (x >= low * size + margin) & (x < (low + 1.0) * size - margin);
+        flags[i] = !inside;
     }
 }
 

@@ -33,7 +33,7 @@ struct Passes {
     void (*moved_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
                       std::uint8_t* flags);
 
-    // flags[i] is not 0 where v[i] < k[i]*size + margin or v[i] >= (k[i]+1)*size - margin.
+    // flags[i] is not 0 unless k[i]*size + margin <= v[i] < (k[i]+1)*size - margin.
     void (*near_f32)(const float* v, const std::int32_t* k, std::size_t n, double size,
                      double margin, std::uint8_t* flags);
     void (*near_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,

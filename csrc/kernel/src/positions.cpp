@@ -4,16 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
 
+#include "blocks.hpp"
 #include "passes.hpp"
 #include "stream.hpp"
 
 namespace sidereal {
 namespace {
-
-constexpr std::size_t block_rows = 1024;  // with their flags they stay in the first-level cache
 
 // Whether float arithmetic is exact for this size: it must be a float, and not so small that a
 // remainder could be denormal.
@@ -53,31 +50,6 @@ void block_near(const Point<Real>* pos, const Sector* prev, std::size_t rows, do
         passes().near_f32(&pos->x, &prev->x, rows * 2, size, margin, flags);
     else
         passes().near_f64(&pos->x, &prev->x, rows * 2, size, margin, flags);
-}
-
-// Two flags a row, zero beyond the last row.
-using Flags = std::array<std::uint8_t, block_rows * 2>;
-
-// Calls f with each row of the block that has a flag, ascending.
-template <class F>
-void each_flagged(Flags& flags, std::size_t rows, F&& f) {
-    std::memset(flags.data() + rows * 2, 0, flags.size() - rows * 2);
-    for (std::size_t at = 0; at < rows; at += 4) {
-        std::uint64_t word;
-        std::memcpy(&word, flags.data() + at * 2, sizeof word);
-        while (word != 0) {
-            const auto row = static_cast<std::size_t>(std::countr_zero(word)) / 16;
-            f(at + row);
-            word &= ~(std::uint64_t{0xFFFF} << (row * 16));
-        }
-    }
-}
-
-// Calls f with the first row and the number of rows of each block.
-template <class F>
-void each_block(std::size_t rows, F&& f) {
-    for (std::size_t begin = 0; begin < rows; begin += block_rows)
-        f(begin, std::min(block_rows, rows - begin));
 }
 
 // Outside the previous sector by at least the margin, on some axis.

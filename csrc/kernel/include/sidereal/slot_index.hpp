@@ -1,8 +1,9 @@
 // An open-addressing index from 64-bit keys to dense slots.
 //
-// The keys live in the caller's dense array, `keys[slot]`; a bucket holds only the slot, four
-// bytes. Linear probing, at most two thirds full; erasing shifts what follows back, so there are
-// no tombstones and a table that churns for weeks stays as fast as a new one.
+// The keys live in the caller's array, `keys[slot]`, without gaps: slots in use are 0 to one less
+// than their number. A bucket holds only the slot, four bytes. Linear probing, at most two thirds
+// full; erasing shifts what follows back, so there are no tombstones and a table that churns for
+// weeks stays as fast as a new one.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +28,7 @@ class SlotIndex {
 
     // Adds a key that is not there yet; keys[slot] must already hold it.
     void insert(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        if ((used_ + 1) * 3 > buckets_.size() * 2) rebuild(used_ + 1, keys);
+        if ((used_ + 1) * 2 > buckets_.size()) rebuild(used_ + 1, keys);
         place(key, slot);
         ++used_;
     }
@@ -54,7 +55,7 @@ class SlotIndex {
     }
 
     void reserve(std::size_t count, const std::uint64_t* keys) {
-        if (count * 3 > buckets_.size() * 2) rebuild(count, keys);
+        if (count * 2 > buckets_.size()) rebuild(count, keys);
     }
 
     void clear() {
@@ -94,13 +95,12 @@ class SlotIndex {
         buckets_[b] = slot;
     }
 
+    // Slots are dense: walking the keys in order is kinder to memory than walking the buckets.
     void rebuild(std::size_t count, const std::uint64_t* keys) {
         std::size_t size = 16;
-        while (size * 2 < count * 3 + 2) size *= 2;
-        std::vector<std::uint32_t> old(size, absent);
-        old.swap(buckets_);
-        for (const std::uint32_t slot : old)
-            if (slot != absent) place(keys[slot], slot);
+        while (size < count * 2) size *= 2;
+        buckets_.assign(size, absent);
+        for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
     }
 
     std::vector<std::uint32_t> buckets_;
