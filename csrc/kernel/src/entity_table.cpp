@@ -33,6 +33,50 @@ bool block_sectors(const Vec2* position, std::size_t rows, double size, Sector* 
     return passes().sectors_f64(&position->x, rows * 2, size, &out->x);
 }
 
+// Sees a slot that comes twice. Slots that only rise cannot repeat; the first that does not makes
+// it mark them all.
+class Uniqueness {
+  public:
+    Uniqueness(std::vector<std::uint64_t>& marks, std::size_t rows,
+               std::span<const std::uint32_t> slots)
+        : marks_(marks), rows_(rows), slots_(slots) {}
+    Uniqueness(const Uniqueness&) = delete;
+    Uniqueness& operator=(const Uniqueness&) = delete;
+
+    ~Uniqueness() {
+        for (std::size_t i = 0; i < marked_; ++i)
+            if (slots_[i] < rows_) marks_[slots_[i] / 64] = 0;
+    }
+
+    // False if slots[i], a row, is among those before it. Called for rising i.
+    bool add(std::size_t i) {
+        const std::uint32_t slot = slots_[i];
+        if (marked_ == 0 && slot >= above_) {
+            above_ = slot + 1;
+            return true;
+        }
+        for (; marked_ < i; ++marked_) mark(slots_[marked_]);
+        ++marked_;
+        return !mark(slot);
+    }
+
+  private:
+    // Whether the slot, if it is a row, had its mark already.
+    bool mark(std::uint32_t slot) {
+        if (slot >= rows_) return false;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
+        const bool before = marks_[slot / 64] & bit;
+        marks_[slot / 64] |= bit;
+        return before;
+    }
+
+    std::vector<std::uint64_t>& marks_;
+    std::size_t rows_;
+    std::span<const std::uint32_t> slots_;
+    std::size_t marked_ = 0;
+    std::uint32_t above_ = 0;
+};
+
 bool finite(Vec2 v) {
     return std::isfinite(v.x) && std::isfinite(v.y);
 }
@@ -77,6 +121,21 @@ void EntityTable::find_invalid(std::span<const Vec2> position, std::span<const V
     }
 }
 
+// Fills in `found`, as far as rows are known: by the guesses, else where rows follow each other,
+// else by the index.
+void EntityTable::look_up(std::span<const std::uint64_t> ids,
+                          std::span<const std::uint32_t> guesses, std::uint32_t next,
+                          std::span<std::uint32_t> found) const {
+    bool all = true;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const std::size_t slot = guesses.empty() ? next + i : guesses[i];
+        const bool right = slot < columns_.id.size() && columns_.id[slot] == ids[i];
+        found[i] = right ? static_cast<std::uint32_t>(slot) : absent;
+        all &= right;
+    }
+    if (!all) index_.find_absent(ids.data(), ids.size(), columns_.id.data(), found.data());
+}
+
 // Fills in `found`; new valid ids are appended to the id column and the index, nothing else.
 // Takes everything back if it throws.
 void EntityTable::find_rows(std::span<const std::uint64_t> ids,
@@ -84,81 +143,49 @@ void EntityTable::find_rows(std::span<const std::uint64_t> ids,
                             std::span<const std::uint32_t> invalid,
                             std::span<std::uint32_t> found) {
     const std::size_t before = rows();
+    Uniqueness unique(marks_, before, found);
     std::vector<std::uint64_t> strangers;  // unknown ids that get no row
-    std::size_t done = 0;
-    // Slots that only rise cannot repeat; the first that does not makes us mark them all.
-    bool rising = true;
-    std::uint32_t next = 0;
-    const auto mark = [&](std::uint32_t slot) {
-        if (slot >= before) return false;
-        const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
-        const bool marked = marks_[slot / 64] & bit;
-        marks_[slot / 64] |= bit;
-        return marked;
-    };
-    const auto unmark = [&] {
-        for (std::size_t i = 0; i < done; ++i)
-            if (found[i] < before) marks_[found[i] / 64] = 0;
-    };
-    const auto is_at = [&](std::uint32_t slot, std::uint64_t id) {
-        return slot < columns_.id.size() && columns_.id[slot] == id;
-    };
-    const auto find = [&](std::size_t i) {
-        if (!guesses.empty() && is_at(guesses[i], ids[i])) return guesses[i];
-        if (is_at(next, ids[i])) return next;
-        prefetch(ids, i);
-        return slot(ids[i]);
-    };
     try {
         std::size_t next_invalid = 0;
-        for (; done < ids.size(); ++done) {
-            const std::size_t i = done;
-            const std::uint64_t id = ids[i];
-            if (!guesses.empty() && i + ahead < ids.size() && guesses[i + ahead] < rows())
-                __builtin_prefetch(&columns_.id[guesses[i + ahead]]);
-            std::uint32_t slot = find(i);
-            const bool bad = next_invalid < invalid.size() && invalid[next_invalid] == i;
-            next_invalid += bad;
-            found[i] = slot;
-            if (slot == absent && bad) {
-                strangers.push_back(id);
-                continue;
+        std::uint32_t next = 0;
+        for (std::size_t begin = 0; begin < ids.size(); begin += SlotIndex::batch) {
+            const std::size_t count = std::min(SlotIndex::batch, ids.size() - begin);
+            look_up(ids.subspan(begin, count),
+                    guesses.empty() ? guesses : guesses.subspan(begin, count), next,
+                    found.subspan(begin, count));
+            for (std::size_t i = begin; i < begin + count; ++i) {
+                const bool bad = next_invalid < invalid.size() && invalid[next_invalid] == i;
+                next_invalid += bad;
+                // A row that this batch has just made is not known to look_up.
+                if (found[i] == absent && rows() > before) found[i] = slot(ids[i]);
+                if (found[i] == absent && bad) {
+                    strangers.push_back(ids[i]);
+                    continue;
+                }
+                if (found[i] == absent)
+                    found[i] = append(ids[i]);
+                else if (found[i] >= before || !unique.add(i))
+                    throw id_twice(ids[i]);
+                next = found[i] + 1;
             }
-            if (slot == absent) {
-                if (rows() == capacity_) grow(rows() + 1);
-                slot = static_cast<std::uint32_t>(rows());
-                columns_.id.push_back(id);
-                index_.insert(id, slot, columns_.id.data());
-                found[i] = slot;
-            } else if (slot >= before) {
-                throw id_twice(id);
-            } else if (slot < next && rising) {
-                rising = false;
-                for (std::size_t j = 0; j < i; ++j) mark(found[j]);
-                if (mark(slot)) throw id_twice(id);
-            } else if (!rising && mark(slot)) {
-                throw id_twice(id);
-            }
-            next = slot + 1;
         }
         std::sort(strangers.begin(), strangers.end());
         for (std::size_t i = 0; i < strangers.size(); ++i)
             if ((i > 0 && strangers[i] == strangers[i - 1]) || slot(strangers[i]) != absent)
                 throw id_twice(strangers[i]);
     } catch (...) {
-        if (!rising) unmark();
         undo(before);
         throw;
     }
-    if (!rising) unmark();
 }
 
-// Asks for what the lookups of later ids will need.
-void EntityTable::prefetch(std::span<const std::uint64_t> ids, std::size_t i) const {
-    if (i + ahead < ids.size()) index_.prefetch(ids[i + ahead]);
-    if (i + ahead / 2 >= ids.size()) return;
-    const std::uint32_t slot = index_.guess(ids[i + ahead / 2]);
-    if (slot < rows()) __builtin_prefetch(&columns_.id[slot]);
+// Gives a new id the next slot.
+std::uint32_t EntityTable::append(std::uint64_t id) {
+    if (rows() == capacity_) grow(rows() + 1);
+    const auto slot = static_cast<std::uint32_t>(rows());
+    columns_.id.push_back(id);
+    index_.insert(id, slot, columns_.id.data());
+    return slot;
 }
 
 // Writes the batch, `invalid` rows aside, to the slots found.
@@ -172,8 +199,8 @@ void EntityTable::write_rows(std::span<const Vec2> position, std::span<const Vec
         const std::size_t rows = std::min(block_rows, position.size() - begin);
         block_sectors(&position[begin], rows, size_, where.data());
         for (std::size_t i = begin; i < begin + rows; ++i) {
-            if (i + ahead < found.size() && found[i + ahead] < this->rows()) {
-                const std::uint32_t later = found[i + ahead];
+            const std::size_t later = i + ahead < found.size() ? found[i + ahead] : absent;
+            if (later != found[i] + ahead && later < this->rows()) {
                 __builtin_prefetch(&columns_.sector[later], 1);
                 __builtin_prefetch(&columns_.position[later], 1);
                 __builtin_prefetch(&columns_.velocity[later], 1);

@@ -11,6 +11,7 @@
 #include "blocks.hpp"
 #include "passes.hpp"
 #include "sidereal/hash.hpp"
+#include "sidereal/slot_index.hpp"
 
 namespace sidereal {
 namespace {
@@ -101,6 +102,40 @@ void look_around(Vec2 p, Sector held, std::int32_t shard, double size, double ra
     }
 }
 
+// Sorts by target; rows are ascending already. Targets are few.
+Sightings by_target(const std::vector<Pair>& pairs) {
+    std::vector<std::int32_t> targets;
+    std::vector<std::uint32_t> next;
+    SlotIndex index;
+    std::vector<std::uint64_t> keys;
+    const auto number = [&](std::int32_t target) {
+        return index.find(static_cast<std::uint32_t>(target), keys.data());
+    };
+    for (const Pair& pair : pairs) {
+        std::uint32_t n = number(pair.target);
+        if (n == absent) {
+            n = static_cast<std::uint32_t>(keys.size());
+            keys.push_back(static_cast<std::uint32_t>(pair.target));
+            targets.push_back(pair.target);
+            next.push_back(0);
+            index.insert(keys.back(), n, keys.data());
+        }
+        ++next[n];
+    }
+    Sightings out;
+    out.target.reserve(pairs.size());
+    std::sort(targets.begin(), targets.end());
+    for (const std::int32_t target : targets) {
+        std::uint32_t& at = next[number(target)];
+        const auto begin = static_cast<std::uint32_t>(out.target.size());
+        out.target.resize(begin + at, target);
+        at = begin;
+    }
+    out.index.resize(pairs.size());
+    for (const Pair& pair : pairs) out.index[next[number(pair.target)]++] = pair.index;
+    return out;
+}
+
 }  // namespace
 
 Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors,
@@ -132,16 +167,7 @@ Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors
             }
         }
     });
-    std::stable_sort(pairs.begin(), pairs.end(),
-                     [](const Pair& a, const Pair& b) { return a.target < b.target; });
-    Sightings out;
-    out.target.reserve(pairs.size());
-    out.index.reserve(pairs.size());
-    for (const Pair& pair : pairs) {
-        out.target.push_back(pair.target);
-        out.index.push_back(pair.index);
-    }
-    return out;
+    return by_target(pairs);
 }
 
 Packed pack_ghosts(std::span<const std::uint64_t> ids, std::span<const Vec2> position,

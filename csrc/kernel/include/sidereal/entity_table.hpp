@@ -107,7 +107,9 @@ class EntityTable {
                       std::vector<std::uint32_t>& invalid) const;
     void find_rows(std::span<const std::uint64_t> ids, std::span<const std::uint32_t> guesses,
                    std::span<const std::uint32_t> invalid, std::span<std::uint32_t> found);
-    void prefetch(std::span<const std::uint64_t> ids, std::size_t i) const;
+    void look_up(std::span<const std::uint64_t> ids, std::span<const std::uint32_t> guesses,
+                 std::uint32_t next, std::span<std::uint32_t> found) const;
+    std::uint32_t append(std::uint64_t id);
     void write_rows(std::span<const Vec2> position, std::span<const Vec2> velocity,
                     std::span<const std::uint32_t> found, std::span<const std::uint32_t> invalid,
                     std::size_t before, std::vector<std::uint32_t>& movers);
