@@ -33,6 +33,12 @@ MAIL_PER_ENTITY_MAX = 256
 MAIL_BYTES_MAX = 16 * 1024
 """One message to an entity."""
 
+MAIL_WAITING_BYTES_MAX = 64 * 1024 * 1024
+"""All messages that wait for entities in custody; beyond it `send` is refused with a reason."""
+
+MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
+"""Messages kept until one shard is done with them: seconds of heavy mail to a shard that reads."""
+
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""
 

@@ -24,6 +24,25 @@ TICK_NS = 50_000_000
 
 
 @dataclass
+class Rates:
+    """How lively the world is, a tick; and the ticks that things take at most."""
+
+    lease_flips: float = 0.15
+    crosses: float = 0.15
+    freezes: float = 0.08
+    decides_in: int = 4
+    lands_in: int = 3
+    spawns_in: int = 5
+    long_custody: float = 0.1
+
+
+CALM = Rates(
+    lease_flips=0, crosses=0.01, freezes=0, decides_in=1, lands_in=1, spawns_in=1, long_custody=0
+)
+STILL = Rates(lease_flips=0, crosses=0, freezes=0, spawns_in=1)
+
+
+@dataclass
 class Row:
     id: int
     version: int
@@ -81,7 +100,8 @@ class ModelShard:
 
 
 class ModelWorld:
-    def __init__(self, directory, seed, ticks=60, shards=3, start=10):
+    def __init__(self, directory, seed, ticks=60, shards=3, start=10, rates=None):
+        self.rates = rates or Rates()
         self.draw = np.random.default_rng(seed)
         self.directory = directory
         self.plan = Plan(motion_of("trace", OPTIONS), start, ticks)
@@ -113,6 +133,9 @@ class ModelWorld:
             self.directory, f"s{k}", 100 + k, ticks_max=500, spans_max=20_000, moves_max=20_000
         )
         self.shards.append(ModelShard(f"s{k}", recorder))
+
+    def soon(self, ticks):
+        return int(self.draw.integers(0, ticks))
 
     def later(self, delay, what, *arguments):
         self.queue.append((self.tick + delay, self.serial, what, arguments))
@@ -155,7 +178,7 @@ class ModelWorld:
         for k, shard in enumerate(self.shards):
             if not shard.alive:
                 continue
-            shard.leased = shard.leased if self.draw.random() > 0.15 else not shard.leased
+            shard.leased ^= self.draw.random() < self.rates.lease_flips
             before, held = shard.recorder.file.last_tick, dict(shard.rows)
             due = shard.step(self.tick, self.now)
             kill = self.kills.get(self.tick)
@@ -179,7 +202,9 @@ class ModelWorld:
                 births.state[k],
             )
             self.newest[row.id] = copy.deepcopy(row)
-            self.later(int(self.draw.integers(0, 5)), self.arrive, row, self.any_shard(), af.SPAWN)
+            self.later(
+                self.soon(self.rates.spawns_in), self.arrive, row, self.any_shard(), af.SPAWN
+            )
 
     def any_shard(self):
         return self.living[self.draw.integers(len(self.living))]
@@ -192,14 +217,14 @@ class ModelWorld:
         if self.tick >= self.plan.last_tick:
             return
         able = [r for r in due if r.id in shard.rows and not r.pending and not r.frozen]
-        crossing = [r for r in able if self.draw.random() < 0.15]
+        crossing = [r for r in able if self.draw.random() < self.rates.crosses]
         if crossing:
             shard.recorder.crossed(*ids_versions(crossing), self.now + 2000)
             for row in crossing:
                 row.pending = True
-                delay = int(self.draw.integers(0, 4))
+                delay = self.soon(self.rates.decides_in)
                 self.later(delay, self.decide, shard, row.id, copy.deepcopy(row))
-        if self.draw.random() < 0.08:
+        if self.draw.random() < self.rates.freezes:
             self.freeze(shard, [r for r in shard.rows.values() if not r.pending])
 
     def freeze(self, shard, rows):
@@ -242,7 +267,8 @@ class ModelWorld:
         if shard.alive:
             shard.recorder.released(np.array([id_], np.uint64))
             del shard.rows[id_]
-        custody = int(self.draw.integers(0, 3)) if outcome < 0.9 else 8
+        long = outcome > 1 - self.rates.long_custody
+        custody = 8 if long else self.soon(self.rates.lands_in)
         self.later(custody, self.arrive, request, target, af.HANDOFF)
 
     def arrive(self, row, shard, cause):

@@ -1,13 +1,14 @@
 """The audit agrees with every honest world, and names what is wrong with a dishonest one."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.model_world import OPTIONS, ModelWorld
+from demo.model_world import OPTIONS, STILL, ModelWorld
 from sidereal.demo.audit import Auditor
 from sidereal.demo.plan import Plan, motion_of
 from sidereal.errors import ConfigError
@@ -75,7 +76,6 @@ def drop(world):
 def double(world):
     shard, row = world.someone()
     other = next(s for s in world.living if s is not shard)
-    other.leased = True
     other.rows[row.id] = copy.deepcopy(row)
     return row
 
@@ -92,20 +92,14 @@ def roll_back(world):
 
 def still(world):
     """From now on nothing moves between shards, so that a sabotage stays what it is."""
-    world.draw = Fixed(world.draw)
+    world.rates = STILL
+    give_all_a_lease(world)
 
 
-class Fixed:
-    """A source of chance with none of the rare events in it."""
-
-    def __init__(self, draw):
-        self._draw = draw
-
-    def random(self):
-        return 0.99
-
-    def integers(self, *bounds):
-        return self._draw.integers(*bounds)
+def give_all_a_lease(world):
+    world.rates = replace(world.rates, lease_flips=0)
+    for shard in world.living:
+        shard.leased = True
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -135,6 +129,25 @@ def test_sabotage_in_mid_run_is_caught_and_named(fresh, seed, harm, says):
     lost, duplicated = verdict.census.lost.tolist(), verdict.census.duplicated.tolist()
     assert lost == ([id_] if harm is drop else [])
     assert duplicated == ([id_] if harm is double else [])
+
+
+@many
+@given(seed=SEEDS, at=st.integers(20, 50), killed=st.booleans())
+def test_an_entity_dropped_in_the_midst_of_it_all_is_missed_and_named(fresh, seed, at, killed):
+    world = fresh(seed)
+    gone = []
+
+    def drop_one(w):
+        gone.append(drop(w).id)
+
+    world.sabotage[at - 1] = give_all_a_lease
+    world.sabotage[at] = drop_one
+    if killed:
+        world.kills[at + 5] = (1, False)
+    verdict = world.run()
+    assert verdict.census.lost.tolist() == gone
+    assert any(f"lost: nobody holds them at the end: {gone[0]}" in line for line in verdict.wrong)
+    assert f"from tick {at}: entity {gone[0]} is simulated by nobody" in verdict.wrong[0]
 
 
 def test_a_state_rolled_back_behind_a_fresh_tick_is_caught_by_blob_and_position(fresh):

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sidereal.ids import LinkId, Sector
-from sidereal.kernel import EntityTable, SectorMap
+from sidereal.kernel import ABSENT, EntityTable, SectorMap
 from sidereal.replication.handles import Handles
+from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.registry import ActiveShards, ShardInfo
 from sidereal.replication.settings import Settings
 from sidereal.wire.base import Message
@@ -107,6 +108,7 @@ class Books:
         self.sectors: dict[Sector, SectorEntry] = {}
         self.shards = ActiveShards()
         self.handles = Handles()
+        self.mail = MailRoom()
         self.counters: Counter[str] = Counter()
         self.out: list[Output] = []
         self.freezes_ns: list[int] = []
@@ -132,6 +134,22 @@ class Books:
         """Queue `message` for a shard; one without a session hears of it when it is fenced."""
         if shard is not None and shard.link is not None:
             self.out.append(Send(shard.link, message))
+
+    def tell(self, sender: Sender, message: Message) -> None:
+        """Queue `message` for a sender of mail, if it is still there."""
+        if sender.shard_id is not None:
+            self.send(self.shards.get(sender.shard_id), message)
+
+    def slot_of(self, entity: int) -> int | None:
+        """Return the slot of one entity, or None where the record has none of that id."""
+        if not 0 <= entity < 1 << 64:
+            return None
+        slot = int(self.table.slots(np.array([entity], np.uint64))[0])
+        return None if slot == ABSENT else slot
+
+    def arrived(self, slots: U32, kept_by: int | None = None) -> None:
+        """The rows `slots` were just sent to their shards, or kept by one: what follows them."""
+        self.mail.arrived(self, slots, kept_by)
 
     def grant_ids(self, count: int) -> tuple[int, int]:
         """Return the first id and the count of a block that nobody had or will have."""

@@ -20,7 +20,7 @@ from sidereal.world.sectors import SectorEvent
 def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> None:
     """Answer, and thereby extend the lease."""
     shard.answered_ns = now
-    shard.mail_seen = max(shard.mail_seen, min(message.mail_seen, shard.mail_sent))
+    books.mail.settled(shard, message.mail_seen)
     books.send(shard, HeartbeatAck(message.sent_ns, now))
 
 
@@ -51,6 +51,7 @@ def fence(books: Books, shard: ShardInfo, now: int) -> None:
         books.rehomed_age_ticks_max = max(books.rehomed_age_ticks_max, age)
         books.counters["rehomed"] += len(held)
         table.shard[held] = np.int32(CUSTODY)
+    books.mail.fenced(shard, table.ids[held])
     for coords in sorted(shard.sectors):
         entry = books.sectors[coords]
         entry.happen(SectorEvent.FENCE)

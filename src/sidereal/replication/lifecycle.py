@@ -68,6 +68,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     for number, chunk in enumerate(chunks):
         books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
     transitions.settle(books, waiting, shard.shard_id)
+    books.arrived(sent)
 
 
 def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> None:
@@ -107,6 +108,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     _last_states(books, shard, entry, message.entities)
     mine = books.rows_in(books.rows_of(shard.shard_id), entry.coords)
     books.table.shard[mine] = CUSTODY
+    books.mail.withdraw(shard, books.table.ids[mine], message.mail_seen, message.mail_held)
     books.take(entry)
     release = ReleaseSector(entry.coords, entry.epoch, entry.attempt)
     held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
@@ -143,6 +145,7 @@ def resume(books: Books, entry: SectorEntry, why: str) -> None:
     entry.custody_since_ns = None
     if len(held):
         transitions.enter(books, held)
+        books.arrived(held)
 
 
 def unload_idle(books: Books, now: int) -> None:

@@ -13,6 +13,8 @@ from sidereal.kernel import ABSENT, apply_states, apply_updates
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
 from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.ghosts import GhostFeed
+from sidereal.replication.mail import Sender
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
 from sidereal.replication.settings import Settings
@@ -44,6 +46,7 @@ class SectorManager:
     def __init__(self, settings: Settings, *, term: int = 1, now: int = 0) -> None:
         self.books = Books(settings, term, now)
         self.rebalancer = Rebalancer()
+        self._ghosts = GhostFeed()
         self._roles: dict[LinkId, str] = {}
         self._grants: dict[LinkId, list[tuple[int, int]]] = {}
         self._ticked_ns = now
@@ -133,6 +136,7 @@ class SectorManager:
             lifecycle.unload_idle(books, now)
             self.rebalancer.round(books, now)
         lifecycle.activate_wanted(books, now)
+        self._ghosts.round(books, now)
 
     def poll(self) -> list[Output]:
         """Return, in order, what is to be sent, and forget it."""
@@ -162,7 +166,12 @@ class SectorManager:
                     raise ProtocolError(
                         f"{len(message.entities)} rows in one request; at most {BATCH_ROWS_MAX}"
                     )
-                transitions.request(books, shard, message.entities, now)
+                transitions.request(
+                    books, shard, message.entities, now, message.mail_seen, message.mail_held
+                )
+            case sm.SendMail():
+                sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
+                books.mail.post(books, sender, message)
             case sm.EntityStates():
                 transitions.take_states(books, shard, message.states)
             case sm.DestroyEntities():
@@ -229,6 +238,7 @@ class SectorManager:
             table.shard[slots[held]] == shard.shard_id
         )
         gone: U64 = claims.ids[held]
+        self.books.mail.withdraw(shard, gone, message.mail_seen, message.mail_held)
         operators.forget(self.books, gone)
         if not held.all():
             self.books.counters["destroys_outdated"] += int((~held).sum())

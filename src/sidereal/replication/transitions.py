@@ -14,6 +14,7 @@ A request that is out of date is answered with its outcome, never refused. A
 spawn is a transition from version 0.
 """
 
+from collections.abc import Collection
 from typing import cast
 
 import numpy as np
@@ -44,7 +45,14 @@ from sidereal.world.entities import (
 Mask = NDArray[np.bool_]
 
 
-def request(books: Books, shard: ShardInfo, rows: TransitionRows, now: int) -> None:
+def request(
+    books: Books,
+    shard: ShardInfo,
+    rows: TransitionRows,
+    now: int,
+    mail_seen: int = 0,
+    mail_held: Collection[int] = (),
+) -> None:
     """Judge a batch of transition requests and answer each row, or hold it in custody."""
     spawning = rows.version == 0
     accepted = _current(books, shard, rows)
@@ -74,12 +82,14 @@ def request(books: Books, shard: ShardInfo, rows: TransitionRows, now: int) -> N
     slots = _write(books, rows, destination)
     here = destination == shard.shard_id
     there = ~here & ~unknown
+    books.mail.withdraw(shard, rows.ids[~here], mail_seen, mail_held)
     if here.any():
         books.counters["transitions_same_shard"] += int(here.sum())
         acknowledge(books, shard, slots[here], rows.version[here], rows.tick[here])
     if there.any():
         books.counters["handoffs"] += int(there.sum())
         enter(books, slots[there])
+        books.arrived(slots[there])
         books.send(shard, ConfirmTransitionExit(_claims(rows.take(there))))
     if unknown.any():
         books.counters["transitions_into_custody"] += int(unknown.sum())
@@ -167,6 +177,7 @@ def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:
             mine = slots[current]
             books.table.shard[mine] = shard_id
             acknowledge(books, asker, mine, group.asked[current], group.tick[current])
+            books.arrived(mine, kept_by=shard_id)
             books.counters["transitions_same_shard"] += len(mine)
             kept.append(mine)
             gone = ~current

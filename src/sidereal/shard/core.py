@@ -11,18 +11,19 @@ import numpy as np
 
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.ids import Incarnation, Sector, ShardId
-from sidereal.kernel import ABSENT, sectors, unpack_ghosts
+from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK, MAIL_BYTES_MAX
 from sidereal.shard import events as ev
 from sidereal.shard.answers import Answers
 from sidereal.shard.holdings import Holdings
+from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.outbox import Outbox
-from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SHADOW, SPAWNING
+from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SPAWNING
 from sidereal.shard.sectors import Sectors
+from sidereal.shard.sightings import Sightings
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION, Message
-from sidereal.wire.datagrams import NEIGHBOR_ENTITY_UPDATE
 from sidereal.world.clock import WorldClock
 from sidereal.world.columns import F32, F64, U8, U32, U64
 from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows
@@ -65,8 +66,8 @@ class ShardCore:
         self._heartbeat_at = 0
         self._report_at = 0
         self._propose_at = 0
-        self._mail_seen = 0
-        self._held_mail: dict[int, list[sm.DeliverMail]] = {}
+        self._mailbox = Mailbox()
+        self._sightings = Sightings()
         self._ids: list[tuple[int, int]] = []
         self._asked_ids = False
         self._step_ms: list[float] = []
@@ -103,27 +104,27 @@ class ShardCore:
             case sm.SectorInitialState():
                 self.sectors.initial_state(message, self._send, self._events)
             case sm.UnassignSector():
-                self.sectors.freeze(message, self._send, self._events)
+                self.sectors.freeze(message, self._mailbox, self._send, self._events)
             case sm.ReleaseSector():
                 self.sectors.release(message, self._events)
+                self._mailbox.forget_gone(self.holdings.table)
             case sm.ResumeSector():
                 self.sectors.resume(message, self._events)
             case sm.EntityEnterSector():
                 self._answers.enter(message.entities, self._events)
             case sm.AcknowledgeTransition():
                 self._answers.acknowledge(message.outcomes, self._events)
-                self._deliver_held()
             case sm.ConfirmTransitionExit():
                 self._answers.exit(message.claims, self._events)
-                self._forget_held()
+                self._mailbox.forget_gone(self.holdings.table)
             case sm.RefuseTransition():
                 self._answers.refuse(message.outcomes, self._events)
-                self._deliver_held()
+                self._mailbox.forget_gone(self.holdings.table)
             case sm.EntitiesDestroyed():
                 self._answers.destroyed(message.claims, self._events)
-                self._forget_held()
+                self._mailbox.forget_gone(self.holdings.table)
             case sm.DeliverMail():
-                self._mail(message)
+                self._mailbox.put(message)
             case sm.MailRefused():
                 self._events.append(ev.MailRefused(message.entity, message.reason))
             case sm.Possession():
@@ -134,20 +135,11 @@ class ShardCore:
                 raise ProtocolError(f"a server may not send {type(message).__name__} to a shard")
 
     def receive_datagrams(self, payloads: Sequence[bytes], now: int) -> None:
-        """Take ghosts; what does not parse is dropped, since it is only a picture."""
+        """Take ghosts; what does not parse is dropped and counted, since it is only a picture."""
         del now
-        parts = []
-        for payload in payloads:
-            if not payload or payload[0] != NEIGHBOR_ENTITY_UPDATE:
-                raise ProtocolError("a datagram of a kind that a shard does not take")
-            try:
-                parts.append(unpack_ghosts(payload))
-            except ValueError as error:
-                raise ProtocolError(f"malformed NeighborEntityUpdate: {error}") from error
-        if parts:
-            ticks, *columns = zip(*parts, strict=True)
-            ids, position, velocity, flags = (np.concatenate(column) for column in columns)
-            self._events.append(ev.GhostsChanged(max(ticks), ids, position, velocity, flags))
+        changed = self._sightings.take(payloads)
+        if changed is not None:
+            self._events.append(changed)
 
     def tick(self, now: int) -> None:
         """Do what is due: heartbeats, reports, proposals; notice a lease that is over."""
@@ -160,7 +152,7 @@ class ShardCore:
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + ack.heartbeat_ns
             tick = self.clock.tick_at(now) if self.clock is not None else 0
-            self._send.append(sm.Heartbeat(now, tick, self._mail_seen))
+            self._send.append(sm.Heartbeat(now, tick, self._mailbox.settled()))
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load()))
@@ -183,8 +175,12 @@ class ShardCore:
         self._outbox.notice(self.holdings.table, acked, lost)
 
     def events(self) -> list[ev.Event]:
-        """Return, and forget, what the game is to be told, in order."""
+        """Return, and forget, what the game is to be told, in order; mail comes last."""
         out, self._events = self._events, []
+        out += [
+            ev.MailReceived(letter.entity, letter.sender, letter.payload)
+            for letter in self._mailbox.take(self.holdings.table)
+        ]
         return out
 
     # --- a tick of the game --------------------------------------------------
@@ -278,7 +274,8 @@ class ShardCore:
         if len(slots):
             table.phase[slots] |= DESTROYING
             claims = ClaimRows(ids=table.ids[slots], version=table.version[slots])
-            self._send.append(sm.DestroyEntities(claims))
+            held = self._mailbox.held(claims.ids)
+            self._send.append(sm.DestroyEntities(claims, self._mailbox.seen, held))
 
     def send_mail(self, entity: int, payload: bytes) -> None:
         """Send bytes to whichever shard holds `entity`."""
@@ -341,9 +338,13 @@ class ShardCore:
             else (rows.split(BATCH_ROWS_MAX))
         ):
             if len(part):
-                self._send.append(sm.EntityTransitionRequest(part))
+                self._ask(part)
         if grouped.any():
-            self._send.append(sm.EntityTransitionRequest(rows.take(grouped)))
+            self._ask(rows.take(grouped))
+
+    def _ask(self, rows: TransitionRows) -> None:
+        held = self._mailbox.held(rows.ids)
+        self._send.append(sm.EntityTransitionRequest(rows, self._mailbox.seen, held))
 
     def _send_oversized(self) -> None:
         slots = self._outbox.oversized
@@ -379,30 +380,6 @@ class ShardCore:
                 f"{count} ids wanted, {count - missing} left: spawn again when granted"
             )
         return np.concatenate(taken) if taken else np.empty(0, np.uint64)
-
-    def _mail(self, message: sm.DeliverMail) -> None:
-        """Deliver, or hold while the entity is a shadow: who gets it is not decided yet."""
-        self._mail_seen = message.number
-        slot = self.holdings.table.slots(np.array([message.entity], np.uint64))
-        if slot[0] == ABSENT:
-            return
-        if self.holdings.table.phase[slot[0]] & SHADOW:
-            self._held_mail.setdefault(message.entity, []).append(message)
-        else:
-            self._events.append(ev.MailReceived(message.entity, message.sender, message.payload))
-
-    def _deliver_held(self) -> None:
-        for entity in list(self._held_mail):
-            slot = self.holdings.table.slots(np.array([entity], np.uint64))[0]
-            if slot != ABSENT and not self.holdings.table.phase[slot] & SHADOW:
-                for message in self._held_mail.pop(entity):
-                    self._events.append(ev.MailReceived(entity, message.sender, message.payload))
-
-    def _forget_held(self) -> None:
-        for entity in list(self._held_mail):
-            slot = self.holdings.table.slots(np.array([entity], np.uint64))[0]
-            if slot == ABSENT:
-                del self._held_mail[entity]
 
     def mark_dirty(self, ids: U64) -> None:
         """Have the whole of these entities sent again."""

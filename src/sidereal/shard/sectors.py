@@ -13,6 +13,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
+from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
@@ -79,7 +80,13 @@ class Sectors:
         send.append(sm.SectorReady(sector, held.epoch))
         out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
 
-    def freeze(self, message: sm.UnassignSector, send: list[Message], out: list[ev.Event]) -> None:
+    def freeze(
+        self,
+        message: sm.UnassignSector,
+        mailbox: Mailbox,
+        send: list[Message],
+        out: list[ev.Event],
+    ) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
         held = self._fenced(message)
         held.attempt = message.attempt
@@ -88,9 +95,18 @@ class Sectors:
         table.phase[slots] |= STILL
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
-        send.append(sm.SectorRemoved(message.sector, message.epoch, message.attempt, rows))
         held_rows = listed[table.phase[listed] & PENDING == 0]
         columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
+        send.append(
+            sm.SectorRemoved(
+                message.sector,
+                message.epoch,
+                message.attempt,
+                rows,
+                mailbox.seen,
+                mailbox.held(rows.ids),
+            )
+        )
         out.append(ev.SectorFrozen(message.sector, *columns))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:

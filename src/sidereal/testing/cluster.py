@@ -79,7 +79,10 @@ class SimulatedShard:
                 self.ticked = tick
                 self._step(tick)
         self.flush()
-        self.log += core.events()
+        told = core.events()
+        self.log += told
+        if self.cluster.hear is not None:
+            self.cluster.hear(self, told)
 
     def _step(self, tick: int) -> None:
         core = self.core
@@ -171,6 +174,8 @@ class Cluster:
         self.manager = SectorManager(self.settings, now=self.clock.now)
         self.shards: list[SimulatedShard] = []
         self.answers: list[Message] = []
+        self.hear: Callable[[SimulatedShard, list[ev.Event]], None] | None = None
+        """Called with what each shard's game is told, when it is told."""
         self.violations: list[str] = []
         self._links = 100
         self._granted = (0, 0)

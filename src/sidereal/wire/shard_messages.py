@@ -59,7 +59,10 @@ class GrantIds(Message, tag=3, frozen=True):
 
 
 class Heartbeat(Message, tag=4, frozen=True):
-    """Shard → server: alive at `sent_ns` by my clock; `mail_seen` messages taken so far."""
+    """Shard → server: alive at `sent_ns` by my clock; all mail up to `mail_seen` is done with.
+
+    A client sends it too, with zeros, to keep its clock.
+    """
 
     sent_ns: int
     tick: int
@@ -130,12 +133,18 @@ class UnassignSector(Message, tag=10, frozen=True):
 
 
 class SectorRemoved(Message, tag=11, frozen=True):
-    """Shard → server: frozen; these are all entities of the sector, pending ones too."""
+    """Shard → server: frozen; these are all entities of the sector, pending ones too.
+
+    Of the mail that came up to number `mail_seen`, all but the numbers `mail_held` has been
+    given to the game; those, and later ones, to entities of this sector go on with them.
+    """
 
     sector: Coords
     epoch: int
     attempt: int
     entities: EntityRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
 
 
 class ReleaseSector(Message, tag=12, frozen=True):
@@ -165,9 +174,14 @@ class ProposeSectorDeactivation(Message, tag=14, frozen=True):
 
 
 class EntityTransitionRequest(Message, tag=15, frozen=True):
-    """Shard → server: these entities crossed a border, or (version 0) are to be spawned."""
+    """Shard → server: these entities crossed a border, or (version 0) are to be spawned.
+
+    `mail_seen` and `mail_held` are as in `SectorRemoved`, for these entities.
+    """
 
     entities: TransitionRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
 
 
 class AcknowledgeTransition(Message, tag=16, frozen=True):
@@ -196,9 +210,14 @@ class EntityEnterSector(Message, tag=19, frozen=True):
 
 
 class DestroyEntities(Message, tag=20, frozen=True):
-    """Shard → server: the holder destroys them, at these versions."""
+    """Shard → server: the holder destroys them, at these versions.
+
+    `mail_seen` and `mail_held` are as in `SectorRemoved`: the rest comes too late for them.
+    """
 
     claims: ClaimRows
+    mail_seen: int = 0
+    mail_held: tuple[int, ...] = ()
 
 
 class EntitiesDestroyed(Message, tag=21, frozen=True):
