@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Find a public name."""
-    if not name.startswith("_"):
+    """Find a public name; they are all classes, and submodules are not, so the case decides."""
+    if name[:1].isupper():
         from sidereal.runtime import public
 
         if name in public.__all__:
