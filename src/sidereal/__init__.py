@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Find a public name; they are all classes, and submodules are not, so the case decides."""
-    if name[:1].isupper():
+    """Find a public name."""
+    if name[:1].isupper():  # the public names are classes; modules are found by importing them
         from sidereal.runtime import public
 
         if name in public.__all__:

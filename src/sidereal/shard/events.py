@@ -33,7 +33,8 @@ class SectorAssigned:
 class SectorFrozen:
     """A sector is about to be unloaded or moved; `ids`, held in it, are not simulated meanwhile.
 
-    `tick` is of their states. Shadows among its entities stand still too, but their answers decide about them.
+    `tick` is of their states. Shadows among its entities stand still too, but their
+    answers decide about them.
     """
 
     sector: Sector

@@ -18,7 +18,8 @@ from sidereal.world.rules import WorldRules
 
 def _differ(before: F64, after: F64) -> NDArray[np.bool_]:
     """Return which rows of (n, 2) differ. Two bools are one u16: many times faster than `any`."""
-    return np.ascontiguousarray(before != after).view(np.uint16)[:, 0] != 0
+    pairs = np.ascontiguousarray(before != after).view(np.uint16)[:, 0]
+    return np.not_equal(pairs, 0)
 
 
 class Holdings:
