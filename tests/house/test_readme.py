@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from house.tree import ROOT, prose
+from house.tree import PACKAGE, ROOT, prose
 from sidereal.apps.cli import COMMANDS
 from sidereal.runtime import config
 
@@ -39,6 +39,14 @@ def test_the_embedding_is_short_and_parses() -> None:
     ast.parse(embedding)
     code = [line for line in embedding.splitlines() if line.strip()]
     assert len(code) <= EMBED_LINES_MAX
+
+
+def test_the_embedding_uses_public_names_only() -> None:
+    public = ast.parse((PACKAGE / "runtime" / "public.py").read_text(encoding="utf-8"))
+    (listed,) = [node.value for node in public.body if isinstance(node, ast.Assign)]
+    used = set(re.findall(r"\bsidereal\.(\w+)", block("tests: embed")))
+    assert used
+    assert used <= set(ast.literal_eval(listed)), "not among sidereal's public names"
 
 
 def test_the_configuration_shown_is_every_key_with_its_default(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A simulated cluster that writes down every message, with the state its sector had by then."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,23 +45,24 @@ class Recorded(Cluster):
         self.transcript: list[Entry] = []
         calm = Weather(jitter_ns=0, datagram_loss=0.0)
         super().__init__(1, shards=shards, settings=settings, weather=calm, **more)
+        self._recording_manager()
         self.run(0.5)
 
     def add_shard(self, name: str) -> SimulatedShard:
         shard = super().add_shard(name)
-        take = shard.receive
-
-        def receive(message: Message) -> None:
-            take(message)
-            self._note(SERVER, name, message)
-
-        shard.receive = receive
+        listen(shard, lambda message: self._note(SERVER, name, message))
         return shard
 
-    def at_server(self, link, message: Message) -> None:
-        super().at_server(link, message)
-        name = next(shard.name for shard in self.shards if shard.link == link)
-        self._note(name, SERVER, message)
+    def _recording_manager(self) -> None:
+        take = self.manager.receive
+
+        def receive(link, message: Message, now: int) -> None:
+            take(link, message, now)
+            sender = [shard.name for shard in self.shards if shard.link == link]
+            if sender:
+                self._note(sender[0], SERVER, message)
+
+        self.manager.receive = receive
 
     def _note(self, sender: str, receiver: str, message: Message) -> None:
         sector = getattr(message, "sector", None)
@@ -104,6 +106,17 @@ class Recorded(Cluster):
     def sector_of(self, entity: int) -> list[int]:
         """Where the server's record has an entity."""
         return row(self.manager.books.table, entity, "sector")
+
+
+def listen(shard: SimulatedShard, told: Callable[[Message], None]) -> None:
+    """Be told of every message that a shard receives, once it has taken it."""
+    take = shard.core.receive
+
+    def receive(message: Message, now: int) -> None:
+        take(message, now)
+        told(message)
+
+    shard.core.receive = receive
 
 
 def named_by(message: Message) -> set[int]:

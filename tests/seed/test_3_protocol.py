@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from seed.recorded import SERVER, SETTINGS, Recorded, holds, named_by, row
+from seed.recorded import SERVER, SETTINGS, Recorded, holds, listen, named_by, row
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.world.entities import PLAYER
@@ -70,14 +70,12 @@ def test_nothing_of_a_sector_is_simulated_before_all_of_it_has_come():
     cluster = Recorded(shards=1)
     entity = cluster.one(350, 50)
     table, seen = cluster.shards[0].core.holdings.table, []
-    take = cluster.shards[0].receive
 
-    def receive(message):
-        take(message)
+    def look(message):
         if isinstance(message, sm.AssignSector) and message.sector == (3, 0):
             seen.append(entity in table.ids.tolist())
 
-    cluster.shards[0].receive = receive
+    listen(cluster.shards[0], look)
     cluster.run(1)
     assert seen == [False]
     assert row(table, entity, "tick") > 0
@@ -109,15 +107,13 @@ def test_a_shard_stops_simulating_when_it_is_told_to_give_a_sector_up():
     cluster.run(1)
     shard = cluster.shards[0]
     runnable = []
-    take = shard.receive
 
-    def receive(message):
-        take(message)
+    def look(message):
         if isinstance(message, sm.UnassignSector):
             slots = shard.core.runnable(10**9)
             runnable.append(shard.core.holdings.table.ids[slots].tolist())
 
-    shard.receive = receive
+    listen(shard, look)
     cluster.command(om.Command(1, "unload", (3, 0), None))
     cluster.run(0.02)
     assert runnable == [[]]

@@ -85,3 +85,7 @@ def _refuse(reason: str) -> int:
     """One line, whatever the reason holds, and the status of a refusal."""
     click.echo(f"sidereal: {' '.join(reason.split())}", err=True)
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,6 @@ what they wrote down.
 """
 
 import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +14,24 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from sidereal.demo.audit import Auditor
-from sidereal.demo.live import Show, Snapshot, show_for
+from sidereal.demo.live import LiveView
 from sidereal.demo.measure import Measure
 from sidereal.demo.options import DemoOptions
 from sidereal.demo.plan import Births, Plan, motion_of
 from sidereal.demo.processes import SHARD_COMMAND, ProcessError, Processes, patiently
-from sidereal.demo.report import Report, build
+from sidereal.demo.report import Report, make_report
+from sidereal.demo.report_view import show
+from sidereal.demo.watch import Watch
 from sidereal.errors import SiderealError
 from sidereal.limits import ID_BLOCK
+from sidereal.runtime.clock import now_ns
 from sidereal.runtime.operator import Operator
 from sidereal.world.entities import EntityRows
 
+INTERRUPTED = 130
 IDLE_UNLOAD_S = 5.0
 REBALANCE_S = 5.0
 SPAWN_ROWS = 5_000
@@ -42,10 +46,16 @@ ARRIVE_S = 10.0
 
 def run(options: DemoOptions) -> int:
     """Run a demo; return 0 where the audit is content, 1 where it is not."""
-    report = play(options)
-    sys.stdout.write(report.render())
+    interrupted = Interrupt()
+    try:
+        report = play(options, interrupted=interrupted)
+    finally:
+        interrupted.restore()
+    show(report, Console())
     if options.json is not None:
         options.json.write_bytes(report.to_json())
+    if interrupted.asked:
+        return INTERRUPTED
     return 0 if report.ok else 1
 
 
@@ -64,7 +74,13 @@ def simulation_options(options: DemoOptions) -> dict[str, Any]:
     return chosen
 
 
-def play(options: DemoOptions, shard_command: Sequence[str] = SHARD_COMMAND) -> Report:
+def play(
+    options: DemoOptions,
+    *,
+    shard_command: Sequence[str] = SHARD_COMMAND,
+    interrupted: "Interrupt | None" = None,
+    console: Console | None = None,
+) -> Report:
     """Run a world and return the report on it.
 
     Parameters
@@ -73,6 +89,10 @@ def play(options: DemoOptions, shard_command: Sequence[str] = SHARD_COMMAND) -> 
         The flags of ``sidereal demo``.
     shard_command
         What starts a shard; its configuration and the audit's directory are appended.
+    interrupted
+        Asks whether the run is to end early; None: never.
+    console
+        Where the run is shown; standard output by default.
 
     Raises
     ------
@@ -89,19 +109,18 @@ def play(options: DemoOptions, shard_command: Sequence[str] = SHARD_COMMAND) -> 
             {"sector_size": options.sector_size, "tick_hz": options.tick_hz},
             {"idle_unload_s": IDLE_UNLOAD_S, "rebalance_s": REBALANCE_S},
         )
-        interrupted = _Interrupt()
         try:
             names = [f"shard-{number}" for number in range(options.shards)]
             chosen = simulation_options(options)
             processes.start(names, options.simulation, chosen, audit, shard_command)
             with Operator(processes.address, processes.admin_key()) as operator:
-                return _Run(options, processes, operator, audit, interrupted).play(motion)
+                run = _Run(options, processes, operator, audit, interrupted)
+                return run.play(motion, LiveView(console or Console()))
         finally:
             processes.stop()
-            interrupted.restore()
 
 
-class _Interrupt:
+class Interrupt:
     """Ctrl-C ends the run, not the launcher: a second one does."""
 
     def __init__(self) -> None:
@@ -129,7 +148,7 @@ class _Run:
         processes: Processes,
         operator: Operator,
         audit: Path,
-        interrupted: _Interrupt,
+        interrupted: Interrupt | None,
     ) -> None:
         self.options = options
         self.processes = processes
@@ -138,9 +157,10 @@ class _Run:
         self.interrupted = interrupted
         self.measure = Measure(processes)
         self.spawned_through = 0
-        self.notes: list[str] = []
+        self.problems: list[str] = []
+        self.watch = Watch()
 
-    def play(self, motion: Any) -> Report:
+    def play(self, motion: Any, view: LiveView) -> Report:
         """Run the world and judge it."""
         options = self.options
         hz = options.tick_hz
@@ -150,19 +170,24 @@ class _Run:
         plan = Plan(motion, start, max(1, round(options.seconds * hz)))
         self._grant(plan)
         auditor = Auditor(self.audit, plan)
-        show: Show = show_for(options.seconds)
-        with show:
+        with view:
             self._spawn(plan.births(start, start))
             self.spawned_through = start
-            stop = self._watch(plan, auditor, show)
+            stop = self._look_on(plan, auditor, view)
             self._end(auditor, stop)
         status = self.operator.status_message()
-        self.measure.look(status)
         self.measure.ended()
         verdict = auditor.verdict(self.spawned_through)
-        return build(options, verdict, status, self.measure, self.notes)
+        return make_report(
+            verdict,
+            self.measure.server(status),
+            self.measure.shards(status),
+            seconds=(stop - plan.start_tick + 1) / hz,
+            tick_hz=hz,
+            problems=self.problems,
+        )
 
-    def _watch(self, plan: Plan, auditor: Auditor, show: Show) -> int:
+    def _look_on(self, plan: Plan, auditor: Auditor, view: LiveView) -> int:
         """Spawn, look, strike, until the last tick; return it."""
         hz = self.options.tick_hz
         ahead = round(SPAWN_AHEAD_S * hz)
@@ -171,9 +196,10 @@ class _Run:
         while True:
             status = self.operator.status_message()
             self.measure.look(status)
-            show.update(Snapshot.of(status, plan.start_tick, stop, hz))
-            if self.interrupted.asked and stop == plan.last_tick:
-                self.notes.append("interrupted: the run ended early")
+            view.update(self.watch.snapshot(status, plan.start_tick, stop, hz), now_ns())
+            asked = self.interrupted is not None and self.interrupted.asked
+            if asked and stop == plan.last_tick:
+                self.watch.note("interrupted: the run ends early")
                 stop = min(stop, max(plan.start_tick, status.tick + ahead))
             through = min(stop, status.tick + 2 * ahead)
             if through > self.spawned_through:
@@ -192,7 +218,7 @@ class _Run:
     def _strike(self) -> None:
         victim = self.processes.shards[-1]
         victim.kill()
-        self.notes.append(f"killed {victim.name} (pid {victim.pid})")
+        self.watch.note(f"killed {victim.name} (pid {victim.pid})")
 
     def _end(self, auditor: Auditor, stop: int) -> None:
         """Let what is in transit arrive, then ask every shard what it has."""
@@ -201,14 +227,14 @@ class _Run:
         try:
             patiently(auditor.settled, ARRIVE_S, "the arrival of all entities", self._children)
         except ProcessError as error:
-            self.notes.append(str(error))
+            self.problems.append(str(error))
         auditor.finish()
         try:
             patiently(
                 lambda: auditor.answered(dead), ARRIVE_S, "the shards' answers", self._children
             )
         except ProcessError as error:
-            self.notes.append(str(error))
+            self.problems.append(str(error))
 
     def _spawn(self, births: Births) -> None:
         if not len(births):
@@ -235,12 +261,14 @@ class _Run:
         """Note children that fell; without the server, or any shard, there is nothing to run."""
         for process in self.processes.fallen():
             process.killed = True
-            self.notes.append(f"{process.name} ended by itself: {process.last_words()}")
+            story = f"{process.name} ended by itself: {process.last_words()}"
+            self.problems.append(story)
+            self.watch.note(story)
         server = self.processes.server
         if server is not None and not server.running:
             raise ProcessError(f"the replication server ended: {server.last_words()}")
         if not any(shard.running for shard in self.processes.shards):
-            raise ProcessError(f"no shard runs any more: {'; '.join(self.notes)}")
+            raise ProcessError(f"no shard runs any more: {'; '.join(self.problems)}")
 
 
 def _rows(births: Births, ids: Any) -> EntityRows:
@@ -261,5 +289,3 @@ def _rows(births: Births, ids: Any) -> EntityRows:
         lengths=np.full(count, item, np.uint32),
         states=np.frombuffer(np.ascontiguousarray(births.state).tobytes(), np.uint8),
     )
-
-

@@ -61,15 +61,15 @@ class AuditedShard:
                     recorder.entered(rows.ids[fresh], rows.version[fresh], af.SPAWN)
                     recorder.entered(rows.ids[~fresh], rows.version[~fresh], af.HANDOFF)
                 case ev.EntitiesKept():
-                    recorder.kept(event.ids, event.version, now)
+                    recorder.kept(event.ids, event.version, event.tick, now)
                 case ev.EntitiesExited() | ev.EntitiesDestroyed():
                     recorder.released(event.ids)
                 case ev.SectorFrozen():
-                    recorder.left(event.ids, event.version, now)
+                    recorder.left(event.ids, event.version, event.tick, now)
                 case ev.SectorResumed():
-                    recorder.entered(event.ids, event.version, af.OTHER)
+                    recorder.kept(event.ids, event.version, event.tick, now)
                 case ev.SessionEnded():
-                    recorder.left(event.ids, event.version, now, lost=True)
+                    recorder.left(event.ids, event.version, event.tick, now, lost=True)
                 case (
                     ev.Registered()
                     | ev.SectorUnassigned()

@@ -340,7 +340,9 @@ class Shard:
             self._term_seen = self._core.term_seen
             table = self._core.holdings.table
             held = np.flatnonzero(table.phase & SHADOW == 0)
-            self._events.append(ev.SessionEnded(reason, table.ids[held], table.version[held]))
+            self._events.append(
+                ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
+            )
         self._core = None
         self._link = None
         self._retry_at = now + RECONNECT_NS
@@ -375,7 +377,11 @@ class Shard:
         lengths, before = core.holdings.table.states(slots)
         data = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
         if len(before) == len(data) and (lengths == item).all():
-            rows = (before.reshape(-1, item) != data.reshape(-1, item)).any(axis=1)
+            word = np.uint64 if item % 8 == 0 else np.uint8
+            differ = before.view(word).reshape(len(slots), -1) != data.view(word).reshape(
+                len(slots), -1
+            )
+            rows = differ.any(axis=1)
             slots, data = slots[rows], data.reshape(-1, item)[rows].ravel()
         core.set_states(slots, np.full(len(slots), item, np.uint32), data)
 

@@ -93,6 +93,7 @@ class ReplicationServer:
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
         self._next_tick = 0
+        self._account_at = 0
         self._names: dict[LinkId, str] = {}
 
     @property
@@ -123,6 +124,7 @@ class ReplicationServer:
                 self.pace.overrun()
                 self._next_tick = now_ns() + self._tick_ns
             self.pace.tick(due, started)
+            self._account(now)
         self._send()
 
     def close(self) -> None:
@@ -131,6 +133,18 @@ class ReplicationServer:
         for link in list(self._names):
             self.channel.endpoint.close(link, "the replication server stops", now)
         self.channel.close()
+
+    def _account(self, now: int) -> None:
+        """Write what this process knows of itself beside the manager's counters, once a second."""
+        if now < self._account_at:
+            return
+        self._account_at = now + NS_PER_S
+        counters = self.manager.books.counters
+        counters["server_ticks"] = self.pace.ticks
+        counters["server_overruns"] = self.pace.overruns
+        stats = [self.channel.endpoint.stats(link) for link in self._names]
+        counters["bytes_received"] = sum(s.bytes_received for s in stats if s is not None)
+        counters["bytes_sent"] = sum(s.bytes_sent for s in stats if s is not None)
 
     def _take(self, event: Event) -> None:
         now = now_ns()

@@ -70,7 +70,7 @@ class Answers:
         runs = self._sectors.runs(rows.sector)
         table.phase[slots] = np.where(runs, 0, STILL).astype(np.uint8)
         table.dirty[slots] = MOVED | CHANGED
-        out.append(ev.EntitiesKept(rows.ids, rows.version, rows.tick))
+        out.append(ev.EntitiesKept(rows.ids, rows.version, table.tick[slots], rows.tick))
 
     def exit(self, rows: ClaimRows, out: list[ev.Event]) -> None:
         """For exactly the version asked for: no longer here."""
@@ -92,7 +92,9 @@ class Answers:
         table.dirty[back] = MOVED | CHANGED
         if len(back):
             out.append(
-                ev.EntitiesKept(rows.ids[~spawned], rows.version[~spawned], rows.tick[~spawned])
+                ev.EntitiesKept(
+                    table.ids[back], table.version[back], table.tick[back], rows.tick[~spawned]
+                )
             )
         never = rows.ids[spawned]
         if len(never):

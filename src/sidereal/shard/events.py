@@ -33,12 +33,14 @@ class SectorAssigned:
 class SectorFrozen:
     """A sector is about to be unloaded or moved; `ids`, held in it, are not simulated meanwhile.
 
-    Shadows among its entities stand still too, but their answers decide about them.
+    `tick` is of their states. Shadows among its entities stand still too, but their
+    answers decide about them.
     """
 
     sector: Sector
     ids: U64
     version: U32
+    tick: U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class SectorResumed:
     sector: Sector
     ids: U64
     version: U32
+    tick: U32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,13 @@ class EntitiesCrossing:
 
 @dataclass(frozen=True, slots=True)
 class EntitiesKept:
-    """Shadows that turned out yours: acknowledged or refused. `asked_tick` is when you asked."""
+    """Shadows that turned out yours: acknowledged or refused. `asked_tick` is when you asked,
+    `tick` how far they have been simulated since.
+    """
 
     ids: U64
     version: U32
+    tick: U32
     asked_tick: U32
 
 
@@ -159,12 +165,13 @@ class LeaseRegained:
 class SessionEnded:
     """The link is gone, and with it every sector and entity; a new registration follows.
 
-    ``ids`` u64 and ``version`` u32 are the entities that were held.
+    ``ids`` u64, ``version`` u32 and ``tick`` u32 are of the entities that were held.
     """
 
     reason: str
     ids: U64
     version: U32
+    tick: U32
 
 
 Event = (

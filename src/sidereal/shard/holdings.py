@@ -6,6 +6,7 @@ sectors an entity asks only once it is `handoff_margin` beyond the border.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidereal.ids import Sector
 from sidereal.kernel import EntityTable, SectorMap, crossings, sectors
@@ -13,6 +14,12 @@ from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
 from sidereal.world.columns import F64, U8, U32, U64
 from sidereal.world.entities import NO_SECTOR, EntityRows, TransitionRows, gather
 from sidereal.world.rules import WorldRules
+
+
+def _differ(before: F64, after: F64) -> NDArray[np.bool_]:
+    """Return which rows of (n, 2) differ. Two bools are one u16: many times faster than `any`."""
+    pairs = np.ascontiguousarray(before != after).view(np.uint16)[:, 0]
+    return np.not_equal(pairs, 0)
 
 
 class Holdings:
@@ -43,15 +50,15 @@ class Holdings:
         """Write positions; return the ids of those that are invalid and did not move."""
         table = self.table
         where, invalid = sectors(np.ascontiguousarray(position), self.rules.sector_size)
-        still = ~np.isfinite(velocity).all(axis=1)
-        if len(invalid) or still.any():
-            bad = still | (where[:, 0] == NO_SECTOR)
+        # One sum tells whether any is not finite; which, is asked only then.
+        if len(invalid) or not np.isfinite(velocity.sum()):
+            bad = ~np.isfinite(velocity).all(axis=1) | (where[:, 0] == NO_SECTOR)
             refused: U64 = table.ids[slots[bad]]
             slots, position, velocity = slots[~bad], position[~bad], velocity[~bad]
         else:
             refused = np.empty(0, np.uint64)
-        changed = (table.position[slots] != position).any(axis=1)
-        changed |= (table.velocity[slots] != velocity).any(axis=1)
+        changed = _differ(table.position[slots], position)
+        changed |= _differ(table.velocity[slots], velocity)
         table.position[slots] = position
         table.velocity[slots] = velocity
         table.dirty[slots[changed]] |= MOVED

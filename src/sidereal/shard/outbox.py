@@ -77,9 +77,9 @@ class Outbox:
 
     def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))
-        view = memoryview(data)
+        view = data.tobytes()
         bounds = offsets.tolist()
-        return [bytes(view[start:end]) for start, end in pairwise(bounds)]
+        return [view[start:end] for start, end in pairwise(bounds)]
 
     def sent(self, first_token: int) -> None:
         """Say which token the first datagram of the last `collect` was given; -1 for none."""

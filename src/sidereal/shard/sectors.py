@@ -96,7 +96,7 @@ class Sectors:
         listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
         rows = gather(table, listed)
         held_rows = listed[table.phase[listed] & PENDING == 0]
-        ids, version = table.ids[held_rows], table.version[held_rows]
+        columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
         send.append(
             sm.SectorRemoved(
                 message.sector,
@@ -107,7 +107,7 @@ class Sectors:
                 mailbox.held(rows.ids),
             )
         )
-        out.append(ev.SectorFrozen(message.sector, ids, version))
+        out.append(ev.SectorFrozen(message.sector, *columns))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
         """It is decided: drop the frozen copy, but for shadows, whose answers are on the way."""
@@ -132,8 +132,8 @@ class Sectors:
         slots = self._holdings.rows_in(message.sector)
         self._holdings.start(slots)
         running = slots[table.phase[slots] == 0]
-        ids, version = table.ids[running], table.version[running]
-        out.append(ev.SectorResumed(message.sector, ids, version))
+        columns = table.ids[running], table.version[running], table.tick[running]
+        out.append(ev.SectorResumed(message.sector, *columns))
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""

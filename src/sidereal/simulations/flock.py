@@ -71,7 +71,8 @@ class FlockSimulation:
         count = np.maximum(np.bincount(i, minlength=len(here)), 1)[:, None]
         align = _summed(i, seen_velocity[j] - speed[i], len(here)) / (count * self._pace)
         gather = -_summed(i, away, len(here)) / count
-        return APART * apart / count + ALIGN * align + GATHER * gather + HOME * self._home(here)
+        urge: F64 = APART * apart / count + ALIGN * align + GATHER * gather
+        return urge + HOME * self._home(here)
 
     def _home(self, here: F64) -> F64:
         """Outside the disc, the way back."""

@@ -1,7 +1,9 @@
 """Messages between an operator's tool and the replication server."""
 
+from typing import ClassVar
+
 from sidereal.wire.base import Message
-from sidereal.world.columns import Columns
+from sidereal.world.columns import I32, U8, U32, Columns
 from sidereal.world.entities import ClaimRows, EntityRows
 
 Coords = tuple[int, int]
@@ -64,7 +66,7 @@ class SectorRows(Columns):
     ``state`` u8 (0 Unloaded, 1 Loading, 2 Active, 3 Unloading).
     """
 
-    LAYOUT = {  # noqa: RUF012
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
         "sector": ("<i4", 2),
         "epoch": ("<u4", 1),
         "entities": ("<u4", 1),
@@ -72,6 +74,12 @@ class SectorRows(Columns):
         "state": ("u1", 1),
     }
     __slots__ = tuple(LAYOUT)
+
+    sector: I32
+    epoch: U32
+    entities: U32
+    shard: I32
+    state: U8
 
 
 class ShardStatus(Message, frozen=True):

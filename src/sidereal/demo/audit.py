@@ -1,0 +1,299 @@
+"""The audit that does not believe the replication server.
+
+The launcher made the plan, and reads what the shards themselves wrote down, also
+the dead ones. What it checks:
+
+1. *Every tick*: simulated plus gaps is what the plan says is alive, in number and
+   in identity (`sidereal.demo.tally` has the sum and each of its terms).
+2. *The end*: all shards stop at one world tick and are asked directly. Each entity
+   is held once, where the plan has it, with a blob that accounts for every tick of
+   its life (`sidereal.demo.finals`).
+3. *The way*: how long handoffs and migrations took, by the clocks of the two shards
+   (`sidereal.demo.passages`).
+
+How a run ends: the launcher calls `stop_at` with a tick that no shard has reached
+yet and up to which all births are spawned. Each shard simulates that tick and no
+later one, goes on talking, and steps what still arrives for this very tick, so
+that whatever was in transit lands. When `settled`, or after patience has run out,
+`finish` asks for the final answers; when `answered`, `verdict` judges.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sidereal.demo.audit_file import AuditFile
+from sidereal.demo.finals import Census, census, read_finals
+from sidereal.demo.passages import Passages, passages
+from sidereal.demo.plan import Plan
+from sidereal.demo.stays import Stays
+from sidereal.demo.tally import Tally, findings, tally
+from sidereal.errors import ConfigError
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+FAULT_S = 5.0
+"""Gaps that begin within this time after a shard's death count as the fault's: the lease,
+its allowance, and the sectors' way to other shards."""
+
+
+@dataclass(frozen=True)
+class ShardRun:
+    """What one shard's file says about its process.
+
+    Attributes
+    ----------
+    done : bool
+        It gave its final answer.
+    ticks_left_out : int
+        World ticks between its first and last in which it did not step at all.
+    unwritten : int
+        Rows for which its file had no room.
+    step_ns : ndarray, (ticks,) int64
+        Time of each step.
+    count : ndarray, (ticks,) int64
+        Entities simulated in each.
+    """
+
+    name: str
+    pid: int
+    done: bool
+    first_tick: int
+    last_tick: int
+    ticks_run: int
+    ticks_left_out: int
+    tick_overruns: int
+    unwritten: int
+    step_ns: I64
+    count: I64
+
+
+@dataclass(frozen=True)
+class Rehomed:
+    """Entities that went on elsewhere after their shard died.
+
+    Attributes
+    ----------
+    entities : int
+    state_age_ticks : ndarray, (entities,) int64
+        How much older than the dead shard's last tick the state was that they went
+        on from: what was lived once for nothing.
+    absent_ticks : ndarray, (entities,) int64
+        Ticks from the dead shard's last to the first one simulated again.
+    """
+
+    entities: int
+    state_age_ticks: I64
+    absent_ticks: I64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that the audit knows at the end.
+
+    Attributes
+    ----------
+    wrong : list of str
+        Why the world is not as it should be, one line each; empty is a clean audit.
+    faulty : bool
+        A shard died or was fenced.
+    gap_ticks : int
+        Entity-ticks that nobody simulated, outside faults.
+    gap_lengths : ndarray, (gaps,) int64
+        The same, gap by gap.
+    """
+
+    wrong: list[str]
+    faulty: bool
+    first_tick: int
+    last_tick: int
+    tally: Tally
+    census: Census
+    passages: Passages
+    rehomed: Rehomed
+    shards: list[ShardRun]
+    gap_ticks: int
+    gap_lengths: I64
+
+
+class Auditor:
+    """The launcher's side of the audit.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the shards' recorders write.
+    plan : Plan
+    """
+
+    def __init__(self, directory: Path, plan: Plan) -> None:
+        self.directory = directory
+        self.plan = plan
+        self._files: dict[Path, AuditFile] = {}
+        self._stop_tick = 0
+        self._finish = False
+
+    def files(self) -> list[AuditFile]:
+        """All files there are now, by name; those of new processes are told the stop tick."""
+        for path in sorted(self.directory.glob("*.audit")):
+            if path not in self._files:
+                file = self._files[path] = AuditFile(path, "r+")
+                file["stop_tick"], file["finish"] = self._stop_tick, int(self._finish)
+        return [self._files[path] for path in sorted(self._files)]
+
+    def stop_at(self, tick: int) -> None:
+        """All shards stop after this world tick."""
+        self._stop_tick = tick
+        for file in self.files():
+            file["stop_tick"] = tick
+
+    def settled(self) -> bool:
+        """Whether everything that should be alive in the stop tick has been simulated in it."""
+        if not self._stop_tick:
+            return False
+        simulated = sum(int(file.columns(self._stop_tick, 1)[0][0]) for file in self.files())
+        for file in self.files():
+            spans = file.committed_spans()
+            late = spans[(spans["cause"] == 0) & (spans["last"] == self._stop_tick)]
+            simulated += len(late)
+        return simulated >= len(self.plan.alive(self._stop_tick))
+
+    def finish(self) -> None:
+        """Ask all shards for their final answers."""
+        self._finish = True
+        for file in self.files():
+            file["finish"] = 1
+
+    def answered(self, dead_pids: frozenset[int] = frozenset()) -> bool:
+        """Whether every shard has answered, but those whose process is known to be gone."""
+        return all(file["done"] or int(file["pid"]) in dead_pids for file in self.files())
+
+    def verdict(self, spawned_through: int | None = None) -> Verdict:
+        """Judge the run.
+
+        Parameters
+        ----------
+        spawned_through : int or None
+            Generations born up to this tick were spawned; None: up to the stop tick.
+
+        Raises
+        ------
+        ConfigError
+            No shard wrote a file, no stop tick was set, or a file cannot be read.
+        """
+        files = self.files()
+        if not files or not self._stop_tick:
+            raise ConfigError(
+                f"{self.directory}: {len(files)} audit files, stop tick {self._stop_tick}:"
+                " there is nothing to judge"
+            )
+        stop, plan = self._stop_tick, self.plan
+        names = [f"{file.name} (pid {int(file['pid'])})" for file in files]
+        sums = tally(files, plan, stop)
+        people = census(read_finals(files), plan, stop, max(stop, spawned_through or 0))
+        shards = [_shard_run(file) for file in files]
+        faulty = bool(sums.stays.torn.any()) or not all(file["done"] for file in files)
+        wrong = findings(sums, plan, names)
+        wrong += _wrong_people(people, sums.stays, names)
+        wrong += [
+            f"{shard.name}: {shard.unwritten} rows did not fit its audit file; raise its bounds"
+            for shard in shards
+            if shard.unwritten
+        ]
+        gap_lengths = _gaps_outside_faults(files, plan, sums.stays)
+        return Verdict(
+            wrong=wrong,
+            faulty=faulty,
+            first_tick=plan.start_tick,
+            last_tick=stop,
+            tally=sums,
+            census=people,
+            passages=passages(files, plan),
+            rehomed=_rehomed(sums.stays),
+            shards=shards,
+            gap_ticks=int(gap_lengths.sum()),
+            gap_lengths=gap_lengths,
+        )
+
+
+def _shard_run(file: AuditFile) -> ShardRun:
+    first, last = file.first_tick, file.last_tick
+    length = last - first + 1 if first else 0
+    return ShardRun(
+        name=file.name,
+        pid=int(file["pid"]),
+        done=bool(file["done"]),
+        first_tick=first,
+        last_tick=last,
+        ticks_run=int(file["ticks_run"]),
+        ticks_left_out=length - int(file["ticks_run"]),
+        tick_overruns=int(file["tick_overruns"]),
+        unwritten=int(file["unwritten"]),
+        step_ns=np.array(file.step_ns[:length]),
+        count=np.array(file.count[:length]),
+    )
+
+
+def _wrong_people(people: Census, stays: Stays, names: list[str]) -> list[str]:
+    """Lines about the final answers."""
+    torn = stays.id[stays.torn]
+    lines = []
+    for ids, what in (
+        (people.lost, "lost: nobody holds them at the end"),
+        (people.duplicated, "held by more than one shard at the end"),
+        (people.foreign, "held though nobody spawned them"),
+        (people.overdue, "still held after their life was over"),
+        (people.behind, "held with a state from before the last tick"),
+        (
+            np.setdiff1d(people.unaccounted, torn),
+            "with a state blob that does not account for every tick of their life",
+        ),
+    ):
+        if len(ids):
+            listed = ", ".join(
+                f"{id_}{_last_holder(stays, id_, names)}" for id_ in ids[:5].tolist()
+            )
+            lines.append(f"{len(ids)} {what}: {listed}{' …' if len(ids) > 5 else ''}")
+    return lines
+
+
+def _last_holder(stays: Stays, id_: int, names: list[str]) -> str:
+    mine = np.flatnonzero(stays.id == np.uint64(id_))
+    if not len(mine):
+        return " (no shard ever simulated it)"
+    last = int(mine[-1])
+    return f" (last in {names[int(stays.shard[last])]}, to tick {int(stays.last[last])})"
+
+
+def _rehomed(stays: Stays) -> Rehomed:
+    """Torn stays beside the same entity's next one, where that goes back behind their end."""
+    torn = np.flatnonzero(stays.torn[:-1] & (stays.id[1:] == stays.id[:-1]))
+    age = stays.last[torn] - (stays.first[torn + 1] - 1)
+    back = age > 0
+    absent = stays.entered[torn + 1] - stays.last[torn] - 1
+    return Rehomed(
+        entities=int(back.sum()),
+        state_age_ticks=age[back],
+        absent_ticks=np.maximum(absent[back], 0),
+    )
+
+
+def _gaps_outside_faults(files: list[AuditFile], plan: Plan, stays: Stays) -> I64:
+    """Lengths of all gaps but those of re-homed entities and those around a death."""
+    torn = np.unique(stays.id[stays.torn])
+    window = round(FAULT_S * plan.motion.tick_hz)
+    deaths = [file.last_tick for file in files if not file["done"]]
+    deaths += np.unique(stays.last[stays.torn]).tolist()
+    lengths = [np.empty(0, np.int64)]
+    for file in files:
+        rows = file.committed_spans()
+        rows = rows[(rows["cause"] > 0) & ~np.isin(rows["id"], torn)]
+        first = rows["first"].astype(np.int64)
+        during = np.zeros(len(rows), np.bool_)
+        for death in sorted(set(deaths)):
+            during |= (first > death - window // 5) & (first <= death + window)
+        lengths.append(rows["last"][~during].astype(np.int64) - first[~during] + 1)
+    return np.concatenate(lengths)

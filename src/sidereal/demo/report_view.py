@@ -1,0 +1,113 @@
+"""The report as people read it: one table of figures, one of shards, and the reasons."""
+
+import msgspec
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from sidereal.demo.report import Report
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report; without a terminal the same as plain text."""
+    console.print(Group(_figures(report), _shards(report), _verdict(report)))
+
+
+def _figures(report: Report) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    overruns = report.tick_overruns / max(report.ticks * (len(report.shards) + 1), 1)
+    rows = [
+        (
+            "ran",
+            f"{report.seconds:.1f} s, {report.ticks:,} ticks,"
+            f" {report.tick_overruns:,} overruns ({overruns:.2%})",
+        ),
+        (
+            "entities",
+            f"{report.created:,} created = {report.live:,} live + {report.destroyed:,} destroyed"
+            f" + {report.lost:,} lost; {report.duplicated:,} duplicated",
+        ),
+        (
+            "ticks lived",
+            f"{report.skipped_share:.4%} skipped ({_spread(report.skipped_ticks, '')} a handoff),"
+            f" {report.repeated_ticks:,} repeated",
+        ),
+        ("position error", _number(report.position_error_max, " units at most", "{:.2g}")),
+        (
+            "handoffs",
+            f"{report.handoffs:,} ({report.handoffs_per_s:,.0f}/s),"
+            f" {_spread(report.handoff_ms, ' ms')};"
+            f" {report.transitions_same_shard:,} crossings within a shard",
+        ),
+        (
+            "sectors",
+            f"{report.migrations:,} migrations ({_spread(report.migration_freeze_ms, ' ms')}"
+            f" frozen), {report.activations:,} activations, {report.deactivations:,} deactivations",
+        ),
+        (
+            "load",
+            f"busiest shard over mean: {_number(report.imbalance.mean, '', '{:.2f}')} on average,"
+            f" {_number(report.imbalance.max, '', '{:.2f}')} at most",
+        ),
+        (
+            "flow",
+            f"{report.updates_per_s:,.0f} updates/s, {report.bytes_per_s / 1e6:,.1f} MB/s;"
+            f" replication server {report.memory_mb.replication:,.0f} MB",
+        ),
+    ]
+    if report.shards_lost or report.rehomed.entities:
+        rows.append(
+            (
+                "faults",
+                f"{report.shards_lost} shards lost; {report.rehomed.entities:,} entities re-homed"
+                f" from states up to {report.rehomed.oldest_state_ms:.0f} ms old, absent"
+                f" {_spread(report.rehomed.absent_ms, ' ms')};"
+                f" {report.unlogged.ticks:,} ticks of {report.unlogged.entities:,} entities"
+                " that no shard could log",
+            )
+        )
+    for name, text in rows:
+        table.add_row(name, text)
+    return table
+
+
+def _shards(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("shard", "pid", "sectors", "entities", "tick p50", "tick p99", "memory"):
+        table.add_column(heading, justify="right")
+    for shard, memory in zip(report.shards, report.memory_mb.shards, strict=True):
+        table.add_row(
+            str(shard.id),
+            str(shard.pid),
+            f"{shard.sectors:,}",
+            f"{shard.entities:,}",
+            _number(shard.tick_ms.p50, " ms", "{:.1f}"),
+            _number(shard.tick_ms.p99, " ms", "{:.1f}"),
+            f"{memory:,.0f} MB",
+        )
+    return table
+
+
+def _verdict(report: Report) -> Text:
+    if report.ok:
+        return Text("ok: every entity had exactly one owner in every tick", style="bold green")
+    lines = "\n".join(f"  {line}" for line in report.why_not)
+    return Text(f"NOT ok:\n{lines}", style="bold red")
+
+
+def _number(value: float | None, unit: str, form: str) -> str:
+    return "none measured" if value is None else form.format(value) + unit
+
+
+def _spread(quantiles: msgspec.Struct, unit: str) -> str:
+    """``p50 1.0, p99 4.0, max 9.0 ms``."""
+    values = {
+        name: getattr(quantiles, name)
+        for name in quantiles.__struct_fields__
+        if getattr(quantiles, name) is not None
+    }
+    if not values:
+        return "none measured"
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items()) + unit

@@ -1,0 +1,52 @@
+"""The names that a game server or a tool is meant to use; ``import sidereal`` finds them all."""
+
+from sidereal.runtime.embed import Shard
+from sidereal.runtime.operator import Operator
+from sidereal.shard.events import (
+    EntitiesCrossing,
+    EntitiesDestroyed,
+    EntitiesEntered,
+    EntitiesExited,
+    EntitiesKept,
+    GhostsChanged,
+    LeaseLost,
+    LeaseRegained,
+    MailReceived,
+    MailRefused,
+    PositionsInvalid,
+    PossessionChanged,
+    Registered,
+    SectorAssigned,
+    SectorFrozen,
+    SectorResumed,
+    SectorUnassigned,
+    SessionEnded,
+)
+from sidereal.world.batch import Ghosts, World
+from sidereal.world.rules import WorldRules
+
+__all__ = [
+    "EntitiesCrossing",
+    "EntitiesDestroyed",
+    "EntitiesEntered",
+    "EntitiesExited",
+    "EntitiesKept",
+    "Ghosts",
+    "GhostsChanged",
+    "LeaseLost",
+    "LeaseRegained",
+    "MailReceived",
+    "MailRefused",
+    "Operator",
+    "PositionsInvalid",
+    "PossessionChanged",
+    "Registered",
+    "SectorAssigned",
+    "SectorFrozen",
+    "SectorResumed",
+    "SectorUnassigned",
+    "SessionEnded",
+    "Shard",
+    "World",
+    "WorldRules",
+]

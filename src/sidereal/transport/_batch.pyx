@@ -1,0 +1,389 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""Many datagrams in one system call, on Linux: segmented sends, coalesced receives.
+
+`send` hands runs of equal datagrams to one address to the kernel as one large
+one (UDP_SEGMENT), and many such in one call; `receive` takes what the kernel
+coalesced (UDP_GRO) apart again. Each has a plain way to fall back on. The plain
+twin for other systems is in ``sockets_plain.py``.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport (
+    EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, ENOBUFS, ENOMEM, ENOPROTOOPT, EOPNOTSUPP, errno,
+)
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+
+import os
+import socket as _socket
+import struct as _struct
+
+from sidereal.errors import ConfigError
+
+cdef extern from * nogil:
+    """
+    #include <errno.h>
+    #include <netinet/in.h>
+    #include <netinet/udp.h>
+    #include <poll.h>
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #include <time.h>
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    #ifndef UDP_GRO
+    #define UDP_GRO 104
+    #endif
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    """
+    ctypedef int socklen_t
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        void* msg_name
+        socklen_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    cdef struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    cdef struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    cdef struct sockaddr_storage:
+        unsigned short ss_family
+    cdef struct timespec:
+        int64_t tv_sec
+        long tv_nsec
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    cmsghdr* CMSG_FIRSTHDR(msghdr*)
+    cmsghdr* CMSG_NXTHDR(msghdr*, cmsghdr*)
+    unsigned char* CMSG_DATA(cmsghdr*)
+    size_t CMSG_SPACE(size_t)
+    size_t CMSG_LEN(size_t)
+    int sendmmsg(int, mmsghdr*, unsigned int, int)
+    int recvmmsg(int, mmsghdr*, unsigned int, int, timespec*)
+    int ppoll(pollfd*, unsigned long, const timespec*, const void*)
+    int POLLIN, POLLOUT
+    int MSG_DONTWAIT, MSG_TRUNC
+    int UDP_SEGMENT, UDP_GRO, SOL_UDP
+    int AF_INET, AF_INET6
+
+cdef enum:
+    SLOTS = 32            # messages a receive call may return
+    SLOT_BYTES = 65536
+    CONTROL_BYTES = 64
+    MESSAGES = 64         # messages a send call may carry
+    PIECES = 1024         # datagrams a send call may carry
+    SEGMENTS = 64         # datagrams the kernel cuts from one message
+    RUN_BYTES = 65000
+    FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
+    ADDRESSES = 4096      # conversions remembered; a flood of others starts over
+
+SEND_PATIENCE_NS = 20_000_000
+"""How long a full send buffer is waited for before what is left of a batch is dropped."""
+
+
+cdef class BatchSocket:
+    """A non-blocking UDP socket over the file descriptor of a bound ``socket.socket``."""
+
+    cdef object _sock
+    cdef int _fd
+    cdef bint _ipv6
+    cdef readonly bint segmenting
+    cdef readonly bint coalescing
+    cdef readonly Py_ssize_t dropped
+    """Datagrams that the system refused to send."""
+    cdef public list inject
+    """For tests: error numbers that the next send calls meet instead of the system."""
+    cdef dict _packed
+    cdef dict _unpacked
+    cdef bytes _last_raw
+    cdef object _last_address
+    cdef uint8_t* _buffer
+    cdef mmsghdr _in[SLOTS]
+    cdef iovec _in_iov[SLOTS]
+    cdef sockaddr_storage _in_name[SLOTS]
+    cdef uint8_t _in_control[SLOTS][CONTROL_BYTES]
+    cdef mmsghdr _out[MESSAGES]
+    cdef iovec _out_iov[PIECES]
+    cdef uint8_t _out_control[MESSAGES][CONTROL_BYTES]
+
+    def __cinit__(self, object sock):
+        cdef int slot
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._ipv6 = sock.family == _socket.AF_INET6
+        self._packed = {}
+        self._unpacked = {}
+        self.inject = []
+        self._buffer = <uint8_t*>calloc(SLOTS, SLOT_BYTES)
+        if self._buffer == NULL:
+            raise MemoryError
+        memset(self._in, 0, sizeof(self._in))
+        memset(self._out, 0, sizeof(self._out))
+        for slot in range(SLOTS):
+            self._in_iov[slot].iov_base = self._buffer + slot * SLOT_BYTES
+            self._in_iov[slot].iov_len = SLOT_BYTES
+            self._in[slot].msg_hdr.msg_iov = &self._in_iov[slot]
+            self._in[slot].msg_hdr.msg_iovlen = 1
+            self._in[slot].msg_hdr.msg_name = &self._in_name[slot]
+            self._in[slot].msg_hdr.msg_control = &self._in_control[slot][0]
+        self.segmenting = self._option(UDP_SEGMENT, 0)
+        self.coalescing = self._option(UDP_GRO, 1)
+
+    def __dealloc__(self):
+        free(self._buffer)
+
+    cdef bint _option(self, int option, int value):
+        """Try an option of the kernel's; older kernels have neither."""
+        try:
+            self._sock.setsockopt(SOL_UDP, option, value)
+        except OSError as error:
+            if error.errno in (ENOPROTOOPT, EOPNOTSUPP, EINVAL):
+                return False
+            raise
+        return True
+
+    # -- addresses -----------------------------------------------------------------------
+
+    cdef bytes _pack(self, object address):
+        """A socket address as the kernel wants it; only numbers, never a name to resolve."""
+        cdef bytes raw = self._packed.get(address)
+        if raw is not None:
+            return raw
+        host, port = address[0], address[1]
+        name, _, zone = host.partition("%")
+        try:
+            if self._ipv6:
+                scope = 0
+                if zone:
+                    scope = int(zone) if zone.isdigit() else _socket.if_nametoindex(zone)
+                raw = (
+                    _struct.pack("=H", AF_INET6) + _struct.pack("!HI", port, 0)
+                    + _socket.inet_pton(_socket.AF_INET6, name) + _struct.pack("=I", scope)
+                )
+            else:
+                raw = (
+                    _struct.pack("=H", AF_INET) + _struct.pack("!H", port)
+                    + _socket.inet_pton(_socket.AF_INET, name) + bytes(8)
+                )
+        except (OSError, _struct.error) as error:
+            family = "IPv6" if self._ipv6 else "IPv4"
+            raise ConfigError(
+                f"{host}:{port} is not an {family} address and port; resolve names first"
+            ) from error
+        if len(self._packed) >= ADDRESSES:
+            self._packed.clear()
+        self._packed[address] = raw
+        return raw
+
+    cdef object _unpack(self, const uint8_t* name, Py_ssize_t size):
+        cdef bytes raw
+        if (
+            self._last_raw is not None and PyBytes_GET_SIZE(self._last_raw) == size
+            and memcmp(PyBytes_AS_STRING(self._last_raw), name, size) == 0
+        ):
+            return self._last_address
+        raw = PyBytes_FromStringAndSize(<char*>name, size)
+        address = self._unpacked.get(raw)
+        if address is None:
+            port = int.from_bytes(raw[2:4], "big")
+            if self._ipv6:
+                host = _socket.inet_ntop(_socket.AF_INET6, raw[8:24])
+                scope = int.from_bytes(raw[24:28], _BYTE_ORDER)
+                if scope:
+                    host = f"{host}%{scope}"
+            else:
+                host = _socket.inet_ntop(_socket.AF_INET, raw[4:8])
+            address = (host, port)
+            if len(self._unpacked) >= ADDRESSES:
+                self._unpacked.clear()
+            self._unpacked[raw] = address
+        self._last_raw = raw
+        self._last_address = address
+        return address
+
+    # -- receiving -----------------------------------------------------------------------
+
+    def receive(self, Py_ssize_t max_datagrams):
+        """Return what has arrived, about ``max_datagrams`` at most: ``[(bytes, address), …]``."""
+        cdef list batch = []
+        cdef int got, slot, wanted, code
+        cdef Py_ssize_t size, at, step, left = max_datagrams
+        cdef uint8_t* data
+        cdef msghdr* head
+        cdef cmsghdr* control
+        while left > 0:
+            wanted = <int>min(left, SLOTS)
+            for slot in range(wanted):
+                self._in[slot].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
+                self._in[slot].msg_hdr.msg_controllen = CONTROL_BYTES
+                self._in[slot].msg_hdr.msg_flags = 0
+            with nogil:
+                got = recvmmsg(self._fd, self._in, wanted, MSG_DONTWAIT, NULL)
+                code = errno
+            if got < 0:
+                if code == EINTR or code == ECONNREFUSED:
+                    continue  # an earlier datagram's fate, told now: not an error of this call
+                if code == EAGAIN:
+                    break
+                raise OSError(code, os.strerror(code))
+            for slot in range(got):
+                head = &self._in[slot].msg_hdr
+                size = self._in[slot].msg_len
+                if head.msg_flags & MSG_TRUNC:
+                    continue
+                step = 0
+                control = CMSG_FIRSTHDR(head)
+                while control != NULL:
+                    if control.cmsg_level == SOL_UDP and control.cmsg_type == UDP_GRO:
+                        step = (<int*>CMSG_DATA(control))[0]
+                    control = CMSG_NXTHDR(head, control)
+                if step <= 0:
+                    step = size
+                data = self._buffer + slot * SLOT_BYTES
+                address = self._unpack(<uint8_t*>head.msg_name, head.msg_namelen)
+                if size == 0:
+                    batch.append((b"", address))
+                    left -= 1
+                at = 0
+                while at < size:
+                    batch.append(
+                        (PyBytes_FromStringAndSize(<char*>data + at, min(step, size - at)), address)
+                    )
+                    at += step
+                    left -= 1
+            if got < wanted:
+                break
+        return batch
+
+    def wait(self, int64_t timeout_ns):
+        """Wait until something can be received, at most ``timeout_ns``; say whether it can."""
+        return self._poll(POLLIN, timeout_ns)
+
+    cdef bint _poll(self, short events, int64_t timeout_ns) except -1:
+        cdef pollfd entry
+        cdef timespec limit
+        cdef int result
+        entry.fd = self._fd
+        entry.events = events
+        entry.revents = 0
+        timeout_ns = max(0, timeout_ns)
+        limit.tv_sec = timeout_ns // 1_000_000_000
+        limit.tv_nsec = timeout_ns % 1_000_000_000
+        with nogil:
+            result = ppoll(&entry, 1, &limit, NULL)
+        if result < 0 and errno != EINTR:
+            raise OSError(errno, os.strerror(errno))
+        return result > 0
+
+    # -- sending -------------------------------------------------------------------------
+
+    def send(self, list transmits):
+        """Send datagrams ``[(bytes, address), …]`` in order; return how many the system took.
+
+        What it would not take, even after a moment's patience, is dropped and counted.
+        """
+        cdef Py_ssize_t at = 0, end = len(transmits), sent = 0
+        cdef Py_ssize_t done
+        cdef int fruitless = 0
+        while at < end and fruitless < FRUITLESS_MAX:
+            done = self._send_some(transmits, at, &sent)
+            fruitless = 0 if done else fruitless + 1
+            at += done
+        self.dropped += end - sent
+        return sent
+
+    cdef Py_ssize_t _send_some(self, list transmits, Py_ssize_t start, Py_ssize_t* sent) except -1:
+        """Send one call's worth from ``start``; return how many datagrams are dealt with."""
+        cdef Py_ssize_t at = start, end = len(transmits), size, first, total
+        cdef Py_ssize_t counts[MESSAGES]
+        cdef int messages = 0, pieces = 0, result, code = 0, m
+        cdef bytes data, name, following
+        cdef list names = []
+        cdef object address
+        cdef msghdr* head
+        cdef cmsghdr* control
+        while at < end and messages < MESSAGES and pieces < PIECES - SEGMENTS:
+            data, address = transmits[at]
+            size = PyBytes_GET_SIZE(data)
+            name = self._pack(address)
+            names.append(name)
+            head = &self._out[messages].msg_hdr
+            head.msg_name = PyBytes_AS_STRING(name)
+            head.msg_namelen = <socklen_t>PyBytes_GET_SIZE(name)
+            head.msg_iov = &self._out_iov[pieces]
+            head.msg_control = NULL
+            head.msg_controllen = 0
+            self._out_iov[pieces].iov_base = PyBytes_AS_STRING(data)
+            self._out_iov[pieces].iov_len = size
+            pieces += 1
+            first = at
+            at += 1
+            total = size
+            # Others of the same size follow in the same message; a shorter one ends it.
+            while self.segmenting and at < end and at - first < SEGMENTS:
+                entry = transmits[at]
+                if entry[1] is not address and entry[1] != address:
+                    break
+                following = <bytes>entry[0]
+                if PyBytes_GET_SIZE(following) > size or PyBytes_GET_SIZE(following) == 0:
+                    break
+                total += PyBytes_GET_SIZE(following)
+                if total > RUN_BYTES:
+                    break
+                self._out_iov[pieces].iov_base = PyBytes_AS_STRING(following)
+                self._out_iov[pieces].iov_len = PyBytes_GET_SIZE(following)
+                pieces += 1
+                at += 1
+                if PyBytes_GET_SIZE(following) < size:
+                    break
+            counts[messages] = at - first
+            head.msg_iovlen = at - first
+            if at - first > 1:
+                head.msg_control = &self._out_control[messages][0]
+                head.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
+                control = CMSG_FIRSTHDR(head)
+                control.cmsg_level = SOL_UDP
+                control.cmsg_type = UDP_SEGMENT
+                control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
+                (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>size
+            messages += 1
+        if self.inject:
+            result, code = -1, self.inject.pop(0)
+        else:
+            with nogil:
+                result = sendmmsg(self._fd, self._out, messages, MSG_DONTWAIT)
+                code = errno
+        if result > 0:
+            total = 0
+            for m in range(result):
+                total += counts[m]
+            sent[0] += total
+            return total
+        if code == EINTR or code == ECONNREFUSED:
+            return 0
+        if (code == EIO or code == EINVAL) and self.segmenting and counts[0] > 1:
+            self.segmenting = False  # this path cannot: from here on one by one
+            return 0
+        if code == EAGAIN or code == ENOBUFS or code == ENOMEM:
+            if self._poll(POLLOUT, SEND_PATIENCE_NS) and code == EAGAIN:
+                return 0
+            return end - start
+        return counts[0]  # refused for itself (too long, no route): the others may pass
+
+
+_BYTE_ORDER = __import__("sys").byteorder

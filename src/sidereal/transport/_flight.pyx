@@ -1,0 +1,302 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""What is on its way, compiled: sent packets, what an ack says of them, what is lost.
+
+The readable twin is ``flight_twin.py``; one test suite runs over both. Packets lie
+in a ring by their number, which doubles while more are outstanding than it holds.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from sidereal.transport import layout
+
+cdef enum:
+    NOTHING = 0
+    OUTSTANDING = 1
+    LOST = 2
+
+cdef struct Sent:
+    uint64_t number
+    int64_t sent_ns
+    uint64_t token
+    uint64_t delivered
+    int64_t delivered_ns
+    uint32_t size
+    uint32_t tokens
+    uint8_t state
+
+
+cdef class Flight:
+    """The packets that want an acknowledgement, and what became of them.
+
+    `acknowledge` and `detect_lost` leave their findings in ``acked_*`` and
+    ``lost_*`` until `clear`.
+    """
+
+    cdef Sent* _ring
+    cdef uint64_t _capacity
+    cdef list _cargo
+    cdef uint64_t _next
+    cdef uint64_t _floor
+    cdef int64_t _largest_acked
+    cdef readonly Py_ssize_t bytes_in_flight
+    cdef readonly Py_ssize_t packets_in_flight
+    cdef readonly int64_t last_sent_ns
+    cdef readonly int64_t loss_ns
+    cdef readonly uint64_t delivered
+    cdef readonly int64_t delivered_ns
+    cdef public list acked_tokens
+    cdef public list acked_cargo
+    cdef public Py_ssize_t acked_bytes
+    cdef public Py_ssize_t acked_packets
+    cdef public int64_t acked_sent_ns
+    cdef public bint acked_largest
+    cdef public double delivery_rate
+    cdef public list lost_tokens
+    cdef public list lost_cargo
+    cdef public Py_ssize_t lost_bytes
+    cdef public Py_ssize_t lost_packets
+    cdef public int64_t lost_sent_ns
+    cdef public Py_ssize_t spurious
+    cdef public Py_ssize_t spurious_distance
+
+    def __cinit__(self):
+        self._capacity = 64
+        self._ring = <Sent*>calloc(self._capacity, sizeof(Sent))
+        if self._ring == NULL:
+            raise MemoryError
+        self._cargo = [None] * 64
+        self._largest_acked = -1
+        self.loss_ns = -1
+        self.clear()
+
+    def __dealloc__(self):
+        free(self._ring)
+
+    @property
+    def span(self):
+        """Numbers from the oldest packet still out to the newest."""
+        return self._next - self._floor
+
+    @property
+    def largest_acked(self):
+        """The largest number that was acknowledged, or -1."""
+        return self._largest_acked
+
+    cpdef clear(self):
+        """Forget the findings of the last ack, once they were dealt with."""
+        self.acked_tokens = []
+        self.acked_cargo = []
+        self.acked_bytes = self.acked_packets = 0
+        self.acked_sent_ns = -1
+        self.acked_largest = False
+        self.delivery_rate = 0.0
+        self.lost_tokens = []
+        self.lost_cargo = []
+        self.lost_bytes = self.lost_packets = 0
+        self.lost_sent_ns = -1
+        self.spurious = self.spurious_distance = 0
+
+    cdef _grow(self):
+        cdef uint64_t capacity = self._capacity * 2, number
+        cdef Sent* ring = <Sent*>calloc(capacity, sizeof(Sent))
+        cdef list cargo = [None] * capacity
+        if ring == NULL:
+            raise MemoryError
+        number = self._next - self._capacity if self._next > self._capacity else 0
+        while number < self._next:
+            ring[number & (capacity - 1)] = self._ring[number & (self._capacity - 1)]
+            cargo[number & (capacity - 1)] = self._cargo[number & (self._capacity - 1)]
+            number += 1
+        free(self._ring)
+        self._ring = ring
+        self._cargo = cargo
+        self._capacity = capacity
+
+    cdef Sent* _slot(self, uint64_t number) except NULL:
+        cdef Sent* slot
+        while number - self._floor >= self._capacity:
+            if self.packets_in_flight == 0:
+                self._floor = number
+                break
+            self._grow()
+        slot = &self._ring[number & (self._capacity - 1)]
+        slot.number = number
+        self._next = number + 1
+        return slot
+
+    cdef _on_its_way(self, Sent* slot, int64_t now, Py_ssize_t size):
+        slot.state = OUTSTANDING
+        slot.sent_ns = now
+        slot.size = size
+        if self.packets_in_flight == 0:
+            self.delivered_ns = now
+        slot.delivered = self.delivered
+        slot.delivered_ns = self.delivered_ns
+        self.bytes_in_flight += size
+        self.packets_in_flight += 1
+        self.last_sent_ns = now
+
+    def record_silent(self, uint64_t number):
+        """A packet that wants no acknowledgement: only its number is used up."""
+        self._slot(number).state = NOTHING
+
+    def record(self, uint64_t number, int64_t now, Py_ssize_t size, object cargo):
+        """A packet whose ``cargo`` (any object, or None) is handed back when acked or lost."""
+        cdef Sent* slot = self._slot(number)
+        slot.tokens = 0
+        self._on_its_way(slot, now, size)
+        self._cargo[number & (self._capacity - 1)] = cargo
+
+    cpdef record_datagrams(
+        self, uint64_t number, int64_t now, Py_ssize_t size, uint64_t token, Py_ssize_t tokens
+    ):
+        """A packet of ``tokens`` datagrams, the first of which has ``token``."""
+        cdef Sent* slot = self._slot(number)
+        slot.token = token
+        slot.tokens = tokens
+        self._on_its_way(slot, now, size)
+        self._cargo[number & (self._capacity - 1)] = None
+
+    cdef _one(self, uint64_t number, int64_t now):
+        cdef Sent* slot = &self._ring[number & (self._capacity - 1)]
+        cdef uint64_t token
+        cdef int64_t elapsed
+        cdef object cargo
+        if slot.number != number or slot.state == NOTHING:
+            return
+        if slot.state == LOST:
+            slot.state = NOTHING
+            self.spurious += 1
+            self.spurious_distance = max(
+                self.spurious_distance, self._largest_acked - <int64_t>number
+            )
+            return
+        slot.state = NOTHING
+        self.bytes_in_flight -= slot.size
+        self.packets_in_flight -= 1
+        self.acked_bytes += slot.size
+        self.acked_packets += 1
+        self.delivered += slot.size
+        self.delivered_ns = now
+        if slot.sent_ns >= self.acked_sent_ns:
+            self.acked_sent_ns = slot.sent_ns
+            elapsed = now - slot.delivered_ns
+            if elapsed > 0:
+                self.delivery_rate = (self.delivered - slot.delivered) * 1e9 / elapsed
+        if slot.tokens:
+            for token in range(slot.token, slot.token + slot.tokens):
+                self.acked_tokens.append(token)
+        else:
+            cargo = self._cargo[number & (self._capacity - 1)]
+            if cargo is not None:
+                self.acked_cargo.append(cargo)
+                self._cargo[number & (self._capacity - 1)] = None
+
+    def acknowledge(self, uint32_t largest_low, bytes bitmap, int64_t now):
+        """Take one ack frame; False if it names a packet that was never sent."""
+        cdef uint64_t largest, number, value, oldest
+        cdef Py_ssize_t words = len(bitmap) // 8, word, bit
+        cdef const uint8_t* p = bitmap
+        largest = _expand(self._next, largest_low)
+        if largest >= self._next:
+            return False
+        oldest = self._next - self._capacity if self._next > self._capacity else 0
+        if largest >= oldest:
+            if <int64_t>largest > self._largest_acked:
+                self.acked_largest = (
+                    self._ring[largest & (self._capacity - 1)].state == OUTSTANDING
+                )
+            self._one(largest, now)
+        for word in range(words):
+            value = 0
+            for bit in range(8):
+                value |= <uint64_t>p[8 * word + bit] << (8 * bit)
+            if value == 0:
+                continue
+            for bit in range(64):
+                if not (value >> bit) & 1:
+                    continue
+                if <uint64_t>(64 * word + bit) >= largest:
+                    return False
+                number = largest - 1 - <uint64_t>(64 * word + bit)
+                if number < oldest:
+                    break
+                self._one(number, now)
+        if <int64_t>largest > self._largest_acked:
+            self._largest_acked = <int64_t>largest
+        return True
+
+    def detect_lost(self, int64_t now, int64_t delay_ns, Py_ssize_t packets):
+        """Declare lost what was sent ``packets`` before the largest acked, or ``delay_ns`` ago.
+
+        Sets ``loss_ns`` to when the next one will be, or -1.
+        """
+        cdef Sent* slot
+        self.loss_ns = -1
+        while <int64_t>self._floor <= self._largest_acked:
+            slot = &self._ring[self._floor & (self._capacity - 1)]
+            if slot.number == self._floor and slot.state == OUTSTANDING:
+                if (
+                    self._largest_acked - <int64_t>self._floor < packets
+                    and slot.sent_ns + delay_ns > now
+                ):
+                    self.loss_ns = slot.sent_ns + delay_ns
+                    return
+                self._lose(slot)
+            self._floor += 1
+
+    cdef _lose(self, Sent* slot):
+        cdef uint64_t token
+        cdef object cargo
+        slot.state = LOST
+        self.bytes_in_flight -= slot.size
+        self.packets_in_flight -= 1
+        self.lost_bytes += slot.size
+        self.lost_packets += 1
+        self.lost_sent_ns = max(self.lost_sent_ns, slot.sent_ns)
+        if slot.tokens:
+            for token in range(slot.token, slot.token + slot.tokens):
+                self.lost_tokens.append(token)
+        else:
+            cargo = self._cargo[slot.number & (self._capacity - 1)]
+            if cargo is not None:
+                self.lost_cargo.append(cargo)
+                self._cargo[slot.number & (self._capacity - 1)] = None
+
+    def oldest_cargo(self):
+        """The cargo of the oldest packet still out that has one: what a probe sends again."""
+        cdef uint64_t number = self._floor
+        cdef Sent* slot
+        cdef object cargo
+        while number < self._next:
+            slot = &self._ring[number & (self._capacity - 1)]
+            if slot.number == number and slot.state == OUTSTANDING and slot.tokens == 0:
+                cargo = self._cargo[number & (self._capacity - 1)]
+                if cargo is not None:
+                    return cargo
+            number += 1
+        return None
+
+    def tokens_out(self):
+        """The tokens of all datagrams still out, oldest first."""
+        cdef list tokens = []
+        cdef uint64_t number, token
+        cdef Sent* slot
+        for number in range(self._floor, self._next):
+            slot = &self._ring[number & (self._capacity - 1)]
+            if slot.number == number and slot.state == OUTSTANDING:
+                for token in range(slot.token, slot.token + slot.tokens):
+                    tokens.append(token)
+        return tokens
+
+
+cdef uint64_t _expand(uint64_t expected, uint32_t low) noexcept:
+    cdef uint64_t half = <uint64_t>1 << 31
+    cdef uint64_t whole = <uint64_t>1 << 32
+    cdef uint64_t candidate = (expected & ~(whole - 1)) | low
+    if candidate + half <= expected and candidate <= <uint64_t>(-1) - whole:
+        return candidate + whole
+    if candidate > expected + half and candidate >= whole:
+        return candidate - whole
+    return candidate

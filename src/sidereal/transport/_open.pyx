@@ -1,0 +1,379 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""Packets and frames on their way in, compiled: routing, the replay window, opening, acks.
+
+Sealing is in ``_seal.pyx``. The readable twin is ``packet_twin.py``; one test suite
+runs over both, and each opens what the other sealed. ``layout.py`` says what the bytes mean.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from cryptography.exceptions import InvalidTag
+
+from sidereal.transport import layout
+
+cdef enum:
+    WORDS = 129
+
+cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
+cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
+cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
+cdef int WINDOW = layout.REPLAY_WINDOW
+cdef int ACK_WORDS_MAX = layout.ACK_WORDS_MAX
+cdef int CHANNELS = layout.CHANNELS
+cdef int REASON_BYTES_MAX = layout.REASON_BYTES_MAX
+cdef enum:
+    PADDING = 0
+    PING = 1
+    ACK = 2
+    DATAGRAM = 3
+    STREAM = 4
+    CREDIT = 5
+    CLOSE = 6
+
+assert (
+    layout.FRAME_PADDING, layout.FRAME_PING, layout.FRAME_ACK, layout.FRAME_DATAGRAM,
+    layout.FRAME_STREAM, layout.FRAME_CREDIT, layout.FRAME_CLOSE,
+) == (PADDING, PING, ACK, DATAGRAM, STREAM, CREDIT, CLOSE)
+assert layout.REPLAY_WINDOW == (WORDS - 1) * 64
+
+
+cdef inline uint16_t get16(const uint8_t* p) noexcept:
+    return <uint16_t>(p[0] | (p[1] << 8))
+
+
+cdef inline uint32_t get32(const uint8_t* p) noexcept:
+    return p[0] | (<uint32_t>p[1] << 8) | (<uint32_t>p[2] << 16) | (<uint32_t>p[3] << 24)
+
+
+cdef inline uint64_t get64(const uint8_t* p) noexcept:
+    return <uint64_t>get32(p) | (<uint64_t>get32(p + 4) << 32)
+
+
+cdef inline void put32(uint8_t* p, uint32_t v) noexcept:
+    p[0] = v & 255
+    p[1] = (v >> 8) & 255
+    p[2] = (v >> 16) & 255
+    p[3] = (v >> 24) & 255
+
+
+cdef inline void put64(uint8_t* p, uint64_t v) noexcept:
+    put32(p, <uint32_t>v)
+    put32(p + 4, <uint32_t>(v >> 32))
+
+
+def route(object batch, dict routes, list strays):
+    """Sort a batch of ``(data, address)`` by the connection that each belongs to.
+
+    ``routes`` maps a connection id to ``(address, connection)``. Data packets that
+    come from their connection's own address are grouped; everything else
+    (handshakes, unknown ids, other addresses, garbage) goes to ``strays``.
+    Returns ``{connection id: (connection, [bytes, …])}`` in order of first arrival.
+    """
+    cdef dict groups = {}
+    cdef bytes data
+    cdef const uint8_t* p
+    cdef uint32_t cid, last_cid = 0
+    cdef list last = None
+    cdef object last_address = None, address, raw, known, entry
+    for entry in batch:
+        raw, address = entry
+        data = raw if type(raw) is bytes else bytes(raw)
+        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1:
+            strays.append((data, address))
+            continue
+        p = <const uint8_t*>PyBytes_AS_STRING(data)
+        if p[0] != DATA_BYTE:
+            strays.append((data, address))
+            continue
+        cid = get32(p + 1)
+        if last is not None and cid == last_cid and address is last_address:
+            last.append(data)
+            continue
+        known = routes.get(cid)
+        if known is None or known[0] != address:
+            strays.append((data, address))
+            continue
+        last_cid = cid
+        last_address = address
+        entry = groups.get(cid)
+        if entry is None:
+            last = [data]
+            groups[cid] = (known[1], last)
+        else:
+            last = entry[1]
+            last.append(data)
+    return groups
+
+
+cdef class Inbox:
+    """What one batch of packets held, sorted by kind; emptied by `clear`."""
+
+    cdef public list datagrams
+    cdef public list segments
+    cdef public list acks
+    cdef public list credits
+    cdef public object close
+    cdef public object error
+    cdef public Py_ssize_t opened
+    cdef public Py_ssize_t eliciting
+    cdef public Py_ssize_t opened_bytes
+    cdef public Py_ssize_t forged
+    cdef public Py_ssize_t replayed
+    cdef public bint gap
+
+    def __cinit__(self):
+        self.clear()
+
+    cpdef clear(self):
+        """Empty it for the next batch."""
+        self.datagrams = []
+        self.segments = []
+        self.acks = []
+        self.credits = []
+        self.close = None
+        self.error = None
+        self.opened = self.eliciting = self.opened_bytes = 0
+        self.forged = self.replayed = 0
+        self.gap = False
+
+
+cdef class Opener:
+    """Opens one direction's packets: number, replay window, decryption, frames.
+
+    A packet is checked against the window, then decrypted, and only then marked:
+    a forged number moves nothing.
+    """
+
+    cdef object _chain
+    cdef object _decrypt
+    cdef uint64_t _epoch
+    cdef int _shift
+    cdef uint64_t _next          # one more than the largest number opened
+    cdef uint64_t _bits[WORDS]
+    cdef readonly int64_t largest_ns
+    cdef bytearray _nonce
+    cdef uint64_t _floors[4]
+    cdef int _floor_at
+
+    def __init__(self, object chain):
+        self._chain = chain
+        self._shift = chain.shift
+        self._decrypt = chain.decryptor(0)
+        self._nonce = bytearray(12)
+        memset(self._bits, 0, sizeof(self._bits))
+        memset(self._floors, 0, sizeof(self._floors))
+
+    @property
+    def next_number(self):
+        """One more than the largest number opened so far."""
+        return self._next
+
+    cdef inline bint _marked(self, uint64_t number) noexcept:
+        return (self._bits[(number >> 6) % WORDS] >> (number & 63)) & 1
+
+    cdef bint _fresh(self, uint64_t number) noexcept:
+        if number >= self._next:
+            return True
+        if self._next - number > <uint64_t>WINDOW:
+            return False
+        return not self._marked(number)
+
+    cdef void _mark(self, uint64_t number, int64_t now) noexcept:
+        cdef uint64_t word, last, steps
+        if number >= self._next:
+            word = number >> 6
+            last = (self._next - 1) >> 6 if self._next else 0
+            steps = word - last
+            if steps > WORDS:
+                steps = WORDS
+            while steps:
+                self._bits[(word - steps + 1) % WORDS] = 0
+                steps -= 1
+            self._next = number + 1
+            self.largest_ns = now
+        self._bits[(number >> 6) % WORDS] |= <uint64_t>1 << (number & 63)
+
+    def open_batch(self, list packets, int64_t now, Inbox inbox):
+        """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong."""
+        cdef bytes packet
+        for packet in packets:
+            self._open(packet, now, inbox)
+            if inbox.error is not None:
+                return
+
+    cdef _open(self, bytes packet, int64_t now, Inbox inbox):
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
+        cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(packet)
+        cdef uint64_t number = expand(self._next, get32(p + 5))
+        cdef uint64_t epoch = number >> self._shift
+        cdef object decrypt = self._decrypt
+        cdef bytes plain
+        cdef uint8_t* nonce
+        if not self._fresh(number):
+            inbox.replayed += 1
+            return
+        if epoch != self._epoch:
+            decrypt = self._chain.decryptor(epoch)
+            if decrypt is None:
+                inbox.forged += 1
+                return
+        nonce = <uint8_t*>(<char*>self._nonce)
+        put64(nonce + 4, number)
+        try:
+            plain = decrypt(
+                self._nonce,
+                PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, size - HEADER_BYTES, PyBUF_READ),
+                PyMemoryView_FromMemory(<char*>p, HEADER_BYTES, PyBUF_READ),
+            )
+        except InvalidTag:
+            inbox.forged += 1
+            return
+        if number > self._next:
+            inbox.gap = True
+        self._mark(number, now)
+        if epoch > self._epoch:
+            self._chain.advance(epoch)
+            self._decrypt = decrypt
+            self._epoch = epoch
+        inbox.opened += 1
+        inbox.opened_bytes += size
+        self._parse(plain, inbox)
+
+    cdef _parse(self, bytes plain, Inbox inbox):
+        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(plain)
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(plain), at = 0, length
+        cdef bint eliciting = False
+        cdef uint8_t kind
+        while at < n:
+            kind = p[at]
+            if kind == DATAGRAM:
+                if n - at < 3:
+                    inbox.error = "datagram frame cut short"
+                    return
+                length = get16(p + at + 1)
+                if n - at - 3 < length:
+                    inbox.error = "datagram frame longer than its packet"
+                    return
+                inbox.datagrams.append(PyBytes_FromStringAndSize(<char*>p + at + 3, length))
+                at += 3 + length
+                eliciting = True
+            elif kind == STREAM:
+                if n - at < 12:
+                    inbox.error = "stream frame cut short"
+                    return
+                length = get16(p + at + 10)
+                if n - at - 12 < length:
+                    inbox.error = "stream frame longer than its packet"
+                    return
+                if p[at + 1] >= CHANNELS:
+                    inbox.error = f"stream frame for channel {p[at + 1]}; there are {CHANNELS}"
+                    return
+                inbox.segments.append((
+                    p[at + 1], get64(p + at + 2),
+                    PyBytes_FromStringAndSize(<char*>p + at + 12, length),
+                ))
+                at += 12 + length
+                eliciting = True
+            elif kind == ACK:
+                if n - at < 10:
+                    inbox.error = "ack frame cut short"
+                    return
+                length = p[at + 9] * 8
+                if p[at + 9] > ACK_WORDS_MAX or n - at - 10 < length:
+                    inbox.error = f"ack bitmap of {p[at + 9]} words does not fit"
+                    return
+                inbox.acks.append((
+                    get32(p + at + 1), get32(p + at + 5),
+                    PyBytes_FromStringAndSize(<char*>p + at + 10, length),
+                ))
+                at += 10 + length
+            elif kind == PADDING:
+                while at < n:
+                    if p[at] != 0:
+                        inbox.error = "padding that is not zero"
+                        return
+                    at += 1
+            elif kind == PING:
+                at += 1
+                eliciting = True
+            elif kind == CREDIT:
+                if n - at < 10:
+                    inbox.error = "credit frame cut short"
+                    return
+                if p[at + 1] >= CHANNELS:
+                    inbox.error = f"credit frame for channel {p[at + 1]}; there are {CHANNELS}"
+                    return
+                inbox.credits.append((p[at + 1], get64(p + at + 2)))
+                at += 10
+                eliciting = True
+            elif kind == CLOSE:
+                if n - at < 4:
+                    inbox.error = "close frame cut short"
+                    return
+                length = get16(p + at + 2)
+                if n - at - 4 < length or length > REASON_BYTES_MAX:
+                    inbox.error = f"close reason of {length} bytes does not fit"
+                    return
+                inbox.close = (p[at + 1], PyBytes_FromStringAndSize(<char*>p + at + 4, length))
+                at += 4 + length
+                eliciting = True
+            else:
+                inbox.error = f"unknown frame type {kind}"
+                return
+        if eliciting:
+            inbox.eliciting += 1
+
+    def ack_frame(self, int64_t now, Py_ssize_t room):
+        """Build the ack of what was opened so far, at most ``room`` bytes; b"" before the first.
+
+        The bitmap reaches back to the largest number of four acks ago, so that
+        every packet is named in four acks even where some get lost.
+        """
+        cdef uint64_t largest, floor, number
+        cdef int64_t words, word, bit, delay
+        cdef uint64_t value
+        cdef uint8_t frame[1 + 4 + 4 + 1 + 8 * 128]
+        if self._next == 0 or room < 10:
+            return b""
+        largest = self._next - 1
+        floor = self._floors[self._floor_at]
+        words = <int64_t>(largest - floor + 63) // 64
+        words = min(words, ACK_WORDS_MAX, (room - 10) // 8)
+        self._floors[self._floor_at] = largest
+        self._floor_at = (self._floor_at + 1) & 3
+        delay = max(0, (now - self.largest_ns) // 1000)
+        frame[0] = ACK
+        put32(frame + 1, <uint32_t>largest)
+        put32(frame + 5, <uint32_t>min(delay, 0xFFFFFFFF))
+        frame[9] = <uint8_t>words
+        for word in range(words):
+            value = 0
+            for bit in range(64):
+                if <uint64_t>(64 * word + bit) >= largest:
+                    break
+                number = largest - 1 - <uint64_t>(64 * word + bit)
+                if self._next - number <= <uint64_t>WINDOW and self._marked(number):
+                    value |= <uint64_t>1 << bit
+            put64(frame + 10 + 8 * word, value)
+        return PyBytes_FromStringAndSize(<char*>frame, 10 + 8 * words)
+
+
+cdef uint64_t expand(uint64_t expected, uint32_t low) noexcept:
+    """The 64-bit number nearest to ``expected`` whose low half is ``low``."""
+    cdef uint64_t half = <uint64_t>1 << 31
+    cdef uint64_t whole = <uint64_t>1 << 32
+    cdef uint64_t candidate = (expected & ~(whole - 1)) | low
+    if candidate + half <= expected and candidate <= <uint64_t>(-1) - whole:
+        return candidate + whole
+    if candidate > expected + half and candidate >= whole:
+        return candidate - whole
+    return candidate
+
+
+def expand_number(expected: int, low: int) -> int:
+    """The 64-bit number nearest to ``expected`` whose low 32 bits are ``low``."""
+    return expand(expected, low)

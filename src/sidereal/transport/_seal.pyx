@@ -1,0 +1,157 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""Packets on their way out, compiled: framing, numbering, encryption.
+
+Opening is in ``_open.pyx``. The readable twin is ``packet_twin.py``; one test suite
+runs over both, and each opens what the other sealed.
+"""
+
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from sidereal.transport import layout
+
+cdef enum:
+    PLAIN_MAX = 65536
+    STREAM_HEAD = 12
+
+cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
+cdef uint8_t DATAGRAM = layout.FRAME_DATAGRAM
+cdef uint8_t STREAM = layout.FRAME_STREAM
+cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
+cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
+cdef Py_ssize_t PADDING_WORTH = layout.PADDING_WORTH
+
+assert layout.STREAM.size == STREAM_HEAD
+
+
+cdef inline void put32(uint8_t* p, uint32_t v) noexcept:
+    p[0] = v & 255
+    p[1] = (v >> 8) & 255
+    p[2] = (v >> 16) & 255
+    p[3] = (v >> 24) & 255
+
+
+cdef inline void put64(uint8_t* p, uint64_t v) noexcept:
+    put32(p, <uint32_t>v)
+    put32(p + 4, <uint32_t>(v >> 32))
+
+
+cdef class Sealer:
+    """Seals one direction's packets, each under a new number."""
+
+    cdef object _chain
+    cdef object _encrypt
+    cdef int _shift
+    cdef uint64_t _epoch
+    cdef uint32_t _connection_id
+    cdef readonly uint64_t next_number
+    cdef bytearray _nonce
+
+    def __init__(self, object chain, uint32_t connection_id):
+        self._chain = chain
+        self._connection_id = connection_id
+        self._shift = chain.shift
+        self._encrypt = chain.encryptor(0)
+        self._nonce = bytearray(12)
+
+    cdef bytes _seal(self, uint8_t* plain, Py_ssize_t n):
+        cdef uint64_t number = self.next_number
+        cdef uint64_t epoch = number >> self._shift
+        cdef bytes packet = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + n + TAG_BYTES)
+        cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(packet)
+        if epoch != self._epoch:
+            self._encrypt = self._chain.encryptor(epoch)
+            self._epoch = epoch
+        p[0] = DATA_BYTE
+        put32(p + 1, self._connection_id)
+        put32(p + 5, <uint32_t>number)
+        put64(<uint8_t*>(<char*>self._nonce) + 4, number)
+        self._encrypt(
+            self._nonce,
+            PyMemoryView_FromMemory(<char*>plain, n, PyBUF_READ),
+            PyMemoryView_FromMemory(<char*>p, HEADER_BYTES, PyBUF_READ),
+            PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, n + TAG_BYTES, PyBUF_WRITE),
+        )
+        self.next_number = number + 1
+        return packet
+
+    def seal(self, bytes frames):
+        """One packet of these frames."""
+        return self._seal(<uint8_t*>PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames))
+
+    def seal_datagrams(
+        self, list payloads, Py_ssize_t start, uint64_t token, Py_ssize_t packet_bytes,
+        Py_ssize_t budget, Py_ssize_t packets_max, int64_t now, object flight, object address,
+        list out,
+    ):
+        """Pack ``payloads[start:]`` into packets of at most ``packet_bytes``, seal and record them.
+
+        Stops after ``packets_max`` packets or once ``budget`` bytes are used up.
+        ``payloads[start]`` has ``token``. Appends ``(packet, address)`` to ``out``.
+        Returns the index of the first payload that was not sent.
+        """
+        cdef uint8_t plain[PLAIN_MAX]
+        cdef Py_ssize_t room = packet_bytes - HEADER_BYTES - TAG_BYTES
+        cdef Py_ssize_t n, size, at = start, end = len(payloads), first, sent = 0
+        cdef bytes payload, packet
+        cdef object record = flight.record_datagrams
+        while at < end and sent < packets_max and budget > 0:
+            n = 0
+            first = at
+            while at < end:
+                payload = <bytes>payloads[at]
+                size = PyBytes_GET_SIZE(payload)
+                if n + 3 + size > room:
+                    break
+                plain[n] = DATAGRAM
+                plain[n + 1] = size & 255
+                plain[n + 2] = (size >> 8) & 255
+                memcpy(plain + n + 3, PyBytes_AS_STRING(payload), size)
+                n += 3 + size
+                at += 1
+            if at < end and room - n <= PADDING_WORTH:
+                memset(plain + n, 0, room - n)
+                n = room
+            packet = self._seal(plain, n)
+            size = PyBytes_GET_SIZE(packet)
+            record(self.next_number - 1, now, size, token + <uint64_t>(first - start), at - first)
+            out.append((packet, address))
+            budget -= size
+            sent += 1
+        return at
+
+    def seal_stream(
+        self, bytes block, Py_ssize_t start, Py_ssize_t end, int channel, uint64_t offset,
+        Py_ssize_t packet_bytes, Py_ssize_t budget, Py_ssize_t packets_max, int64_t now,
+        object flight, object address, list out,
+    ):
+        """Seal full packets of one stream frame each, from ``block[start:end]`` on.
+
+        Stops before a packet that would not be full, after ``packets_max`` packets, or
+        once ``budget`` bytes are used up. ``block[start]`` has ``offset`` in the stream.
+        Returns the index of the first byte that was not sent.
+        """
+        cdef uint8_t plain[PLAIN_MAX]
+        cdef Py_ssize_t piece = packet_bytes - HEADER_BYTES - TAG_BYTES - STREAM_HEAD
+        cdef Py_ssize_t sent = 0
+        cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(block)
+        cdef bytes packet
+        cdef object record = flight.record
+        plain[0] = STREAM
+        plain[1] = <uint8_t>channel
+        plain[10] = piece & 255
+        plain[11] = (piece >> 8) & 255
+        while end - start >= piece and sent < packets_max and budget > 0:
+            put64(plain + 2, offset)
+            memcpy(plain + STREAM_HEAD, data + start, piece)
+            packet = self._seal(plain, STREAM_HEAD + piece)
+            record(self.next_number - 1, now, packet_bytes, [(channel, offset, piece)])
+            out.append((packet, address))
+            start += piece
+            offset += piece
+            budget -= packet_bytes
+            sent += 1
+        return start

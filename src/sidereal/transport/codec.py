@@ -1,0 +1,41 @@
+"""The two codecs, compiled and readable, behind one name.
+
+Programs use `COMPILED`; the tests run everything over `READABLE` too, and let
+each talk to the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sidereal.transport._flight as _flight
+import sidereal.transport._open as _open
+import sidereal.transport._seal as _seal
+from sidereal.transport import flight_twin, packet_twin
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The classes and functions that a connection needs."""
+
+    opener: Callable[..., Any]
+    sealer: Callable[..., Any]
+    inbox: Callable[[], Any]
+    flight: Callable[[], Any]
+    route: Callable[..., dict[int, tuple[Any, list[bytes]]]]
+
+
+COMPILED = Codec(
+    opener=_open.Opener,
+    sealer=_seal.Sealer,
+    inbox=_open.Inbox,
+    flight=_flight.Flight,
+    route=_open.route,
+)
+READABLE = Codec(
+    opener=packet_twin.Opener,
+    sealer=packet_twin.Sealer,
+    inbox=packet_twin.Inbox,
+    flight=flight_twin.Flight,
+    route=packet_twin.route,
+)

@@ -1,0 +1,421 @@
+"""All connections of one UDP socket, both roles, without the socket.
+
+Datagrams and time go in; datagrams, events and the next time to call come out::
+
+    endpoint.receive(socket.receive(256), now)
+    endpoint.handle_timeout(now)
+    for event in endpoint.events(): ...
+    endpoint.send(link, b"...")
+    socket.send(endpoint.poll_transmit(now))
+    # then wait for the socket, or until endpoint.next_timeout()
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sidereal.errors import ConfigError, HandshakeError
+from sidereal.ids import LinkId
+from sidereal.transport.acceptor import Acceptor
+from sidereal.transport.codec import COMPILED, Codec
+from sidereal.transport.connection import Connection
+from sidereal.transport.events import (
+    Address,
+    EndpointStats,
+    Event,
+    LinkStats,
+    MessageReceived,
+)
+from sidereal.transport.handshake import Hello, Parameters, echo_of
+from sidereal.transport.initiator import Initiator
+from sidereal.transport.layout import ACCEPT, COOKIE, DATA, HELLO, REJECT, VERSION
+from sidereal.transport.lifecycle import State
+from sidereal.transport.noise import KEY_BYTES
+from sidereal.transport.settings import TransportSettings
+
+CONTROL = 0
+BULK = 1
+
+
+class Endpoint:
+    """Every connection of one UDP socket: a state machine without socket or clock.
+
+    Parameters
+    ----------
+    now
+        Absolute nanoseconds of any monotonic clock; all calls use the same one.
+    rng
+        ``rng(n)`` returns n random bytes: ``os.urandom``, or a seeded source in tests.
+    psk_of
+        Key name to 32-byte key, or None where there is none by that name. Without
+        the function this endpoint accepts nobody.
+    settings
+        See `TransportSettings`.
+    codec
+        For tests only: the readable codec instead of the compiled one.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: int,
+        rng: Callable[[int], bytes],
+        psk_of: Callable[[str], bytes | None] | None,
+        settings: TransportSettings | None = None,
+        codec: Codec = COMPILED,
+    ) -> None:
+        self._settings = settings or TransportSettings()
+        self._rng = rng
+        self._codec = codec
+        self._acceptor = Acceptor(psk_of, rng, now) if psk_of is not None else None
+        self._inbox = codec.inbox()
+        self._events: list[Event] = []
+        self._links: dict[LinkId, Connection] = {}
+        self._routes: dict[int, tuple[Address, Connection]] = {}
+        self._attempts: dict[int, Connection] = {}
+        self._half_open: dict[tuple[Address, int], Connection] = {}
+        self._ready: dict[LinkId, Connection] = {}
+        self._timers: list[tuple[int, LinkId]] = []
+        self._replies: list[tuple[bytes, Address]] = []
+        self._next_link = 1
+        self._now = now
+        self._malformed = 0
+        self._unknown = 0
+        self._wrong_address = 0
+        self._forged = 0
+        self._replayed = 0
+
+    # -- links ---------------------------------------------------------------------------
+
+    def connect(self, address: Address, key_name: str, psk: bytes, now: int) -> LinkId:
+        """Begin to connect; `Connected` or `LinkClosed` follows. Sending may begin at once.
+
+        Raises
+        ------
+        ConfigError
+            The key has not 32 bytes, or its name is empty or too long.
+        """
+        if len(psk) != KEY_BYTES:
+            raise ConfigError(f"key {key_name!r} has {len(psk)} bytes; a key has {KEY_BYTES}")
+        self._now = now
+        local_id = self._new_id()
+        try:
+            initiator = Initiator(
+                address=address,
+                key_name=key_name,
+                psk=psk,
+                parameters=self._parameters(local_id),
+                settings=self._settings,
+                rng=self._rng,
+                now=now,
+            )
+        except HandshakeError as error:
+            raise ConfigError(str(error)) from error
+        connection = self._add(address, key_name, local_id, now, initiator=initiator)
+        self._attempts[initiator.echo] = connection
+        self._touch(connection)
+        return connection.link
+
+    def send(self, link: LinkId, data: bytes, channel: int = CONTROL) -> bool:
+        """Queue one reliable message; False if the link is gone.
+
+        Messages of one channel arrive in order; the bulk channel goes beside the
+        control channel and never delays it.
+
+        Raises
+        ------
+        LimitError
+            The message is too long, or too much waits already.
+        """
+        connection = self._links.get(link)
+        if connection is None or not connection.usable:
+            return False
+        connection.outbox.streams[channel].push(data)
+        self._ready[link] = connection
+        return True
+
+    def send_datagrams(self, link: LinkId, payloads: Sequence[Any]) -> int:
+        """Queue datagrams; payload ``i`` has the returned token plus ``i``; -1 if the link is gone.
+
+        Each token appears once in a `DatagramNotice`.
+
+        Raises
+        ------
+        LimitError
+            A payload is longer than `datagram_payload_max`; none was queued.
+        """
+        connection = self._links.get(link)
+        if connection is None or not connection.usable:
+            return -1
+        token = connection.outbox.push_datagrams(payloads, self._now)
+        self._ready[link] = connection
+        return token
+
+    def close(self, link: LinkId, reason: str, now: int) -> None:
+        """End a link: `LinkClosed` comes at once; what was queued is still delivered."""
+        self._now = now
+        connection = self._links.get(link)
+        if connection is not None and connection.usable:
+            connection.close(reason, now)
+            self._touch(connection)
+
+    def datagram_payload_max(self, link: LinkId) -> int:
+        """Return the longest datagram payload; 0 if the link is gone."""
+        connection = self._links.get(link)
+        return connection.outbox.payload_max if connection is not None else 0
+
+    def stats(self, link: LinkId) -> LinkStats | None:
+        """Return a link's counters, or None if it is gone."""
+        connection = self._links.get(link)
+        return connection.stats() if connection is not None else None
+
+    def endpoint_stats(self) -> EndpointStats:
+        """Return what concerns no single link."""
+        acceptor = self._acceptor
+        return EndpointStats(
+            connections=len(self._links),
+            half_open=len(self._half_open),
+            malformed=self._malformed + (acceptor.malformed if acceptor else 0),
+            unknown_connection=self._unknown,
+            wrong_address=self._wrong_address,
+            hellos=acceptor.hellos if acceptor else 0,
+            cookies_sent=acceptor.cookies_sent if acceptor else 0,
+            cookies_refused=acceptor.cookies_refused if acceptor else 0,
+            rejects_sent=acceptor.rejects_sent if acceptor else 0,
+            forged=self._forged,
+            replayed=self._replayed,
+        )
+
+    # -- datagrams and time --------------------------------------------------------------
+
+    def receive(self, batch: Sequence[tuple[Any, Address]], now: int) -> None:
+        """Take datagrams as they came from the socket: ``(bytes-like, address)``."""
+        self._now = now
+        strays: list[tuple[bytes, Address]] = []
+        inbox = self._inbox
+        for connection, packets in self._codec.route(batch, self._routes, strays).values():
+            connection.receive(packets, inbox, now)
+            self._forged += inbox.forged
+            self._replayed += inbox.replayed
+            if connection.attempt is not None and connection.state is not State.HALF_OPEN:
+                self._half_open.pop(connection.attempt, None)
+                connection.attempt = None
+            self._touch(connection)
+        for data, address in strays:
+            self._stray(data, address, now)
+
+    def handle_timeout(self, now: int) -> None:
+        """Let the clock do what was due at `next_timeout`. Calling it early is harmless."""
+        self._now = now
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            at, link = heapq.heappop(timers)
+            connection = self._links.get(link)
+            if connection is None or connection.scheduled != at:
+                continue
+            connection.scheduled = None
+            deadline = connection.deadline
+            if deadline is not None and deadline <= now:
+                connection.timeout(now)
+                self._ready[link] = connection  # `poll_transmit` sets its next time
+                self._settle(connection)
+            else:
+                self._schedule(connection)
+
+    def poll_transmit(self, now: int) -> list[tuple[bytes, Address]]:
+        """Return the datagrams to send now, in order."""
+        self._now = now
+        out, self._replies = self._replies, []
+        ready, self._ready = self._ready, {}
+        for link, connection in ready.items():
+            connection.transmit(now, out)
+            if self._settle(connection):
+                continue
+            if connection.outbox.more:
+                self._ready[link] = connection
+            self._schedule(connection)
+        return out
+
+    def next_timeout(self) -> int | None:
+        """Return when to call `handle_timeout` and `poll_transmit` next, or None."""
+        if self._ready or self._replies:
+            return self._now
+        timers = self._timers
+        while timers:
+            at, link = timers[0]
+            connection = self._links.get(link)
+            if connection is not None and connection.scheduled == at:
+                deadline = connection.deadline
+                if deadline is not None and deadline <= at:
+                    return at
+                connection.scheduled = None
+                heapq.heappop(timers)
+                self._schedule(connection)
+            else:
+                heapq.heappop(timers)
+        return None
+
+    def events(self) -> list[Event]:
+        """Return and forget what happened since the last call."""
+        events = self._events[:]
+        self._events.clear()
+        last: LinkId | None = None
+        for event in events:
+            if type(event) is MessageReceived and event.link != last:
+                last = event.link
+                connection = self._links.get(last)
+                if connection is not None:
+                    connection.read()
+                    self._ready[last] = connection
+        return events
+
+    # -- inside --------------------------------------------------------------------------
+
+    def _parameters(self, local_id: int) -> Parameters:
+        return Parameters(
+            cipher=self._settings.cipher,
+            datagram_bytes=self._settings.datagram_bytes,
+            receive_window_bytes=self._settings.receive_window_bytes,
+            ack_delay_us=self._settings.ack_delay_ns // 1000,
+            connection_id=local_id,
+        )
+
+    def _new_id(self) -> int:
+        while True:
+            local_id = int.from_bytes(self._rng(4), "little")
+            if local_id not in self._routes:
+                return local_id
+
+    def _add(
+        self,
+        address: Address,
+        key_name: str,
+        local_id: int,
+        now: int,
+        initiator: Initiator | None = None,
+        reply: bytes = b"",
+    ) -> Connection:
+        connection = Connection(
+            link=LinkId(self._next_link),
+            address=address,
+            key_name=key_name,
+            local_id=local_id,
+            settings=self._settings,
+            codec=self._codec,
+            events=self._events,
+            now=now,
+            initiator=initiator,
+            reply=reply,
+        )
+        self._next_link += 1
+        self._links[connection.link] = connection
+        self._routes[local_id] = (address, connection)
+        return connection
+
+    def _touch(self, connection: Connection) -> None:
+        """Something happened to it: it may have to send, and its timers may have moved."""
+        if not self._settle(connection):
+            self._ready[connection.link] = connection
+            self._schedule(connection)
+
+    def _schedule(self, connection: Connection) -> None:
+        deadline = connection.deadline
+        if deadline is not None and (
+            connection.scheduled is None or deadline < connection.scheduled
+        ):
+            connection.scheduled = deadline
+            heapq.heappush(self._timers, (deadline, connection.link))
+
+    def _settle(self, connection: Connection) -> bool:
+        """Forget the connection if its life is over; say whether it is."""
+        if connection.state is not State.CLOSED:
+            return False
+        if self._links.pop(connection.link, None) is not None:
+            del self._routes[connection.local_id]
+            if connection.initiator is not None:
+                self._attempts.pop(connection.initiator.echo, None)
+            if connection.attempt is not None:
+                self._half_open.pop(connection.attempt, None)
+        self._ready.pop(connection.link, None)
+        return True
+
+    def _stray(self, data: bytes, address: Address, now: int) -> None:
+        """A datagram that is not a data packet of a known connection from its address."""
+        if len(data) < 9:
+            self._malformed += 1
+            return
+        kind = data[0] & 15
+        if kind == HELLO:
+            if self._acceptor is None:
+                self._unknown += 1
+                return
+            self._hello(self._acceptor, data, address, now)
+        elif kind in (COOKIE, ACCEPT, REJECT):
+            self._reply(data, address, now)
+        elif kind == DATA and data[0] >> 4 == VERSION:
+            if int.from_bytes(data[1:5], "little") in self._routes:
+                self._wrong_address += 1
+            else:
+                self._unknown += 1
+        else:
+            self._malformed += 1
+
+    def _hello(self, acceptor: Acceptor, data: bytes, address: Address, now: int) -> None:
+        hello = acceptor.screen(data, address, now)
+        if isinstance(hello, Hello):
+            known = self._half_open.get((address, hello.echo))
+            if known is not None:
+                answer: bytes = known.reply
+            else:
+                answer = self._accept(acceptor, hello, address, now)
+            self._replies.append((answer, address))
+        elif hello is not None:
+            self._replies.append((hello, address))
+
+    def _accept(self, acceptor: Acceptor, hello: Hello, address: Address, now: int) -> bytes:
+        settings = self._settings
+        if (
+            len(self._links) >= settings.connections_max
+            or len(self._half_open) >= settings.half_open_max
+        ):
+            return acceptor.full(hello)
+        local_id = self._new_id()
+        accepted = acceptor.accept(hello, self._parameters(local_id))
+        if isinstance(accepted, bytes):
+            return accepted
+        connection = self._add(address, accepted.key_name, local_id, now, reply=accepted.reply)
+        connection.open(
+            accepted.send_secret,
+            accepted.receive_secret,
+            accepted.client.cipher,
+            accepted.client,
+            now,
+        )
+        connection.attempt = (address, hello.echo)
+        self._half_open[address, hello.echo] = connection
+        self._schedule(connection)
+        return accepted.reply
+
+    def _reply(self, data: bytes, address: Address, now: int) -> None:
+        connection = self._attempts.get(echo_of(data))
+        if connection is None or connection.initiator is None:
+            self._unknown += 1
+            return
+        if connection.address != address:
+            self._wrong_address += 1
+            return
+        initiator = connection.initiator
+        try:
+            accepted = initiator.receive(data, now)
+        except HandshakeError as error:
+            connection.refused(str(error))
+            self._touch(connection)
+            return
+        if accepted is None:
+            self._malformed += 1
+        elif accepted:
+            assert initiator.accepted is not None
+            send_secret, receive_secret, server = initiator.accepted
+            del self._attempts[initiator.echo]
+            connection.open(send_secret, receive_secret, self._settings.cipher, server, now)
+        self._touch(connection)

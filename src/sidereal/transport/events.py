@@ -1,0 +1,103 @@
+"""What an endpoint tells its user: values, drained with `Endpoint.events`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sidereal.ids import LinkId
+
+Address = tuple[Any, ...]
+"""A socket address as Python's ``socket`` gives it: ``(host, port)``, or four items for IPv6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A link is open, both ends know each other's key."""
+
+    link: LinkId
+    key_name: str
+    address: Address
+    incoming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """One reliable message, whole, in the order of its channel."""
+
+    link: LinkId
+    data: bytes
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramsReceived:
+    """The datagrams that one call of `Endpoint.receive` brought for a link."""
+
+    link: LinkId
+    payloads: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramNotice:
+    """What became of datagrams sent: each token appears once, in ``acked`` or in ``lost``.
+
+    ``lost`` means that the transport gave it up; it may have arrived all the same.
+    """
+
+    link: LinkId
+    acked: list[int]
+    lost: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """A link has ended; nothing more comes of it."""
+
+    link: LinkId
+    reason: str
+    by_peer: bool
+
+
+Event = Connected | MessageReceived | DatagramsReceived | DatagramNotice | LinkClosed
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """One link's counters since it opened; ``rtt_ns`` is 0 before the first sample."""
+
+    rtt_ns: int
+    rtt_variation_ns: int
+    window_bytes: int
+    bytes_in_flight: int
+    bytes_sent: int
+    bytes_received: int
+    packets_sent: int
+    packets_received: int
+    packets_lost: int
+    packets_lost_wrongly: int
+    datagrams_sent: int
+    datagrams_received: int
+    datagrams_lost: int
+    messages_sent: int
+    messages_received: int
+    retransmitted_bytes: int
+    send_queue_bytes: int
+    datagram_queue_bytes: int
+    forged: int
+    replayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStats:
+    """What arrived at one endpoint and belonged to no connection, and how many it has."""
+
+    connections: int
+    half_open: int
+    malformed: int
+    unknown_connection: int
+    wrong_address: int
+    hellos: int
+    cookies_sent: int
+    cookies_refused: int
+    rejects_sent: int
+    forged: int
+    replayed: int

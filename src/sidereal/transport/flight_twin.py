@@ -1,0 +1,175 @@
+"""Packets on their way, to be read: the same as ``_flight.pyx``, in a dictionary.
+
+What the compiled one keeps in a ring of fixed records is here one small object a
+packet. Numbers that have fallen out of the ring there are forgotten here too.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sidereal.transport.packet_twin import expand_number
+
+
+@dataclass(slots=True)
+class Sent:
+    """One packet that wants an acknowledgement."""
+
+    sent_ns: int
+    size: int
+    tokens: range
+    cargo: Any
+    delivered: int
+    delivered_ns: int
+    lost: bool = False
+
+
+class Flight:
+    """The packets that want an acknowledgement, and what became of them."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, Sent] = {}
+        self._capacity = 64
+        self._next = 0
+        self._floor = 0
+        self.largest_acked = -1
+        self.bytes_in_flight = 0
+        self.packets_in_flight = 0
+        self.last_sent_ns = 0
+        self.loss_ns = -1
+        self.delivered = 0
+        self.delivered_ns = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the findings of the last ack."""
+        self.acked_tokens: list[int] = []
+        self.acked_cargo: list[Any] = []
+        self.acked_bytes = self.acked_packets = 0
+        self.acked_sent_ns = -1
+        self.acked_largest = False
+        self.delivery_rate = 0.0
+        self.lost_tokens: list[int] = []
+        self.lost_cargo: list[Any] = []
+        self.lost_bytes = self.lost_packets = 0
+        self.lost_sent_ns = -1
+        self.spurious = self.spurious_distance = 0
+
+    @property
+    def span(self) -> int:
+        """Numbers from the oldest packet still out to the newest."""
+        return self._next - self._floor
+
+    def _use(self, number: int) -> None:
+        while number - self._floor >= self._capacity:
+            if self.packets_in_flight == 0:
+                self._floor = number
+                break
+            self._capacity *= 2
+        self._next = number + 1
+        self._sent.pop(number - self._capacity, None)
+
+    def record_silent(self, number: int) -> None:
+        """A packet that wants no acknowledgement."""
+        self._use(number)
+
+    def record(self, number: int, now: int, size: int, cargo: Any) -> None:
+        """A packet whose cargo is handed back when it is acked or lost."""
+        self._keep(number, now, size, range(0), cargo)
+
+    def record_datagrams(self, number: int, now: int, size: int, token: int, tokens: int) -> None:
+        """A packet of ``tokens`` datagrams, the first of which has ``token``."""
+        self._keep(number, now, size, range(token, token + tokens), None)
+
+    def _keep(self, number: int, now: int, size: int, tokens: range, cargo: Any) -> None:
+        self._use(number)
+        if self.packets_in_flight == 0:
+            self.delivered_ns = now
+        self._sent[number] = Sent(now, size, tokens, cargo, self.delivered, self.delivered_ns)
+        self.bytes_in_flight += size
+        self.packets_in_flight += 1
+        self.last_sent_ns = now
+
+    def acknowledge(self, largest_low: int, bitmap: bytes, now: int) -> bool:
+        """Take one ack frame; False if it names a packet that was never sent."""
+        largest = expand_number(self._next, largest_low)
+        if largest >= self._next:
+            return False
+        if largest > self.largest_acked:
+            newest = self._sent.get(largest)
+            self.acked_largest = newest is not None and not newest.lost
+        self._one(largest, now)
+        bits = int.from_bytes(bitmap, "little")
+        oldest = self._next - self._capacity
+        while bits:
+            lowest = bits & -bits
+            number = largest - lowest.bit_length()
+            if number < 0:
+                return False
+            if number >= oldest:
+                self._one(number, now)
+            bits ^= lowest
+        self.largest_acked = max(self.largest_acked, largest)
+        return True
+
+    def _one(self, number: int, now: int) -> None:
+        sent = self._sent.pop(number, None)
+        if sent is None:
+            return
+        if sent.lost:
+            self.spurious += 1
+            self.spurious_distance = max(self.spurious_distance, self.largest_acked - number)
+            return
+        self.bytes_in_flight -= sent.size
+        self.packets_in_flight -= 1
+        self.acked_bytes += sent.size
+        self.acked_packets += 1
+        self.delivered += sent.size
+        self.delivered_ns = now
+        if sent.sent_ns >= self.acked_sent_ns:
+            self.acked_sent_ns = sent.sent_ns
+            elapsed = now - sent.delivered_ns
+            if elapsed > 0:
+                self.delivery_rate = (self.delivered - sent.delivered) * 1e9 / elapsed
+        self.acked_tokens += sent.tokens
+        if sent.cargo is not None:
+            self.acked_cargo.append(sent.cargo)
+
+    def detect_lost(self, now: int, delay_ns: int, packets: int) -> None:
+        """Declare lost what is ``packets`` behind the largest acked, or ``delay_ns`` old."""
+        self.loss_ns = -1
+        while self._floor <= self.largest_acked:
+            sent = self._sent.get(self._floor)
+            if sent is not None and not sent.lost:
+                recent = self.largest_acked - self._floor < packets
+                if recent and sent.sent_ns + delay_ns > now:
+                    self.loss_ns = sent.sent_ns + delay_ns
+                    return
+                self._lose(sent)
+            self._floor += 1
+
+    def _lose(self, sent: Sent) -> None:
+        sent.lost = True
+        self.bytes_in_flight -= sent.size
+        self.packets_in_flight -= 1
+        self.lost_bytes += sent.size
+        self.lost_packets += 1
+        self.lost_sent_ns = max(self.lost_sent_ns, sent.sent_ns)
+        self.lost_tokens += sent.tokens
+        if sent.cargo is not None:
+            self.lost_cargo.append(sent.cargo)
+            sent.cargo = None
+
+    def _out(self) -> list[Sent]:
+        return [
+            self._sent[number]
+            for number in range(self._floor, self._next)
+            if number in self._sent and not self._sent[number].lost
+        ]
+
+    def oldest_cargo(self) -> Any:
+        """The cargo of the oldest packet still out that has one."""
+        return next((sent.cargo for sent in self._out() if sent.cargo is not None), None)
+
+    def tokens_out(self) -> list[int]:
+        """The tokens of all datagrams still out, oldest first."""
+        return [token for sent in self._out() for token in sent.tokens]

@@ -1,0 +1,76 @@
+"""Round-trip time, and from it: when a packet counts as lost, when to probe.
+
+After RFC 9002 (QUIC loss detection), with thresholds that widen where the
+network is seen to reorder.
+"""
+
+from typing import Final
+
+from sidereal.transport.settings import MS, SECOND
+
+INITIAL_RTT_NS: Final = 100 * MS
+GRANULARITY_NS: Final = 1 * MS
+PROBE_MAX_NS: Final = 1 * SECOND
+"""Probes never come more seldom than this (or one probe time-out, if longer)."""
+PACKET_THRESHOLD: Final = 32
+"""More than QUIC's 3: jitter makes packets overtake, and the time threshold finds losses too."""
+PACKET_THRESHOLD_MAX: Final = 1024
+EIGHTHS_MAX: Final = 16
+"""The time threshold grows from 9/8 to 2 round trips where packets overtake each other."""
+
+
+class Recovery:
+    """One connection's estimates."""
+
+    __slots__ = (
+        "_eighths",
+        "latest_ns",
+        "min_ns",
+        "packet_threshold",
+        "probes_unanswered",
+        "sampled",
+        "smoothed_ns",
+        "variation_ns",
+    )
+
+    def __init__(self) -> None:
+        self.smoothed_ns = INITIAL_RTT_NS
+        self.variation_ns = INITIAL_RTT_NS // 2
+        self.latest_ns = 0
+        self.min_ns = 0
+        self.sampled = False
+        self.probes_unanswered = 0
+        self.packet_threshold = PACKET_THRESHOLD
+        self._eighths = 9
+
+    def sample(self, rtt_ns: int, ack_delay_ns: int) -> None:
+        """Take one round trip, in which the peer held the ack for ``ack_delay_ns``."""
+        rtt_ns = max(1, rtt_ns)
+        self.latest_ns = rtt_ns
+        if not self.sampled:
+            self.sampled = True
+            self.min_ns = self.smoothed_ns = rtt_ns
+            self.variation_ns = rtt_ns // 2
+            return
+        self.min_ns = min(self.min_ns, rtt_ns)
+        if rtt_ns - ack_delay_ns >= self.min_ns:
+            rtt_ns -= ack_delay_ns
+        self.variation_ns += (abs(self.smoothed_ns - rtt_ns) - self.variation_ns) // 4
+        self.smoothed_ns += (rtt_ns - self.smoothed_ns) // 8
+
+    def overtaken(self, distance: int) -> None:
+        """A packet declared lost arrived after all, ``distance`` numbers late."""
+        wanted = max(self.packet_threshold * 2, distance + 1)
+        self.packet_threshold = min(wanted, PACKET_THRESHOLD_MAX)
+        self._eighths = min(self._eighths + 1, EIGHTHS_MAX)
+
+    @property
+    def loss_delay_ns(self) -> int:
+        """How long after a packet's sending it is lost, once a later one was acked."""
+        rtt_ns = max(self.smoothed_ns, self.latest_ns)
+        return max(rtt_ns * self._eighths // 8, GRANULARITY_NS)
+
+    def probe_delay_ns(self, peer_ack_delay_ns: int) -> int:
+        """How long after the last sending a probe goes out; doubles while unanswered."""
+        once = self.smoothed_ns + max(4 * self.variation_ns, GRANULARITY_NS) + peer_ack_delay_ns
+        return min(once << min(self.probes_unanswered, 10), max(once, PROBE_MAX_NS))

@@ -1,0 +1,354 @@
+"""A reliable ordered channel: messages in, a stream of offsets on the wire, messages out.
+
+A message travels as ``length u32 · bytes`` in one endless byte stream, cut into
+frames as packets have room: fragmentation needs nothing else. The receiver says
+up to which offset it has room (credit); what arrives out of order waits.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Final
+
+from sidereal.errors import LimitError, ProtocolError
+from sidereal.limits import MESSAGE_BYTES_MAX
+from sidereal.transport.layout import FRAME_STREAM, STREAM
+from sidereal.transport.ranges import RangeSet
+
+PREFIX_BYTES: Final = 4
+BLOCK_BYTES: Final = 16 * 1024
+"""Smaller messages are gathered into blocks of this size, larger ones stay as they are."""
+GAPS_MAX: Final = 16_384
+"""Pieces that may wait out of order: more than fit in any window of full packets."""
+
+
+class SendStream:
+    """The sending half of one channel.
+
+    Parameters
+    ----------
+    channel
+        Its number in the frames.
+    queue_bytes
+        Bound of what may be queued and not yet acknowledged.
+    """
+
+    __slots__ = (
+        "_acked",
+        "_blocks",
+        "_lost",
+        "_queue_bytes",
+        "_starts",
+        "channel",
+        "end",
+        "floor",
+        "limit",
+        "messages",
+        "next",
+        "retransmitted",
+    )
+
+    def __init__(self, channel: int, queue_bytes: int) -> None:
+        self.channel = channel
+        self._queue_bytes = queue_bytes
+        self._starts: list[int] = []
+        self._blocks: list[bytes | bytearray] = []
+        self._acked = RangeSet()
+        self._lost = RangeSet()
+        self.floor = 0
+        """All below is acknowledged."""
+        self.next = 0
+        """The first offset never sent."""
+        self.end = 0
+        self.limit = 0
+        """The peer's credit: nothing at or above may be sent."""
+        self.messages = 0
+        self.retransmitted = 0
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes held until the peer acknowledges them."""
+        return self.end - self.floor
+
+    @property
+    def pending(self) -> bool:
+        """Whether something could be sent now, were there room."""
+        return bool(self._lost) or self.next < min(self.end, self.limit)
+
+    def push(self, data: bytes) -> None:
+        """Queue one message.
+
+        Raises
+        ------
+        LimitError
+            The message is longer than MESSAGE_BYTES_MAX, or the queue is full.
+        """
+        size = len(data)
+        if size > MESSAGE_BYTES_MAX:
+            raise LimitError(
+                f"message of {size} bytes is longer than {MESSAGE_BYTES_MAX}; send it in parts"
+            )
+        if self.queued_bytes + size + PREFIX_BYTES > self._queue_bytes:
+            raise LimitError(
+                f"{self.queued_bytes} bytes wait for this peer and {size} more exceed "
+                f"{self._queue_bytes}; wait until it has read some"
+            )
+        self._append(size.to_bytes(PREFIX_BYTES, "little"))
+        self._append(data)
+        self.messages += 1
+
+    def _append(self, data: bytes) -> None:
+        tail = self._blocks[-1] if self._blocks else None
+        if isinstance(tail, bytearray) and len(tail) + len(data) <= BLOCK_BYTES:
+            tail += data
+        elif data:
+            self._starts.append(self.end)
+            self._blocks.append(bytearray(data) if len(data) < BLOCK_BYTES else bytes(data))
+        self.end += len(data)
+
+    def take(self, room: int) -> tuple[bytes, tuple[int, int, int]] | None:
+        """Return one frame of at most ``room`` bytes and its cargo, or None.
+
+        What was lost goes first. The cargo ``(channel, offset, length)`` is for
+        `acked` or `lost`.
+        """
+        length = room - STREAM.size
+        if length <= 0:
+            return None
+        if self._lost:
+            offset, end = self._lost.first()
+            length = min(length, end - offset)
+            self._lost.remove(offset, offset + length)
+            self.retransmitted += length
+        else:
+            offset = self.next
+            length = min(length, self.end - offset, self.limit - offset)
+            if length <= 0:
+                return None
+            self.next = offset + length
+        head = STREAM.pack(FRAME_STREAM, self.channel, offset, length)
+        return head + self._read(offset, length), (self.channel, offset, length)
+
+    def run(self) -> tuple[bytes, int, int] | None:
+        """Return never-sent bytes that lie in one large block: ``(block, start, end)``, or None.
+
+        What was sent of them is told with `ran`. None while lost bytes must go first.
+        """
+        if self._lost or self.next >= self.end:
+            return None
+        index = bisect_right(self._starts, self.next) - 1
+        block, first = self._blocks[index], self._starts[index]
+        if not isinstance(block, bytes):
+            return None
+        return block, self.next - first, min(len(block), self.limit - first)
+
+    def ran(self, length: int) -> None:
+        """Count the first bytes of the last `run` as sent."""
+        self.next += length
+
+    def _read(self, offset: int, length: int) -> bytes:
+        index = bisect_right(self._starts, offset) - 1
+        at = offset - self._starts[index]
+        piece = self._blocks[index][at : at + length]
+        if len(piece) == length:
+            return bytes(piece)
+        pieces = [piece]
+        length -= len(piece)
+        while length:
+            index += 1
+            piece = self._blocks[index][:length]
+            pieces.append(piece)
+            length -= len(piece)
+        return b"".join(pieces)
+
+    def acked(self, offset: int, length: int) -> None:
+        """The peer has these bytes."""
+        end = offset + length
+        if self._lost:
+            self._lost.remove(offset, end)
+        if offset > self.floor:
+            self._acked.add(offset, end)
+            return
+        self.floor = max(self.floor, end)
+        while self._acked and self._acked.first()[0] <= self.floor:
+            start, stop = self._acked.first()
+            self._acked.remove(start, stop)
+            self.floor = max(self.floor, stop)
+        self._release()
+
+    def _release(self) -> None:
+        if self.floor == self.end:
+            self._starts.clear()
+            self._blocks.clear()
+            return
+        done = bisect_right(self._starts, self.floor) - 1
+        # The tail may still grow, and deleting from the front costs: do it seldom.
+        if done >= 32 or (done >= 1 and len(self._blocks[0]) >= BLOCK_BYTES):
+            del self._starts[:done]
+            del self._blocks[:done]
+
+    def lost(self, offset: int, length: int) -> None:
+        """These bytes go again, but for what the peer has by now."""
+        for start, end in self._acked.missing(max(offset, self.floor), offset + length):
+            self._lost.add(start, end)
+
+
+class ReceiveStream:
+    """The receiving half of one channel.
+
+    Held at most: ``window`` bytes that wait out of order or for the user to read
+    them, and one message being put together.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_offsets",
+        "_pieces",
+        "_unread",
+        "channel",
+        "messages",
+        "next",
+        "told",
+        "waiting_bytes",
+        "window",
+    )
+
+    def __init__(self, channel: int, window: int) -> None:
+        self.channel = channel
+        self.window = window
+        self.next = 0
+        """All below has arrived."""
+        self.told = window
+        """The credit that the peer knows of."""
+        self.messages = 0
+        self.waiting_bytes = 0
+        self._unread = 0
+        self._assembly = bytearray()
+        self._offsets: list[int] = []
+        self._pieces: list[bytes] = []
+
+    @property
+    def credit(self) -> int:
+        """The offset up to which there is room now."""
+        return self.next - self._unread + self.window
+
+    @property
+    def credit_due(self) -> bool:
+        """Whether the peer should hear of more room."""
+        return self.credit - self.told >= self.window // 2
+
+    def read(self) -> None:
+        """The user has taken all messages delivered so far."""
+        self._unread = 0
+
+    def receive(self, offset: int, data: bytes) -> list[bytes]:
+        """Take a frame's bytes; return the messages that are whole by it.
+
+        Raises
+        ------
+        ProtocolError
+            The peer sent beyond its credit, a message too long, or too many pieces.
+        """
+        end = offset + len(data)
+        if end > self.told:
+            raise ProtocolError(
+                f"channel {self.channel}: bytes up to {end} were sent, "
+                f"credit was given up to {self.told}"
+            )
+        if end <= self.next:
+            return []
+        if offset > self.next:
+            self._keep(offset, data)
+            return []
+        fresh = data[self.next - offset :] if offset < self.next else data
+        self.next = end
+        if not self._offsets:
+            return self._deliver(fresh)
+        messages = self._deliver(fresh)
+        while self._offsets and self._offsets[0] <= self.next:
+            start = self._offsets.pop(0)
+            piece = self._pieces.pop(0)
+            self.waiting_bytes -= len(piece)
+            if start + len(piece) > self.next:
+                fresh = piece[self.next - start :]
+                self.next = start + len(piece)
+                messages += self._deliver(fresh)
+        return messages
+
+    def _keep(self, offset: int, data: bytes) -> None:
+        """Hold bytes that came early, without what is held already."""
+        index = bisect_right(self._offsets, offset)
+        if index:
+            covered = self._offsets[index - 1] + len(self._pieces[index - 1]) - offset
+            if covered > 0:
+                data = data[covered:]
+                offset += covered
+        while data and index < len(self._offsets):
+            over = offset + len(data) - self._offsets[index]
+            if over <= 0:
+                break
+            if over < len(self._pieces[index]):
+                data = data[:-over]
+                break
+            # The held piece lies within this one: the new one replaces it.
+            self.waiting_bytes -= len(self._pieces[index])
+            del self._offsets[index], self._pieces[index]
+        if not data:
+            return
+        if len(self._offsets) >= GAPS_MAX:
+            raise ProtocolError(f"channel {self.channel}: more than {GAPS_MAX} pieces out of order")
+        index = bisect_left(self._offsets, offset)
+        self._offsets.insert(index, offset)
+        self._pieces.insert(index, data)
+        self.waiting_bytes += len(data)
+
+    def _deliver(self, data: bytes) -> list[bytes]:
+        messages: list[bytes] = []
+        assembly = self._assembly
+        if assembly:
+            assembly += data
+            if len(assembly) < PREFIX_BYTES:
+                return messages
+            need = PREFIX_BYTES + self._length(assembly, 0)
+            if len(assembly) < need:
+                return messages
+            data = bytes(assembly)
+            assembly.clear()
+        at, have = 0, len(data)
+        while have - at >= PREFIX_BYTES:
+            length = self._length(data, at)
+            if have - at - PREFIX_BYTES < length:
+                break
+            at += PREFIX_BYTES
+            messages.append(data[at : at + length])
+            at += length
+            self._unread += length + PREFIX_BYTES
+        if at < have:
+            assembly += data[at:] if at else data
+        self.messages += len(messages)
+        return messages
+
+    def _length(self, data: bytes | bytearray, at: int) -> int:
+        length = int.from_bytes(data[at : at + PREFIX_BYTES], "little")
+        if length > MESSAGE_BYTES_MAX:
+            raise ProtocolError(
+                f"channel {self.channel}: a message claims {length} bytes, "
+                f"at most {MESSAGE_BYTES_MAX} are allowed"
+            )
+        return length
+
+
+def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+    channel, start, end = -1, 0, 0
+    pieces: list[bytes] = []
+    for where, offset, data in segments:
+        if where == channel and offset == end:
+            pieces.append(data)
+            end += len(data)
+            continue
+        if pieces:
+            yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        channel, start, end = where, offset, offset + len(data)
+        pieces = [data]
+    if pieces:
+        yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]

@@ -1,0 +1,141 @@
+"""UDP sockets: the only part of the transport that touches the system.
+
+Linux takes the batched way (``_batch.pyx``), other systems the plain one. Which
+one is decided by the system, never by a build that failed.
+"""
+
+import socket
+import sys
+from typing import Any, Final
+
+from sidereal.errors import ConfigError
+from sidereal.transport.events import Address
+
+if sys.platform == "linux":
+    from sidereal.transport._batch import BatchSocket as _Implementation
+else:
+    from sidereal.transport.sockets_plain import PlainSocket as _Implementation
+
+BUFFER_BYTES: Final = 8 * 1024 * 1024
+"""What each direction's buffer is asked to hold: 100 ms at 80 MB/s."""
+_SO_SNDBUFFORCE: Final = 32
+_SO_RCVBUFFORCE: Final = 33
+
+
+def resolve(host: str, port: int) -> Address:
+    """Return ``(numeric host, port)``; for use once, before connecting.
+
+    Raises
+    ------
+    ConfigError
+        No such host.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot resolve {host!r}: {error}") from error
+    # IPv4 first: a name such as localhost has both, servers listen on IPv4 unless told.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    numeric = found[0][4]
+    return (str(numeric[0]), int(numeric[1]))
+
+
+class UdpSocket:
+    """A non-blocking UDP socket that moves many datagrams at a time.
+
+    Parameters
+    ----------
+    bind
+        ``(host, port)``; port 0 takes a free one. None binds to any free port.
+    ipv6
+        The family where ``bind`` is None.
+
+    Raises
+    ------
+    ConfigError
+        The address cannot be bound: in use, not of this machine.
+    """
+
+    def __init__(self, bind: Address | None = None, *, ipv6: bool = False) -> None:
+        target = ("::" if ipv6 else "0.0.0.0", 0) if bind is None else resolve(bind[0], bind[1])
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            if family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            _enlarge(self._socket, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+            _enlarge(self._socket, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            self._socket.bind(target)
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(f"cannot listen on {target[0]}:{target[1]}: {error.strerror}") from (
+                error
+            )
+        self._inner: Any = _Implementation(self._socket)
+        self.receive = self._inner.receive
+        """``receive(max_datagrams) -> [(bytes, address), …]``: what has arrived, never waits."""
+        self.wait = self._inner.wait
+        """``wait(timeout_ns) -> bool``: whether something can be received within that time."""
+
+    def send(self, transmits: list[tuple[bytes, Address]]) -> int:
+        """Send ``[(bytes, address), …]`` in order; return how many the system took.
+
+        Runs of equal datagrams to one address leave as one. What the system would not
+        take is dropped and counted, as a network drops it.
+
+        Raises
+        ------
+        ConfigError
+            An address is a name, or of the other family: see `resolve`.
+        """
+        sent: int = self._inner.send(transmits)
+        return sent
+
+    @property
+    def address(self) -> Address:
+        """Where it is bound: ``(host, port)``."""
+        name = self._socket.getsockname()
+        return (str(name[0]), int(name[1]))
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the system would not send."""
+        count: int = self._inner.dropped
+        return count
+
+    @property
+    def segmenting(self) -> bool:
+        """Whether runs leave in one piece (UDP_SEGMENT)."""
+        return bool(self._inner.segmenting)
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for a poll of one's own."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._socket.close()
+
+    def __enter__(self) -> "UdpSocket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _enlarge(sock: socket.socket, force: int, polite: int) -> None:
+    """Ask for large buffers: with privilege beyond the system's limit, without up to it."""
+    if sys.platform == "linux":
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)
+            return
+        except PermissionError:
+            pass
+    size = BUFFER_BYTES
+    while size >= 65_536:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, polite, size)
+            return
+        except OSError:
+            size //= 2

@@ -1,0 +1,157 @@
+"""Stories of entities that shards create and end, and of groups that cross as one."""
+
+import numpy as np
+import pytest
+
+from sidereal.errors import ProtocolError
+from sidereal.kernel import ABSENT
+from sidereal.replication.settings import Settings
+from sidereal.shard.phase import SPAWNING
+from sidereal.testing import checks
+from sidereal.testing.cluster import Cluster
+from sidereal.wire import operator_messages as om
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+SETTINGS = Settings(rules=WorldRules(sector_size=100.0), idle_unload_ns=60 * NS_PER_S)
+
+
+def two_shards_side_by_side() -> Cluster:
+    """Sectors x < 0 on one shard, x >= 0 on the other, all of them active."""
+    cluster = Cluster(11, shards=2, settings=SETTINGS)
+    cluster.run(0.3)
+    for x in range(-3, 3):
+        cluster.command(om.Command(1, "load", (x, 0), None))
+    cluster.run(0.5)
+    west, east = cluster.shards
+    for x in range(-3, 3):
+        shard = west if x < 0 else east
+        if (x, 0) not in shard.core.sector_list():
+            cluster.command(om.Command(1, "migrate", (x, 0), shard.core.shard_id))
+    cluster.run(0.5)
+    assert sorted(west.core.sector_list()) == [(-3, 0), (-2, 0), (-1, 0)]
+    return cluster
+
+
+def holder(cluster: Cluster, ids: np.ndarray) -> list[str | None]:
+    found = []
+    for entity in ids:
+        names = [
+            shard.name
+            for shard in cluster.alive()
+            if entity in checks.simulated_by(shard, cluster.clock.now)
+        ]
+        found.append(names[0] if names else None)
+    return found
+
+
+def spawn(shard, x, velocity=0.0, group=None):
+    count = len(x)
+    return shard.core.spawn(
+        shard.ticked,
+        np.column_stack([x, np.full(count, 50.0)]),
+        np.column_stack([np.full(count, velocity), np.zeros(count)]),
+        group=group,
+    )
+
+
+def test_a_spawn_is_a_shadow_until_the_server_has_it():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [-50.0])
+    table = west.core.holdings.table
+    assert table.phase[table.slots(ids)] == SPAWNING
+    cluster.run(0.3)
+    assert holder(cluster, ids) == ["shard-0"]
+    checks.settled(cluster)
+
+
+def test_a_spawn_beyond_the_border_is_the_other_shards():
+    cluster = two_shards_side_by_side()
+    ids = spawn(cluster.shards[0], [50.0, -50.0])
+    cluster.run(0.3)
+    assert holder(cluster, ids) == ["shard-1", "shard-0"]
+    checks.settled(cluster)
+
+
+def test_a_spawn_far_from_everything_has_its_sector_loaded():
+    cluster = two_shards_side_by_side()
+    ids = spawn(cluster.shards[0], [99_950.0])
+    cluster.run(0.5)
+    assert None not in holder(cluster, ids)
+    checks.settled(cluster)
+
+
+def test_an_id_that_was_not_granted_is_not_spawned():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    west.core._ids = [(10**12, 5)]
+    ids = spawn(west, [-50.0])
+    cluster.run(0.3)
+    assert holder(cluster, ids) == [None]
+    assert cluster.manager.books.table.slots(ids)[0] == ABSENT
+
+
+def test_the_holder_destroys_and_all_forget():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [-50.0, -60.0])
+    cluster.run(0.3)
+    west.core.destroy(ids[:1])
+    cluster.run(0.3)
+    assert holder(cluster, ids) == [None, "shard-0"]
+    assert cluster.manager.books.counters["destroyed"] == 1
+    checks.settled(cluster)
+
+
+def test_an_operator_destroys_what_is_between_two_shards():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [-1.0], velocity=60.0)
+    cluster.run(0.06)
+    for _ in range(40):
+        cluster.run(0.001)
+        if west.core.holdings.shadows():
+            break
+    cluster.command(om.DestroyByOperator(1, ids.tolist()))
+    cluster.run(0.5)
+    assert holder(cluster, ids) == [None]
+    assert all(len(shard.core.holdings.table) == 0 for shard in cluster.shards)
+
+
+def test_a_group_crosses_as_one_by_its_roots_position():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-30.0], velocity=30.0)
+    cluster.run(0.2)
+    passengers = spawn(west, [-40.0, -60.0, -80.0], velocity=30.0, group=np.repeat(root, 3))
+    table = west.core.holdings.table
+    table.group[table.slots(root)] = root
+    cluster.run(0.2)
+    everybody = np.concatenate([root, passengers])
+    seen = set()
+    for _ in range(100):
+        cluster.run(0.02)
+        where = holder(cluster, everybody)
+        simulated = {name for name in where if name is not None}
+        assert len(simulated) <= 1, "a group was torn over two shards"
+        seen |= simulated
+    assert seen == {"shard-0", "shard-1"}
+    assert holder(cluster, everybody) == ["shard-1"] * 4
+
+
+def test_a_message_that_makes_no_sense_ends_its_link_and_no_other():
+    cluster = two_shards_side_by_side()
+    west, east = cluster.shards
+    ids = spawn(east, [50.0])
+    cluster.run(0.3)
+    cluster.manager.receive(west.link, om.StatusRequest(1), cluster.clock.now)
+    cluster._drain()
+    assert "may not send StatusRequest" in west.ended
+    cluster.run(0.5)
+    assert holder(cluster, ids) == ["shard-1"]
+
+
+def test_a_server_that_breaks_the_protocol_is_told_apart_from_the_game():
+    cluster = two_shards_side_by_side()
+    with pytest.raises(ProtocolError, match="may not send StatusRequest"):
+        cluster.shards[0].core.receive(om.StatusRequest(1), cluster.clock.now)
