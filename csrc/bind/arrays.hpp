@@ -55,8 +55,10 @@ std::size_t checked_rows(py::handle array, const char* name, const std::string& 
                          py::ssize_t columns, std::size_t alignment);
 
 template <class T>
-std::string dtype_name() {
-    return py::str(static_cast<py::object>(py::dtype::of<T>()));
+const std::string& dtype_name() {
+    // Asked for once a type: NumPy takes microseconds to spell it.
+    static const std::string name = py::str(static_cast<py::object>(py::dtype::of<T>()));
+    return name;
 }
 
 template <class T>

@@ -204,4 +204,13 @@ std::size_t EntityTable::bytes() const {
     return sum + handles_.bytes();
 }
 
+std::vector<std::uint32_t> EntityTable::find(Sector sector,
+                                             std::optional<std::int32_t> shard) const {
+    std::vector<std::uint32_t> found;
+    for (std::size_t row = 0; row < rows(); ++row)
+        if (columns_.sector[row] == sector && (!shard || columns_.shard[row] == *shard))
+            found.push_back(static_cast<std::uint32_t>(row));
+    return found;
+}
+
 }  // namespace sidereal

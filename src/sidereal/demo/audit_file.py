@@ -107,7 +107,7 @@ class AuditFile:
             size = path.stat().st_size
             if size < PAGE:
                 raise ConfigError(f"{path}: {size} bytes is no audit file")
-            memory = np.memmap(path, np.uint8, "r+" if mode == "r+" else "r")
+            memory = np.asarray(np.memmap(path, np.uint8, "r+" if mode == "r+" else "r"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path}: cannot be mapped: {error}") from error
         self.header: Any = memory[: HEADER.itemsize].view(HEADER)[0:1]

@@ -43,8 +43,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     tick_hz: float = 20.0
     seconds: float = 60.0
     speed: float = 2.0
-    sector_size: float = 25.0
-    crowd: float = 50.0
+    sector_size: float = 50.0
+    crowd: float = 200.0
     seed: int = 1
     json: Path | None = None
     kill_shard: float | None = None

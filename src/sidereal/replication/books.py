@@ -208,11 +208,9 @@ class Books:
         """Return the slots of what was sent to a shard, or (`CUSTODY`) to nobody."""
         return np.flatnonzero(self.table.shard == shard_id).astype(np.uint32)
 
-    def rows_in(self, slots: U32, coords: Sector) -> U32:
-        """Return those of `slots` whose sector is `coords`."""
-        here = (self.table.sector[slots] == np.array(coords, np.int32)).all(axis=1)
-        found: U32 = slots[here]
-        return found
+    def rows_in(self, shard_id: int, coords: Sector) -> U32:
+        """Return the slots of what was sent to a shard (or `CUSTODY`: to nobody) in a sector."""
+        return self.table.find(coords, shard_id)
 
     def hold(self, coords: Sector, now: int) -> SectorEntry:
         """Note that something is in custody in a sector, and that the sector is wanted."""

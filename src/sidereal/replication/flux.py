@@ -23,6 +23,7 @@ class Flux:
 
     def __init__(self) -> None:
         self.per_s: dict[Edge, float] = {}
+        self._beside: dict[Sector, list[tuple[Sector, float]]] = {}
 
     def observe(
         self, crossed: list[tuple[NDArray[np.int32], NDArray[np.int32]]], elapsed_s: float
@@ -34,25 +35,24 @@ class Flux:
             for edge, rate in self.per_s.items()
             if rate * keep >= FORGET_BELOW_PER_S
         }
-        if not crossed or elapsed_s <= 0:
-            return
+        if crossed and elapsed_s > 0:
+            self._add(crossed, (1 - keep) / elapsed_s)
+        self._beside = {}
+        for (a, b), rate in self.per_s.items():
+            if a != b:
+                self._beside.setdefault(a, []).append((b, rate))
+                self._beside.setdefault(b, []).append((a, rate))
+
+    def _add(
+        self, crossed: list[tuple[NDArray[np.int32], NDArray[np.int32]]], weight_per_s: float
+    ) -> None:
         source = np.concatenate([pair[0] for pair in crossed])
         target = np.concatenate([pair[1] for pair in crossed])
         edges, counts = np.unique(np.hstack([source, target]), axis=0, return_counts=True)
         for (ax, ay, bx, by), count in zip(edges.tolist(), counts.tolist(), strict=True):
             edge = ((ax, ay), (bx, by)) if (ax, ay) <= (bx, by) else ((bx, by), (ax, ay))
-            rate = (1 - keep) * count / elapsed_s
-            self.per_s[edge] = self.per_s.get(edge, 0.0) + rate
+            self.per_s[edge] = self.per_s.get(edge, 0.0) + weight_per_s * count
 
     def around(self, coords: Sector) -> list[tuple[Sector, float]]:
-        """Return the neighbours of a sector with the crossings per second between them."""
-        x, y = coords
-        found = []
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                other = (x + dx, y + dy)
-                edge = (coords, other) if coords <= other else (other, coords)
-                rate = self.per_s.get(edge, 0.0)
-                if rate and other != coords:
-                    found.append((other, rate))
-        return found
+        """Return the sectors that entities cross to or from, with the crossings per second."""
+        return self._beside.get(coords, [])

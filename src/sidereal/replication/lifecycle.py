@@ -106,12 +106,12 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
         books.counters["stale_sector_messages"] += 1
         return
     _last_states(books, shard, entry, message.entities)
-    mine = books.rows_in(books.rows_of(shard.shard_id), entry.coords)
+    mine = books.rows_in(shard.shard_id, entry.coords)
     books.table.shard[mine] = CUSTODY
     books.mail.withdraw(shard, books.table.ids[mine], message.mail_seen, message.mail_held)
     books.take(entry)
     release = ReleaseSector(entry.coords, entry.epoch, entry.attempt)
-    held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
+    held = books.rows_in(CUSTODY, entry.coords)
     target = None if entry.target is None else books.shards.get(entry.target)
     if target is not None and target.link is not None:
         entry.moved_ns = now
@@ -140,7 +140,7 @@ def resume(books: Books, entry: SectorEntry, why: str) -> None:
     books.send(source, ResumeSector(entry.coords, entry.epoch, entry.attempt))
     waiting, entry.awaiting = entry.awaiting, []
     transitions.settle(books, waiting, entry.shard_id)
-    held = books.rows_in(books.rows_of(CUSTODY), entry.coords)
+    held = books.rows_in(CUSTODY, entry.coords)
     books.table.shard[held] = entry.shard_id
     entry.custody_since_ns = None
     if len(held):

@@ -51,101 +51,120 @@ class Move:
 
 def plan(view: View) -> list[Move]:
     """Return the moves of one round, best first."""
-    owner = dict(view.owner)
-    load = dict.fromkeys(view.shards, 0.0)
-    held: dict[int, list[Sector]] = {shard: [] for shard in view.shards}
-    for sector in sorted(owner):
-        if owner[sector] in load:
-            load[owner[sector]] += view.loads.get(sector, 0.0)
-            held[owner[sector]].append(sector)
-    receivers = [shard for shard in view.shards if shard not in view.draining]
-    if not receivers:
-        return []
-    total = sum(load.values())
-    mean = total / len(receivers)
-    moves: list[Move] = []
+    return _Round(view).moves()
 
-    def shift(sector: Sector, target: int, reason: str) -> None:
-        source = owner[sector]
-        moves.append(Move(sector, source, target, reason))
-        load[source] -= view.loads.get(sector, 0.0)
-        load[target] += view.loads.get(sector, 0.0)
-        owner[sector] = target
-        held[source].remove(sector)
-        held[target].append(sector)
 
-    for shard in sorted(view.draining & load.keys()):
-        for sector in list(held[shard]):
-            target = min(receivers, key=lambda s: (load[s], s))
-            shift(sector, target, f"shard {shard} is draining")
+class _Round:
+    """One round: the loads as they would be after the moves so far."""
 
-    if mean < view.cold_load:
-        return moves
-    ceiling = mean * (1 + view.dead_band)
-    spent = 0.0
-    while True:
-        hottest = max(receivers, key=lambda s: (load[s], -s))
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._owner = dict(view.owner)
+        self._load = dict.fromkeys(view.shards, 0.0)
+        for sector, shard in view.owner.items():
+            if shard in self._load:
+                self._load[shard] += view.loads.get(sector, 0.0)
+        self._receivers = [shard for shard in view.shards if shard not in view.draining]
+        self._moves: list[Move] = []
+        self._offers: dict[Sector, list[tuple[int, float]]] = {}
+        """Per border sector: the shards across its borders, and the crossings that each unites."""
+        self._border: dict[int, set[Sector]] = {shard: set() for shard in view.shards}
+
+    def moves(self) -> list[Move]:
+        view, load = self._view, self._load
+        if not self._receivers:
+            return []
+        total = sum(load.values())
+        mean = total / len(self._receivers)
+        for sector in sorted(self._owner):
+            if self._owner[sector] in view.draining:
+                target = min(self._receivers, key=lambda s: (load[s], s))
+                self._shift(sector, target, f"shard {self._owner[sector]} is draining")
+        if mean < view.cold_load:
+            return self._moves
+        for sector in self._owner:
+            self._look(sector)
+        ceiling = mean * (1 + view.dead_band)
+        budget = view.budget * total
+        while (best := self._best(ceiling, budget)) is not None:
+            gain, sector, target = best
+            source, weight = self._owner[sector], view.loads[sector]
+            budget -= weight
+            reason = (
+                f"shard {source} at {load[source]:.0f} is over {ceiling:.0f}"
+                f" (mean {mean:.0f} + {view.dead_band:.0%}); moving {weight:.0f}"
+                f" to shard {target} at {load[target]:.0f} gains {gain:.0f}"
+            )
+            self._shift(sector, target, reason)
+            x, y = sector
+            for dx, dy in [(0, 0), *NEIGHBOURS]:
+                if (x + dx, y + dy) in self._owner:
+                    self._look((x + dx, y + dy))
+        return self._moves
+
+    def _best(self, ceiling: float, budget: float) -> tuple[float, Sector, int] | None:
+        """Return the gain, sector and target of the best move off the hottest shard, or None."""
+        view, load = self._view, self._load
+        hottest = max(self._receivers, key=lambda s: (load[s], -s))
         if load[hottest] <= ceiling:
-            return moves
+            return None
+        coldest = min(self._receivers, key=lambda s: (load[s], s))
+        border = self._border[hottest]
+        candidates = border
+        if load[coldest] == 0:
+            # Nothing borders on a shard that has nothing: anything may go to it.
+            candidates = {s for s, owner in self._owner.items() if owner == hottest}
         best: tuple[float, Sector, int] | None = None
-        for sector in held[hottest]:
+        for sector in candidates:
             weight = view.loads.get(sector, 0.0)
-            if not weight or sector in view.resting or spent + weight > view.budget * total:
+            if not weight or weight > budget or sector in view.resting:
                 continue
-            for target in _targets(sector, hottest, owner, receivers, load):
+            offers = self._offers.get(sector, [])
+            if load[coldest] == 0:
+                offers = [*offers, (coldest, 0.0)]
+            for target, united in offers:
+                if max(load[hottest] - weight, load[target] + weight) >= load[hottest]:
+                    continue
                 gain = (
-                    _excess(load[hottest], ceiling)
-                    + _excess(load[target], ceiling)
-                    - _excess(load[hottest] - weight, ceiling)
-                    - _excess(load[target] + weight, ceiling)
-                    + CUT_WEIGHT_S * _uncut(view.flux, sector, hottest, target, owner)
+                    max(0.0, load[hottest] - ceiling)
+                    + max(0.0, load[target] - ceiling)
+                    - max(0.0, load[hottest] - weight - ceiling)
+                    - max(0.0, load[target] + weight - ceiling)
+                    + CUT_WEIGHT_S * united
                     - MOVE_COST * weight
                 )
-                balanced = max(load[hottest] - weight, load[target] + weight) < load[hottest]
-                if balanced and (best is None or gain > best[0]):
+                # Ties go to the lower sector and shard: a set has no order of its own.
+                if gain > 0 and (best is None or (-gain, sector, target) < (-best[0], *best[1:])):
                     best = (gain, sector, target)
-        if best is None or best[0] <= 0:
-            return moves
-        gain, sector, target = best
-        spent += view.loads.get(sector, 0.0)
-        reason = (
-            f"shard {hottest} at {load[hottest]:.0f} is over {ceiling:.0f}"
-            f" (mean {mean:.0f} + {view.dead_band:.0%}); moving {view.loads[sector]:.0f}"
-            f" to shard {target} at {load[target]:.0f} gains {gain:.0f}"
-        )
-        shift(sector, target, reason)
+        return best
 
+    def _look(self, sector: Sector) -> None:
+        """Note to whom a sector could go: the receivers across its borders."""
+        x, y = sector
+        owner = self._owner
+        source = owner[sector]
+        beside = {owner.get((x + dx, y + dy), source) for dx, dy in NEIGHBOURS}
+        beside.discard(source)
+        targets = [shard for shard in self._receivers if shard in beside]
+        for shard in self._border:
+            self._border[shard].discard(sector)
+        if not targets or source not in self._border:
+            self._offers.pop(sector, None)
+            return
+        self._border[source].add(sector)
+        kept = 0.0
+        united = dict.fromkeys(targets, 0.0)
+        for other, rate in self._view.flux.around(sector):
+            holder = owner.get(other)
+            if holder == source:
+                kept += rate
+            elif holder in united:
+                united[holder] += rate
+        self._offers[sector] = [(target, united[target] - kept) for target in targets]
 
-def _excess(load: float, ceiling: float) -> float:
-    return max(0.0, load - ceiling)
-
-
-def _targets(
-    sector: Sector,
-    source: int,
-    owner: Mapping[Sector, int],
-    receivers: list[int],
-    load: Mapping[int, float],
-) -> list[int]:
-    """Return the shards across the sector's borders; the coldest too, where it has nothing."""
-    x, y = sector
-    beside = {owner.get((x + dx, y + dy), source) for dx, dy in NEIGHBOURS}
-    found = [shard for shard in receivers if shard in beside and shard != source]
-    coldest = min(receivers, key=lambda s: (load[s], s))
-    if load[coldest] == 0 and coldest not in found and coldest != source:
-        found.append(coldest)
-    return found
-
-
-def _uncut(
-    flux: Flux, sector: Sector, source: int, target: int, owner: Mapping[Sector, int]
-) -> float:
-    """Return the crossings per second that stop changing shards, less those that start to."""
-    gained = 0.0
-    for other, rate in flux.around(sector):
-        holder = owner.get(other)
-        if holder == target:
-            gained += rate
-        elif holder == source:
-            gained -= rate
-    return gained
+    def _shift(self, sector: Sector, target: int, reason: str) -> None:
+        source, weight = self._owner[sector], self._view.loads.get(sector, 0.0)
+        self._moves.append(Move(sector, source, target, reason))
+        self._load[source] -= weight
+        self._load[target] += weight
+        self._owner[sector] = target

@@ -12,6 +12,9 @@ from sidereal.replication.plan import Move, View, plan
 from sidereal.world.rules import NS_PER_S
 from sidereal.world.sectors import SectorState
 
+OBSERVE_S = 1.0
+"""Short beside the half-life; per sector and edge, it is the planner's dearest work."""
+
 
 class Rebalancer:
     """The loads and flows of the world over time, and the rounds that follow from them."""
@@ -24,11 +27,13 @@ class Rebalancer:
         self._round_ns: int | None = None
 
     def observe(self, books: Books, now: int) -> None:
-        """Fold one survey in."""
-        crossed, books.crossed = books.crossed, []
+        """Fold in what has been surveyed since the last time, about once a second."""
         if self._observed_ns is None:
             self._observed_ns = now
         elapsed_s = (now - self._observed_ns) / NS_PER_S
+        if 0 < elapsed_s < OBSERVE_S:
+            return
+        crossed, books.crossed = books.crossed, []
         self._observed_ns = now
         self.flux.observe(crossed, elapsed_s)
         keep = 0.5 ** (elapsed_s / HALF_LIFE_S)

@@ -16,7 +16,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_ns: int = 500 * MS
     load_report_ns: int = 5 * NS_PER_S
     idle_unload_ns: int = 300 * NS_PER_S
-    survey_ns: int = 250 * MS
+    survey_ns: int = 500 * MS
     """How often sectors are counted and those about to be entered are activated."""
     activation_horizon_s: float = 2.0
     rebalance_ns: int = 60 * NS_PER_S

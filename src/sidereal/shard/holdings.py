@@ -32,8 +32,7 @@ class Holdings:
 
     def rows_in(self, sector: Sector) -> U32:
         """Return the slots of the rows in a sector."""
-        here = (self.table.sector == np.array(sector, np.int32)).all(axis=1)
-        return np.flatnonzero(here).astype(np.uint32)
+        return self.table.find(sector)
 
     def start(self, slots: U32) -> None:
         """Let rows move; all that they are has to be sent."""

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -72,6 +73,9 @@ class EntityTable {
 
     // Removes the ids that are there; returns how many.
     std::size_t remove(std::span<const std::uint64_t> ids);
+
+    // The slots, ascending, of the rows in a sector; of those alone that `shard` holds, if given.
+    std::vector<std::uint32_t> find(Sector sector, std::optional<std::int32_t> shard) const;
 
     // The slot of an id, or absent.
     std::uint32_t slot(std::uint64_t id) const { return index_.find(id, columns_.id.data()); }
