@@ -224,8 +224,13 @@ class _Run:
         """Let what is in transit arrive, then ask every shard what it has."""
         auditor.stop_at(stop)
         dead = frozenset(p.pid for p in self.processes.shards if not p.running)
+        alive = len(auditor.plan.alive(stop))
+
+        def landed() -> bool:
+            return auditor.settled() and self.operator.status_message().entities <= alive
+
         try:
-            patiently(auditor.settled, ARRIVE_S, "the arrival of all entities", self._stay)
+            patiently(landed, ARRIVE_S, "the arrival of all entities", self._stay)
         except ProcessError as error:
             self.problems.append(str(error))
         auditor.finish()
