@@ -293,8 +293,10 @@ def _rehomed(stays: Stays) -> Rehomed:
 def _gaps_outside_faults(files: list[AuditFile], tick_hz: float, stays: Stays) -> I64:
     """Lengths of all gaps but those around a death."""
     before, after = round(BEFORE_FAULT_S * tick_hz), round(FAULT_S * tick_hz)
+    dead = np.array([not file["done"] for file in files])
     deaths = [file.last_tick for file in files if not file["done"]]
-    deaths += stays.last[stays.torn].tolist()
+    # In a file that lives on, what is torn was lost when its shard was fenced.
+    deaths += stays.last[stays.torn & ~dead[stays.shard]].tolist()
     lengths = [np.empty(0, np.int64)]
     for file in files:
         rows = file.committed_spans()
