@@ -23,7 +23,7 @@ struct PyTable {
 // A view of one column. It pins the table, so that the memory stays where it is, and keeps it
 // alive, until the last array on top of it is gone.
 template <class T>
-py::array view(PyTable& self, std::vector<T> Columns::* column, bool writable) {
+py::array view(PyTable& self, LargeVector<T> Columns::* column, bool writable) {
     using E = Element<T>;
     using scalar = typename E::scalar;
     struct Pin {
