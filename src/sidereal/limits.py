@@ -42,5 +42,18 @@ MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""
 
+SUBSCRIPTION_RADIUS_SECTORS_MAX = 16.0
+"""How far a subscription may see, in sector sizes: some 800 sectors, looked at ten times a second;
+more is a map, not a view."""
+
+POSSESSIONS_PER_CLIENT_MAX = 64
+"""Entities that one client may steer at once."""
+
+SESSIONS_MAX = 16_384
+"""Client sessions, those that are away and may come back among them."""
+
+EARLY_UPDATE_ROWS_MAX = 65_536
+"""Updates that a client keeps of entities that have not entered yet: the message is on its way."""
+
 HANDLE_INDEX_BITS = 24
 """A handle is an index of 24 bits and a generation of 8: 16 million entities alive at once."""

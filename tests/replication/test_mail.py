@@ -172,3 +172,42 @@ def test_mail_to_nobody_is_refused_and_too_large_a_letter_ends_the_link():
     cluster.bytes_at_server(shard.link, codec.encode(huge))
     assert str(MAIL_BYTES_MAX) in shard.ended
     assert not cluster.shards[1].ended
+
+
+def test_letters_that_come_too_late_for_a_destroyed_entity_go_back_to_their_senders():
+    cluster = Cluster(23, shards=2, settings=SETTINGS, step=lambda world, dt: None)
+    cluster.run(0.5)
+    entity = int(crowd(cluster, 1, 90, 0)[0])
+    cluster.run(0.5)
+    holder = next(s for s in cluster.shards if len(s.core.holdings.table))
+    other = next(s for s in cluster.shards if s is not holder)
+    letters = Correspondence(cluster, np.array([entity], np.uint64))
+    letters.writing = False
+    holder.paused = True
+    other.core.send_mail(entity, bytes(4))
+    holder.core.destroy(np.array([entity], np.uint64))
+    cluster.run(0.2)
+    holder.paused = False
+    cluster.run(0.2)
+    assert not letters.given
+    (refused,) = letters.refused
+    assert (refused.entity, "destroyed" in refused.reason) == (entity, True)
+
+
+def test_letters_that_wait_in_custody_go_back_when_their_entity_is_destroyed():
+    cluster = Cluster(24, shards=2, settings=SETTINGS, step=lambda world, dt: None)
+    cluster.run(0.5)
+    entity = int(crowd(cluster, 1, 90, 0)[0])
+    cluster.run(0.5)
+    holder = next(s for s in cluster.shards if len(s.core.holdings.table))
+    other = next(s for s in cluster.shards if s is not holder)
+    cluster.command(om.Command(1, "drain", None, other.core.shard_id))
+    cluster.kill(holder)
+    cluster.run(4)
+    other.core.send_mail(entity, b"are you there?")
+    cluster.run(0.2)
+    assert cluster.manager.books.mail.waiting() == 1
+    cluster.command(om.DestroyByOperator(1, [entity]))
+    cluster.run(0.2)
+    assert cluster.manager.books.mail.waiting() == 0
+    assert [e.entity for e in other.log if isinstance(e, ev.MailRefused)] == [entity]

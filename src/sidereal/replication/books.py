@@ -16,7 +16,9 @@ from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
+from sidereal.replication.possession import Possessions
 from sidereal.replication.registry import ActiveShards, ShardInfo
+from sidereal.replication.sessions import Session, Sessions
 from sidereal.replication.settings import Settings
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
@@ -109,6 +111,8 @@ class Books:
         self.shards = ActiveShards()
         self.handles = Handles()
         self.mail = MailRoom()
+        self.sessions = Sessions()
+        self.possessions = Possessions()
         self.counters: Counter[str] = Counter()
         self.out: list[Output] = []
         self.freezes_ns: list[int] = []
@@ -139,6 +143,13 @@ class Books:
         """Queue `message` for a sender of mail, if it is still there."""
         if sender.shard_id is not None:
             self.send(self.shards.get(sender.shard_id), message)
+        elif sender.session is not None:
+            self.tell_session(self.sessions.get(sender.session), message)
+
+    def tell_session(self, session: Session | None, message: Message) -> None:
+        """Queue `message` for a client, if it is there."""
+        if session is not None and session.link is not None:
+            self.out.append(Send(session.link, message))
 
     def slot_of(self, entity: int) -> int | None:
         """Return the slot of one entity, or None where the record has none of that id."""
@@ -149,7 +160,13 @@ class Books:
 
     def arrived(self, slots: U32, kept_by: int | None = None) -> None:
         """The rows `slots` were just sent to their shards, or kept by one: what follows them."""
+        self.possessions.arrived(self, slots, kept_by)
         self.mail.arrived(self, slots, kept_by)
+
+    def destroyed(self, ids: U64) -> None:
+        """Entities were taken out of the record: what hung on them ends."""
+        self.possessions.destroyed(self, ids)
+        self.mail.destroyed(self, ids)
 
     def grant_ids(self, count: int) -> tuple[int, int]:
         """Return the first id and the count of a block that nobody had or will have."""

@@ -13,7 +13,9 @@ from sidereal.kernel import ABSENT, apply_states, apply_updates
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
 from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.clients import Clients, Rng
 from sidereal.replication.ghosts import GhostFeed
+from sidereal.replication.interest import Interest
 from sidereal.replication.mail import Sender
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
@@ -41,12 +43,18 @@ class SectorManager:
         Which leadership this is; one higher at each takeover.
     now
         The present, in ns of a clock that counts suspended time; tick 0 begins now.
+    rng
+        ``rng(n)`` gives n random bytes, for clients' tokens; without it, clients are refused.
     """
 
-    def __init__(self, settings: Settings, *, term: int = 1, now: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, *, term: int = 1, now: int = 0, rng: Rng | None = None
+    ) -> None:
         self.books = Books(settings, term, now)
         self.rebalancer = Rebalancer()
         self._ghosts = GhostFeed()
+        self._clients = Clients(rng)
+        self._interest = Interest()
         self._roles: dict[LinkId, str] = {}
         self._grants: dict[LinkId, list[tuple[int, int]]] = {}
         self._ticked_ns = now
@@ -62,6 +70,7 @@ class SectorManager:
         """Note the end of a link. Its shard's sectors stay its own until its lease is over."""
         self._roles.pop(link, None)
         self._grants.pop(link, None)
+        self._clients.disconnected(self.books, link, now)
         shard = self.books.shards.end_session(link)
         if shard is not None:
             self._abort_moves(shard)
@@ -78,6 +87,8 @@ class SectorManager:
                 self._from_shard(link, role.removeprefix(ROLE_SHARD), message, now)
             elif role == ROLE_OPERATOR:
                 self._from_operator(link, message, now)
+            elif role == ROLE_CLIENT:
+                self._clients.receive(self.books, link, message, now)
             else:
                 raise ProtocolError(f"key {role!r} may not send {type(message).__name__}")
         except ProtocolError as error:
@@ -110,10 +121,18 @@ class SectorManager:
             counters["states"] += tally.applied
             counters["datagrams_malformed"] += tally.malformed
 
+    def sent_datagrams(self, link: LinkId, first_token: int) -> None:
+        """Say which token the transport gave the first of one `SendDatagrams`; -1 for none."""
+        session = self.books.sessions.by_link(link)
+        if session is not None:
+            session.view.sent(first_token)
+
     def notice(self, link: LinkId, acked: Sequence[int], lost: Sequence[int]) -> None:
-        """Take the fate of datagrams that this server sent; its newest values go next anyway."""
-        del link, acked
+        """Take the fate of datagrams that this server sent; the newest values go next."""
         self.books.counters["datagrams_lost"] += len(lost)
+        session = self.books.sessions.by_link(link)
+        if session is not None:
+            session.view.notice(acked, lost)
 
     # --- time ----------------------------------------------------------------
 
@@ -136,7 +155,9 @@ class SectorManager:
             lifecycle.unload_idle(books, now)
             self.rebalancer.round(books, now)
         lifecycle.activate_wanted(books, now)
+        self._clients.tick(books, now)
         self._ghosts.round(books, now)
+        self._interest.round(books, now)
 
     def poll(self) -> list[Output]:
         """Return, in order, what is to be sent, and forget it."""

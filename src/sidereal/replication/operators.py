@@ -87,7 +87,7 @@ def forget(books: Books, ids: np.ndarray) -> ClaimRows:
                 books.send(books.shards.get(group.shard_id), EntitiesDestroyed(told))
     books.handles.take_back(table.handle[slots])
     table.remove(ids)
-    books.mail.destroyed(books, ids)
+    books.destroyed(ids)
     books.counters["destroyed"] += len(ids)
     return claims
 

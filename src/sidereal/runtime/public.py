@@ -1,5 +1,6 @@
 """The names that a game server or a tool is meant to use; ``import sidereal`` finds them all."""
 
+from sidereal.runtime.client import Client
 from sidereal.runtime.embed import Shard
 from sidereal.runtime.operator import Operator
 from sidereal.shard.events import (
@@ -26,6 +27,7 @@ from sidereal.world.batch import Ghosts, World
 from sidereal.world.rules import WorldRules
 
 __all__ = [
+    "Client",
     "EntitiesCrossing",
     "EntitiesDestroyed",
     "EntitiesEntered",

@@ -6,6 +6,7 @@ but the socket.
 """
 
 import logging
+import os
 from collections.abc import Callable
 from typing import assert_never
 
@@ -89,7 +90,7 @@ class ReplicationServer:
             raise ConfigError(
                 f"cannot listen on {listen}: {error.strerror}: is another server running there?"
             ) from error
-        self.manager = SectorManager(settings, now=now_ns())
+        self.manager = SectorManager(settings, now=now_ns(), rng=os.urandom)
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
         self._next_tick = 0
@@ -187,7 +188,8 @@ class ReplicationServer:
                     except LimitError as error:
                         self._end(output.link, f"does not read: {error}", now_ns())
                 case SendDatagrams():
-                    endpoint.send_datagrams(output.link, output.payloads)
+                    token = endpoint.send_datagrams(output.link, output.payloads)
+                    self.manager.sent_datagrams(output.link, token)
                 case CloseLink():
                     self._names.setdefault(output.link, "unknown")
                     log.warning("%s: link ended: %s", self._names.pop(output.link), output.reason)

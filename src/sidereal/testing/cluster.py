@@ -13,12 +13,13 @@ import numpy as np
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
-from sidereal.replication.books import CloseLink, Send, SendDatagrams
+from sidereal.replication.books import CloseLink, Output, Send, SendDatagrams
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.testing import checks
+from sidereal.testing.clients import SimulatedClient
 from sidereal.testing.links import Clockwork, Pipe, Weather
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
@@ -171,8 +172,10 @@ class Cluster:
         self.step = step
         self.ghosts = ghosts
         self.settings = settings or Settings()
-        self.manager = SectorManager(self.settings, now=self.clock.now)
+        self.manager = SectorManager(self.settings, now=self.clock.now, rng=self.random.randbytes)
         self.shards: list[SimulatedShard] = []
+        self.clients: list[SimulatedClient] = []
+        self._client_links: dict[LinkId, SimulatedClient] = {}
         self.answers: list[Message] = []
         self.hear: Callable[[SimulatedShard, list[ev.Event]], None] | None = None
         """Called with what each shard's game is told, when it is told."""
@@ -201,6 +204,25 @@ class Cluster:
         shard.run()
         return shard
 
+    def add_client(self) -> SimulatedClient:
+        """Start a game client."""
+        client = SimulatedClient(self)
+        self.clients.append(client)
+        return client
+
+    def new_link(self, client: SimulatedClient, key_name: str) -> LinkId:
+        """Connect a client to the server."""
+        self._links += 1
+        link = LinkId(self._links)
+        self._client_links[link] = client
+        self.manager.connected(link, key_name)
+        return link
+
+    def link_broke(self, link: LinkId) -> None:
+        """Tell the server of the end of a link."""
+        self.manager.disconnected(link, self.clock.now)
+        self._drain()
+
     def kill(self, shard: SimulatedShard) -> None:
         """End a shard process at once; its link breaks."""
         shard.alive = False
@@ -209,8 +231,7 @@ class Cluster:
     def break_link(self, shard: SimulatedShard) -> None:
         """Break a shard's link; the server is told."""
         shard.up.cut = shard.down.cut = True
-        self.manager.disconnected(shard.link, self.clock.now)
-        self._drain()
+        self.link_broke(shard.link)
 
     def spawn(self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0) -> U64:
         """Create entities as an operator does; returns their ids."""
@@ -267,6 +288,10 @@ class Cluster:
         by_link = {shard.link: shard for shard in self.shards}
         for output in self.manager.poll():
             shard = by_link.get(output.link)
+            client = self._client_links.get(output.link)
+            if client is not None:
+                self._to_client(client, output)
+                continue
             match output:
                 case Send() if shard is None:
                     self.answers.append(output.message)
@@ -282,6 +307,26 @@ class Cluster:
                     shard.ended = output.reason
                 case _:
                     raise ProtocolError(f"nobody is behind link {output.link}")
+
+    def _to_client(self, client: SimulatedClient, output: Output) -> None:
+        if output.link != client.link:
+            return
+        match output:
+            case Send():
+                client.down.message(partial(client.receive_bytes, codec.encode(output.message)))
+            case SendDatagrams():
+                first, client.tokens = client.tokens, client.tokens + len(output.payloads)
+                self.manager.sent_datagrams(output.link, first)
+                for token, payload in enumerate(output.payloads, first):
+                    client.down.datagram(
+                        partial(client.receive_datagram, payload),
+                        partial(self._notice, output.link, token),
+                    )
+            case CloseLink():
+                client.closed(output.reason)
+
+    def _notice(self, link: LinkId, token: int, arrived: bool) -> None:
+        self.manager.notice(link, [token] if arrived else [], [] if arrived else [token])
 
     def _check(self) -> None:
         checks.every_instant(self)

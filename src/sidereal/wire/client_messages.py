@@ -3,8 +3,21 @@
 Positions of what is visible travel beside these, as `ClientUpdate` datagrams.
 """
 
+from typing import ClassVar
+
 from sidereal.wire.base import Message
+from sidereal.world.columns import U8, U64, Columns
 from sidereal.world.entities import EntityRows
+
+
+class LeaveRows(Columns):
+    """Entities by ``ids`` u64; ``destroyed`` u8 is 1 for those that no longer exist."""
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {"ids": ("<u8", 1), "destroyed": ("u1", 1)}
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    destroyed: U8
 
 
 class ClientHello(Message, tag=40, frozen=True):
@@ -49,10 +62,9 @@ class EntitiesEnter(Message, tag=44, frozen=True):
 
 
 class EntitiesLeave(Message, tag=45, frozen=True):
-    """Server → client: these left your view; those in `destroyed` no longer exist."""
+    """Server → client: these left your view, or no longer exist."""
 
-    ids: list[int]
-    destroyed: list[int]
+    entities: LeaveRows
 
 
 class Possess(Message, tag=46, frozen=True):

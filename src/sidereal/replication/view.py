@@ -1,0 +1,98 @@
+"""What one client has been told of the world: which entities, and of which tick.
+
+Columns, sorted by id. A datagram that the transport gives up makes its rows
+stale again, unless something newer of them has been sent since, so that what
+goes next is the newest value and a world at rest converges exactly.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidereal.world.columns import U32, U64
+
+I64 = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Flight:
+    """Datagrams that were sent together and are not all answered for."""
+
+    first_token: int
+    row_offsets: U32
+    ids: U64
+    ticks: I64
+    open: int
+
+
+class View:
+    """One client's view. ``ids`` u64 (n,), rising; ``tick`` i64 (n,), of what was sent last."""
+
+    def __init__(self) -> None:
+        self.ids: U64 = np.empty(0, np.uint64)
+        self.tick: I64 = np.empty(0, np.int64)
+        self.allowance_bytes = 0.0
+        self._unsent: deque[Flight] = deque()
+        self._flights: deque[Flight] = deque()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def find(self, ids: U64) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where each of `ids` is (or would be) in the view, and whether it is in it."""
+        at = np.searchsorted(self.ids, ids)
+        known = at < len(self.ids)
+        known[known] = self.ids[at[known]] == ids[known]
+        return at, known
+
+    def enter(self, ids: U64, tick: U32) -> None:
+        """Entities that were not in it came into view, told as of `tick`."""
+        order = np.argsort(ids)
+        at = np.searchsorted(self.ids, ids[order])
+        self.ids = np.insert(self.ids, at, ids[order])
+        self.tick = np.insert(self.tick, at, tick[order].astype(np.int64))
+
+    def leave(self, gone: NDArray[np.bool_]) -> U64:
+        """Take the rows that the mask selects out of view; return their ids."""
+        ids = self.ids[gone]
+        self.ids, self.tick = self.ids[~gone], self.tick[~gone]
+        return ids
+
+    def fly(self, row_offsets: U32, ids: U64, ticks: I64) -> None:
+        """Rows are about to be sent, datagram after datagram; `sent` says under which tokens."""
+        at, _ = self.find(ids)
+        self.tick[at] = ticks
+        self._unsent.append(Flight(-1, row_offsets, ids, ticks, len(row_offsets) - 1))
+
+    def sent(self, first_token: int) -> None:
+        """Say which token the oldest of what `fly` announced was given; -1: it was not sent."""
+        flight = self._unsent.popleft()
+        if first_token < 0:
+            self._stale(flight.ids, flight.ticks)
+        else:
+            flight.first_token = first_token
+            self._flights.append(flight)
+
+    def notice(self, acked: Sequence[int], lost: Sequence[int]) -> None:
+        """Take the fate of datagrams."""
+        noticed = np.sort(np.fromiter([*acked, *lost], np.int64, len(acked) + len(lost)))
+        missing = np.sort(np.fromiter(lost, np.int64, len(lost)))
+        for flight in self._flights:
+            bounds = [flight.first_token, flight.first_token + len(flight.row_offsets) - 1]
+            low, high = np.searchsorted(noticed, bounds)
+            flight.open -= int(high - low)
+            low, high = np.searchsorted(missing, bounds)
+            for number in (missing[low:high] - flight.first_token).tolist():
+                start, end = flight.row_offsets[number], flight.row_offsets[number + 1]
+                self._stale(flight.ids[start:end], flight.ticks[start:end])
+        while self._flights and self._flights[0].open <= 0:
+            self._flights.popleft()
+
+    def _stale(self, ids: U64, ticks: I64) -> None:
+        at, known = self.find(ids)
+        at, ticks = at[known], ticks[known]
+        still = self.tick[at] == ticks
+        self.tick[at[still]] = ticks[still] - 1

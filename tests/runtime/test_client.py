@@ -1,0 +1,169 @@
+"""`Client` and `Shard` on real sockets, in one process with the server: a player in a world."""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import sidereal
+from sidereal.client import events as ev
+from sidereal.errors import HandshakeError
+from sidereal.replication import lifecycle
+from sidereal.replication.settings import Settings
+from sidereal.runtime.address import Address
+from sidereal.runtime.clock import now_ns
+from sidereal.runtime.replication_process import ReplicationServer
+from sidereal.world.rules import WorldRules
+from sidereal.world.sectors import SectorState
+
+PSKS = {name: os.urandom(32) for name in ("clients", "shard:one", "shard:two", "admin")}
+SETTINGS = Settings(rules=WorldRules(sector_size=100.0, tick_hz=50.0))
+PATIENCE_S = 15.0
+
+
+class Table:
+    """A server, a few shards and clients, all turned by the test itself."""
+
+    def __init__(self, *shards: str) -> None:
+        self.server = ReplicationServer(SETTINGS, Address("127.0.0.1", 0), PSKS)
+        self.server._next_tick = now_ns()
+        self.shards = [
+            sidereal.Shard(name, self.server.address, PSKS[f"shard:{name}"], ghosts=True)
+            for name in shards
+        ]
+        self.clients: list[sidereal.Client] = []
+        self.told: dict[object, list[object]] = {}
+
+    def client(self, key: bytes = PSKS["clients"]) -> sidereal.Client:
+        client = sidereal.Client(self.server.address, key)
+        self.clients.append(client)
+        return client
+
+    def turn(self) -> None:
+        self.server.step()
+        for client in self.clients:
+            self.told.setdefault(client, []).extend(client.poll())
+        for shard in self.shards:
+            self.told.setdefault(shard, []).extend(shard.poll())
+            tick = shard.due()
+            if tick is not None:
+                world = shard.begin(tick)
+                elapsed = (world.tick - world.since.astype(np.int64)) / world.tick_hz
+                world.position += world.velocity * elapsed[:, None]
+                shard.end(world)
+
+    def until(self, done: Callable[[], object]) -> None:
+        """Turn until something is so; fail where it is not so in good time."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline, "it never came to be"
+            self.turn()
+
+    def of(self, who: object, kind: type) -> list:
+        return [event for event in self.told.get(who, []) if isinstance(event, kind)]
+
+    def close(self) -> None:
+        for each in [*self.clients, *self.shards, self.server]:
+            each.close()
+
+
+@pytest.fixture
+def table():
+    made = []
+
+    def make(*shards: str) -> Table:
+        made.append(Table(*shards))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def grown(world: Table) -> int:
+    """An entity that walks, spawned by the first shard, once it exists."""
+    shard = world.shards[0]
+    world.until(lambda: shard.last_tick > 0)
+    (entity,) = shard.spawn(np.array([[10.0, 50.0]]), np.array([[5.0, 0.0]])).tolist()
+    world.until(lambda: world.server.manager.books.slot_of(entity) is not None)
+    return entity
+
+
+def test_a_player_sees_steers_and_speaks_to_its_entity_through_two_shards(table):
+    world = table("one", "two")
+    entity = grown(world)
+    client = world.client()
+    client.subscribe(200.0, entity=entity)
+    client.possess(entity)
+    client.send(entity, b"hello")
+    world.until(lambda: client.welcomed)
+    world.until(lambda: len(world.of(client, ev.EntitiesUpdated)) > 5)
+    ticks = [e.tick for e in world.of(client, ev.EntitiesUpdated)]
+    assert ticks == sorted(set(ticks))
+    places = [e.position[0, 0] for e in world.of(client, ev.EntitiesUpdated)]
+    assert places == sorted(places)
+    (answer,) = world.of(client, ev.PossessionAnswered)
+    assert answer == ev.PossessionAnswered(entity, True, "")
+    heard = [e for s in world.shards for e in world.of(s, sidereal.MailReceived)]
+    assert [(e.sender, e.payload) for e in heard] == [(f"client:{client.session}", b"hello")]
+    steered = [e for s in world.shards for e in world.of(s, sidereal.PossessionChanged)]
+    assert (steered[0].session, steered[0].held) == (client.session, True)
+    # Whoever simulates it, the player notices nothing.
+    books = world.server.manager.books
+    sector = tuple(books.table.sector[0].tolist())
+    holder = books.table.shard[0]
+    world.until(lambda: books.sectors[sector].state is SectorState.ACTIVE)
+    target = next(info for info in books.shards if info.shard_id != holder)
+    lifecycle.unassign(books, books.sectors[sector], target.shard_id, "the test", now_ns())
+    world.until(lambda: books.table.shard[0] != holder)
+    seen = len(world.of(client, ev.EntitiesUpdated))
+    world.until(lambda: len(world.of(client, ev.EntitiesUpdated)) > seen + 5)
+    assert not world.of(client, ev.EntitiesLeft)
+    tick = client.tick()
+    assert tick is not None
+    assert abs(tick - books.tick_at(now_ns())) <= 2
+
+
+def test_a_broken_link_is_made_anew_and_the_session_resumed(table):
+    world = table("one")
+    entity = grown(world)
+    client = world.client()
+    client.subscribe(500.0, entity=entity)
+    client.possess(entity)
+    world.until(lambda: world.of(client, ev.PossessionAnswered))
+    session = client.session
+    world.server.channel.endpoint.close(client_link(world), "the test cut it", now_ns())
+    world.until(lambda: world.of(client, ev.SessionEnded))
+    world.until(lambda: len(world.of(client, ev.Welcomed)) == 2)
+    assert world.of(client, ev.Welcomed)[1] == ev.Welcomed(session, resumed=True)
+    entered = len(world.of(client, ev.EntitiesEntered))
+    world.until(lambda: len(world.of(client, ev.EntitiesEntered)) > entered - 1 + 1 or entered > 1)
+    world.until(
+        lambda: (
+            [e.held for e in world.of(world.shards[0], sidereal.PossessionChanged)][-1:] == [True]
+        )
+    )
+
+
+def client_link(world: Table):
+    (session,) = world.server.manager.books.sessions
+    return session.link
+
+
+def test_the_clients_key_does_not_open_a_shards_place(table):
+    world = table("one")
+    imposter = sidereal.Shard("two", world.server.address, PSKS["clients"])
+    world.shards.append(imposter)
+    with pytest.raises(HandshakeError, match="two"):
+        world.until(lambda: False)
+    world.shards.remove(imposter)
+    imposter.close()
+
+
+def test_a_wrong_key_is_told_at_once_and_by_name(table):
+    world = table()
+    world.client(os.urandom(32))
+    with pytest.raises(HandshakeError, match="cannot join"):
+        world.until(lambda: False)
