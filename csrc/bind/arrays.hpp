@@ -17,6 +17,7 @@
 
 #include "sidereal/grid.hpp"
 #include "sidereal/positions.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal::bind {
 
@@ -136,12 +137,13 @@ class Scalars {
 };
 
 // Hands a vector's memory to NumPy.
-template <class T>
-py::array out(std::vector<T>&& values) {
+template <class T, class Allocator>
+py::array out(std::vector<T, Allocator>&& values) {
     using E = Element<T>;
     using scalar = typename E::scalar;
-    auto* kept = new std::vector<T>(std::move(values));
-    const py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+    using Kept = std::vector<T, Allocator>;
+    auto* kept = new Kept(std::move(values));
+    const py::capsule owner(kept, [](void* p) { delete static_cast<Kept*>(p); });
     std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(kept->size())};
     if (E::columns > 0) shape.push_back(E::columns);
     return py::array_t<scalar>(shape, reinterpret_cast<const scalar*>(kept->data()), owner);

@@ -11,7 +11,7 @@ py::tuple py_sectors(py::handle pos, double size, py::handle out_array) {
     require_size(size);
     return with_positions(pos, "pos", [&](auto rows) {
         py::object result = py::reinterpret_borrow<py::object>(out_array);
-        if (result.is_none()) result = out(std::vector<Sector>(rows.size()));
+        if (result.is_none()) result = out(RawVector<Sector>(rows.size()));
         const std::span<Sector> to = inout<Sector>(result, "out", rows.size(), "pos");
         if (overlap(to, rows))
             throw py::value_error("out overlaps pos: expected memory of its own");

@@ -31,11 +31,18 @@ def test_values_are_lines_and_records_a_table() -> None:
     for line in ("tick: 1200", "load mean: 12.3457", "draining: no", "leader: -", "sectors: -"):
         assert line in text
     rows = [line.split() for line in text.splitlines()]
-    assert any(row[1::2][:3] == ["name", "entities", "sectors"] for row in rows)
-    assert any("east" in row and "500" in row for row in rows)
-    assert any(row[1:-1] == ["updates", "stale", "│", "17"] for row in rows)
-    assert any("west" in row and "7" in row for row in rows)
+    assert ["name", "entities", "sectors"] in rows
+    assert ["east", "500", "-"] in rows
+    assert ["west", "7", "0,", "1,", "2,", "3"] in rows
+    assert ["updates", "stale", "17"] in rows
 
 
 def test_what_a_peer_calls_itself_is_no_markup() -> None:
     assert "[red]x[/]" in shown({"shards": [{"name": "[red]x[/]"}], "motd": "[red]x[/]"})
+
+
+def test_nothing_is_cut_where_there_is_no_terminal():
+    record = {f"column_{number}": "x" * 20 for number in range(12)}
+    text = shown({"shards": [record]})
+    assert all(f"column {number}" in text for number in range(12))
+    assert text.count("x" * 20) == 12

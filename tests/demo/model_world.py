@@ -116,6 +116,7 @@ class ModelWorld:
         self.tick = start - 4
         self.spawned = 0
         self.kills = {}  # tick -> (shard index, whether in the middle of writing)
+        self.sends_first = False  # breaks the rule: record, then send
         self.sabotage = {}  # tick -> function of the world
         self.quiet = False
 
@@ -184,6 +185,8 @@ class ModelWorld:
             kill = self.kills.get(self.tick)
             if kill and kill[0] == k:
                 if kill[1]:
+                    if self.sends_first:
+                        self.newest.update(copy.deepcopy({r.id: r for r in due}))
                     shard.rows = held
                 self.kill(shard, before if kill[1] else None)
             else:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.model_world import OPTIONS, STILL, ModelWorld
+from demo.model_world import CALM, OPTIONS, STILL, ModelWorld
 from sidereal.demo.audit import Auditor
 from sidereal.demo.plan import Plan, motion_of
 from sidereal.errors import ConfigError
@@ -65,6 +65,19 @@ def test_two_shards_killed_and_one_started(fresh, seed, first, gap):
     verdict = world.run()
     assert verdict.wrong == []
     assert [shard.done for shard in verdict.shards] == [True, False, False, True, True]
+
+
+def test_what_no_shard_could_log_is_told_apart(fresh):
+    world = fresh(12, rates=CALM)
+    world.sends_first = True
+    world.kills[40] = (1, True)
+    verdict = world.run()
+    assert verdict.wrong == []
+    unlogged = verdict.tally.unlogged
+    assert len(unlogged) > 0
+    assert (unlogged.first == 40).all()
+    assert (unlogged.last == 40).all()
+    assert verdict.rehomed.entities == 0
 
 
 def drop(world):

@@ -141,7 +141,7 @@ def test_after_a_kill_position_errors_are_not_judged_and_rehoming_is_told(tmp_pa
     assert report.rehomed.oldest_state_ms == verdict.rehomed.state_age_ticks.max() * 50.0
     assert report.repeated_ticks >= verdict.rehomed.state_age_ticks.sum() > 0
     assert report.lost == 0
-    assert "1 shards lost" in text_of(report)
+    assert "1 shard lost" in text_of(report)
 
 
 def test_a_run_in_which_nothing_happened_still_makes_a_report(tmp_path):

@@ -26,6 +26,7 @@ class Linter:
     remedy: str
     files: tuple[str, ...] = ()
     trailer: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     in_tests: bool = True
 
 
@@ -43,6 +44,7 @@ LINTERS = (
         ("lint-imports", "--no-cache"),
         "An import goes up or sideways, or a state machine meets a clock or a socket. Move the "
         "code to the floor that it belongs to, or pass the thing in (floors: ARCHITECTURE.md).",
+        environment=(("PYTHONPATH", "src"),),  # this tree, not an installed copy
     ),
     Linter(
         "ruff check", ("ruff", "check", "--output-format=concise", "."), "Try: ruff check --fix ."
@@ -80,7 +82,7 @@ def run(linter: Linter) -> str:
     done = subprocess.run(
         [str(tool), *linter.command[1:], *linter.files, *linter.trailer],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": "src", "NO_COLOR": "1"},
+        env={**os.environ, "NO_COLOR": "1", **dict(linter.environment)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -155,3 +155,14 @@ def test_a_server_that_breaks_the_protocol_is_told_apart_from_the_game():
     cluster = two_shards_side_by_side()
     with pytest.raises(ProtocolError, match="may not send StatusRequest"):
         cluster.shards[0].core.receive(om.StatusRequest(1), cluster.clock.now)
+
+
+def test_a_shadow_that_was_to_be_destroyed_is_once_it_turns_out_to_be_held():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [-50.0])
+    west.core.destroy(ids)
+    assert west.core.holdings.table.phase[0] == SPAWNING
+    cluster.run(0.3)
+    assert holder(cluster, ids) == [None]
+    assert cluster.manager.books.counters["destroyed"] == 1

@@ -2,7 +2,12 @@
 #include "sidereal/entity_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
+
+#include "blocks.hpp"
+#include "passes.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal {
 namespace {
@@ -19,93 +24,200 @@ EntityTable::EntityTable(double size, std::size_t capacity) : size_(size) {
     reserve(capacity);
 }
 
-bool EntityTable::valid(Vec2 position, Vec2 velocity) const {
-    return exists(sector_of(position.x, position.y, size_)) && std::isfinite(velocity.x) &&
-           std::isfinite(velocity.y);
+namespace {
+
+constexpr std::size_t ahead = 24;  // rows between asking for memory and using it
+
+// The sectors of a block of positions; false if some row has none.
+bool block_sectors(const Vec2* position, std::size_t rows, double size, Sector* out) {
+    return passes().sectors_f64(&position->x, rows * 2, size, &out->x);
 }
+
+// Sees a slot that comes twice. Slots that only rise cannot repeat; the first that does not makes
+// it mark them all.
+class Uniqueness {
+  public:
+    Uniqueness(std::vector<std::uint64_t>& marks, std::size_t rows,
+               std::span<const std::uint32_t> slots)
+        : marks_(marks), rows_(rows), slots_(slots) {}
+    Uniqueness(const Uniqueness&) = delete;
+    Uniqueness& operator=(const Uniqueness&) = delete;
+
+    ~Uniqueness() {
+        for (std::size_t i = 0; i < marked_; ++i)
+            if (slots_[i] < rows_) marks_[slots_[i] / 64] = 0;
+    }
+
+    // False if slots[i], a row, is among those before it. Called for rising i.
+    bool add(std::size_t i) {
+        const std::uint32_t slot = slots_[i];
+        if (marked_ == 0 && slot >= above_) {
+            above_ = slot + 1;
+            return true;
+        }
+        for (; marked_ < i; ++marked_) mark(slots_[marked_]);
+        ++marked_;
+        return !mark(slot);
+    }
+
+  private:
+    // Whether the slot, if it is a row, had its mark already.
+    bool mark(std::uint32_t slot) {
+        if (slot >= rows_) return false;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
+        const bool before = marks_[slot / 64] & bit;
+        marks_[slot / 64] |= bit;
+        return before;
+    }
+
+    std::vector<std::uint64_t>& marks_;
+    std::size_t rows_;
+    std::span<const std::uint32_t> slots_;
+    std::size_t marked_ = 0;
+    std::uint32_t above_ = 0;
+};
+
+bool finite(Vec2 v) {
+    return std::isfinite(v.x) && std::isfinite(v.y);
+}
+
+bool all_finite(const Vec2* v, std::size_t rows) {
+    unsigned bad = 0;
+    for (std::size_t i = 0; i < rows; ++i) bad |= !finite(v[i]);
+    return bad == 0;
+}
+
+}  // namespace
 
 Upsert EntityTable::upsert(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
                            std::span<const Vec2> velocity, std::span<std::uint32_t> slots) {
     Upsert out;
     const std::size_t before = rows();
-    std::vector<std::uint32_t> found(ids.size(), absent);
-    try {
-        find_rows(ids, position, velocity, slots, found, out.invalid);
-    } catch (...) {
-        undo(before);
-        for (const std::uint32_t slot : found)
-            if (slot < before) marks_[slot / 64] = 0;
-        throw;
-    }
-    for (const std::uint32_t slot : found)
-        if (slot < before) marks_[slot / 64] = 0;
+    RawVector<std::uint32_t> found(ids.size());
+    find_invalid(position, velocity, out.invalid);
+    find_rows(ids, slots, out.invalid, found);
 
     columns_.each([n = rows()](auto& column) { column.resize(n); });
     blobs_.resize(rows());
-    std::fill(columns_.shard.begin() + static_cast<std::ptrdiff_t>(before), columns_.shard.end(),
-              -1);
-    std::fill(columns_.handle.begin() + static_cast<std::ptrdiff_t>(before), columns_.handle.end(),
-              no_handle);
-
-    std::size_t next_invalid = 0;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (next_invalid < out.invalid.size() && out.invalid[next_invalid] == i) {
-            ++next_invalid;
-            continue;
-        }
-        const std::uint32_t slot = found[i];
-        const Vec2 p = position[i];
-        columns_.position[slot] = p;
-        columns_.velocity[slot] = velocity[i];
-        if (slot >= before)
-            columns_.sector[slot] = sector_of(p.x, p.y, size_);
-        else if (!holds(columns_.sector[slot], p.x, p.y, size_))
-            out.movers.push_back(slot);
-    }
+    const auto first_new = static_cast<std::ptrdiff_t>(before);
+    std::fill(columns_.shard.begin() + first_new, columns_.shard.end(), -1);
+    std::fill(columns_.handle.begin() + first_new, columns_.handle.end(), no_handle);
+    write_rows(position, velocity, found, out.invalid, before, out.movers);
     if (!slots.empty()) std::copy(found.begin(), found.end(), slots.begin());
     return out;
 }
 
-// Fills in `found`; new valid ids are appended to the id column and the index, nothing else.
-// Marks each known row that it met, in marks_.
-void EntityTable::find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
-                            std::span<const Vec2> velocity, std::span<const std::uint32_t> guesses,
-                            std::span<std::uint32_t> found, std::vector<std::uint32_t>& invalid) {
-    const std::size_t before = rows();
-    std::vector<std::uint64_t> strangers;  // unknown ids that get no row
-    std::uint32_t next = 0;
+// The rows of a batch that must not be written, ascending.
+void EntityTable::find_invalid(std::span<const Vec2> position, std::span<const Vec2> velocity,
+                               std::vector<std::uint32_t>& invalid) const {
+    std::array<Sector, block_rows> where;
+    for (std::size_t begin = 0; begin < position.size(); begin += block_rows) {
+        const std::size_t rows = std::min(block_rows, position.size() - begin);
+        const bool clean = block_sectors(&position[begin], rows, size_, where.data());
+        if (clean && all_finite(&velocity[begin], rows)) continue;
+        for (std::size_t i = 0; i < rows; ++i)
+            if (!exists(where[i]) || !finite(velocity[begin + i]))
+                invalid.push_back(static_cast<std::uint32_t>(begin + i));
+    }
+}
+
+// Fills in `found`, as far as rows are known: by the guesses, else where rows follow each other,
+// else by the index.
+void EntityTable::look_up(std::span<const std::uint64_t> ids,
+                          std::span<const std::uint32_t> guesses, std::uint32_t next,
+                          std::span<std::uint32_t> found) const {
+    bool all = true;
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        const std::uint64_t id = ids[i];
-        const auto is_at = [&](std::uint32_t slot) {
-            return slot < columns_.id.size() && columns_.id[slot] == id;
-        };
-        std::uint32_t slot = guesses.empty() ? next : guesses[i];
-        if (!is_at(slot)) slot = is_at(next) ? next : this->slot(id);
-        const bool good = valid(position[i], velocity[i]);
-        if (!good) invalid.push_back(static_cast<std::uint32_t>(i));
-        if (slot == absent) {
-            if (!good) {
-                strangers.push_back(id);
+        const std::size_t slot = guesses.empty() ? next + i : guesses[i];
+        const bool right = slot < columns_.id.size() && columns_.id[slot] == ids[i];
+        found[i] = right ? static_cast<std::uint32_t>(slot) : absent;
+        all &= right;
+    }
+    if (!all) index_.find_absent(ids.data(), ids.size(), columns_.id.data(), found.data());
+}
+
+// Fills in `found`; new valid ids are appended to the id column and the index, nothing else.
+// Takes everything back if it throws.
+void EntityTable::find_rows(std::span<const std::uint64_t> ids,
+                            std::span<const std::uint32_t> guesses,
+                            std::span<const std::uint32_t> invalid,
+                            std::span<std::uint32_t> found) {
+    const std::size_t before = rows();
+    Uniqueness unique(marks_, before, found);
+    std::vector<std::uint64_t> strangers;  // unknown ids that get no row
+    try {
+        std::size_t next_invalid = 0;
+        std::uint32_t next = 0;
+        for (std::size_t begin = 0; begin < ids.size(); begin += SlotIndex::batch) {
+            const std::size_t count = std::min(SlotIndex::batch, ids.size() - begin);
+            look_up(ids.subspan(begin, count),
+                    guesses.empty() ? guesses : guesses.subspan(begin, count), next,
+                    found.subspan(begin, count));
+            for (std::size_t i = begin; i < begin + count; ++i) {
+                const bool bad = next_invalid < invalid.size() && invalid[next_invalid] == i;
+                next_invalid += bad;
+                // A row that this batch has just made is not known to look_up.
+                if (found[i] == absent && rows() > before) found[i] = slot(ids[i]);
+                if (found[i] == absent && bad) {
+                    strangers.push_back(ids[i]);
+                    continue;
+                }
+                if (found[i] == absent)
+                    found[i] = append(ids[i]);
+                else if (found[i] >= before || !unique.add(i))
+                    throw id_twice(ids[i]);
+                next = found[i] + 1;
+            }
+        }
+        std::sort(strangers.begin(), strangers.end());
+        for (std::size_t i = 0; i < strangers.size(); ++i)
+            if ((i > 0 && strangers[i] == strangers[i - 1]) || slot(strangers[i]) != absent)
+                throw id_twice(strangers[i]);
+    } catch (...) {
+        undo(before);
+        throw;
+    }
+}
+
+// Gives a new id the next slot.
+std::uint32_t EntityTable::append(std::uint64_t id) {
+    if (rows() == capacity_) grow(rows() + 1);
+    const auto slot = static_cast<std::uint32_t>(rows());
+    columns_.id.push_back(id);
+    index_.insert(id, slot, columns_.id.data());
+    return slot;
+}
+
+// Writes the batch, `invalid` rows aside, to the slots found.
+void EntityTable::write_rows(std::span<const Vec2> position, std::span<const Vec2> velocity,
+                             std::span<const std::uint32_t> found,
+                             std::span<const std::uint32_t> invalid, std::size_t before,
+                             std::vector<std::uint32_t>& movers) {
+    std::array<Sector, block_rows> where;
+    std::size_t next_invalid = 0;
+    for (std::size_t begin = 0; begin < position.size(); begin += block_rows) {
+        const std::size_t rows = std::min(block_rows, position.size() - begin);
+        block_sectors(&position[begin], rows, size_, where.data());
+        for (std::size_t i = begin; i < begin + rows; ++i) {
+            const std::size_t later = i + ahead < found.size() ? found[i + ahead] : absent;
+            if (later != found[i] + ahead && later < this->rows()) {
+                __builtin_prefetch(&columns_.sector[later], 1);
+                __builtin_prefetch(&columns_.position[later], 1);
+                __builtin_prefetch(&columns_.velocity[later], 1);
+            }
+            if (next_invalid < invalid.size() && invalid[next_invalid] == i) {
+                ++next_invalid;
                 continue;
             }
-            if (rows() == capacity_) grow(rows() + 1);
-            slot = static_cast<std::uint32_t>(rows());
-            columns_.id.push_back(id);
-            index_.insert(id, slot, columns_.id.data());
-        } else if (slot >= before) {
-            throw id_twice(id);
-        } else {
-            const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
-            if (marks_[slot / 64] & bit) throw id_twice(id);
-            marks_[slot / 64] |= bit;
+            const std::uint32_t slot = found[i];
+            columns_.position[slot] = position[i];
+            columns_.velocity[slot] = velocity[i];
+            if (slot >= before)
+                columns_.sector[slot] = where[i - begin];
+            else if (!(columns_.sector[slot] == where[i - begin]))
+                movers.push_back(slot);
         }
-        found[i] = slot;
-        next = slot + 1;
     }
-    std::sort(strangers.begin(), strangers.end());
-    for (std::size_t i = 0; i < strangers.size(); ++i)
-        if ((i > 0 && strangers[i] == strangers[i - 1]) || slot(strangers[i]) != absent)
-            throw id_twice(strangers[i]);
 }
 
 // Takes back the rows that find_rows appended.
@@ -181,6 +293,7 @@ void EntityTable::reserve(std::size_t rows) {
                             "enough rows first");
     columns_.each([rows](auto& column) { column.reserve(rows); });
     blobs_.reserve(rows);
+    index_.reserve(rows, columns_.id.data());
     marks_.resize((rows + 63) / 64, 0);
     capacity_ = rows;
 }

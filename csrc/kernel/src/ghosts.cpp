@@ -1,5 +1,5 @@
-// Most rows are far from every border: they look at one sector only. The nine owners around are
-// remembered while rows stay in the same sector.
+// Most rows are far from every border: they look at one sector only. Owners are looked up nine at
+// a time, once a sector.
 #include "sidereal/ghosts.hpp"
 
 #include <algorithm>
@@ -7,6 +7,11 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+
+#include "blocks.hpp"
+#include "passes.hpp"
+#include "sidereal/hash.hpp"
+#include "sidereal/slot_index.hpp"
 
 namespace sidereal {
 namespace {
@@ -20,36 +25,40 @@ double distance(double k, double v, double size) {
     return v < low ? low - v : v >= high ? v - high : 0.0;
 }
 
-// Who owns a sector and its neighbours.
-class Neighbourhood {
-  public:
-    explicit Neighbourhood(const SectorMap& owners) : owners_(owners) {}
+// Who owns a sector (at [4]) and the eight around it, by y, then x.
+using Nine = std::array<std::int32_t, 9>;
 
-    // The owner of the sector `dx`, `dy` beside `centre`.
-    std::int32_t owner(Sector centre, int dx, int dy) {
-        if (!(centre == centre_)) look(centre);
-        return nine_[static_cast<std::size_t>((dy + 1) * 3 + dx + 1)];
+// Looks up nine owners at a time, and remembers them for as long as the call lasts.
+class Neighbourhoods {
+  public:
+    explicit Neighbourhoods(const SectorMap& owners) : owners_(owners), cache_(1024) {}
+
+    const Nine& around(Sector s) {
+        const std::uint64_t key = key_of(s);
+        Entry& entry = cache_[splitmix64(key) % cache_.size()];
+        if (!(entry.sector == s)) {
+            entry.sector = s;
+            std::size_t at = 0;
+            for (int dy = -1; dy <= 1; ++dy)
+                for (int dx = -1; dx <= 1; ++dx) entry.nine[at++] = owner(s.x, dx, s.y, dy);
+        }
+        return entry.nine;
     }
 
   private:
-    void look(Sector centre) {
-        centre_ = centre;
-        std::size_t at = 0;
-        for (int dy = -1; dy <= 1; ++dy)
-            for (int dx = -1; dx <= 1; ++dx) {
-                const double x = centre.x + static_cast<double>(dx);
-                const double y = centre.y + static_cast<double>(dy);
-                nine_[at++] =
-                    in_range(x) && in_range(y)
-                        ? owners_.get({static_cast<std::int32_t>(x), static_cast<std::int32_t>(y)})
-                              .shard
-                        : no_shard;
-            }
+    struct Entry {
+        Sector sector = no_sector;
+        Nine nine{};
+    };
+
+    std::int32_t owner(std::int32_t x, int dx, std::int32_t y, int dy) const {
+        const double kx = static_cast<double>(x) + dx, ky = static_cast<double>(y) + dy;
+        if (!in_range(kx) || !in_range(ky)) return no_shard;
+        return owners_.get({static_cast<std::int32_t>(kx), static_cast<std::int32_t>(ky)}).shard;
     }
 
     const SectorMap& owners_;
-    Sector centre_ = no_sector;
-    std::array<std::int32_t, 9> nine_{};
+    std::vector<Entry> cache_;
 };
 
 std::invalid_argument bad_row(const char* column, std::size_t i, const char* expected) {
@@ -66,6 +75,67 @@ struct Pair {
     std::uint32_t index;
 };
 
+// Adds the shards that see a row which is near a border, or beyond it, or nowhere.
+void look_around(Vec2 p, Sector held, std::int32_t shard, double size, double radius,
+                 Neighbourhoods& owners, std::uint32_t index, std::vector<Pair>& pairs) {
+    if (!exists(held)) return;
+    const Sector s = holds(held, p.x, p.y, size) ? held : sector_of(p.x, p.y, size);
+    if (!exists(s)) return;
+    const Nine& nine = owners.around(s);
+    if (std::all_of(nine.begin(), nine.end(),
+                    [&](std::int32_t o) { return o == shard || o == no_shard; }))
+        return;
+    std::array<double, 3> ax, ay;
+    for (std::size_t d = 0; d < 3; ++d) {
+        ax[d] = distance(s.x + static_cast<double>(d) - 1.0, p.x, size);
+        ay[d] = distance(s.y + static_cast<double>(d) - 1.0, p.y, size);
+    }
+    const std::size_t first = pairs.size();
+    for (std::size_t beside = 0; beside < nine.size(); ++beside) {
+        const double dx = ax[beside % 3], dy = ay[beside / 3];
+        const std::int32_t target = nine[beside];
+        if (target == no_shard || target == shard || !(dx * dx + dy * dy <= radius * radius))
+            continue;
+        if (std::none_of(pairs.begin() + static_cast<std::ptrdiff_t>(first), pairs.end(),
+                         [target](const Pair& q) { return q.target == target; }))
+            pairs.push_back({target, index});
+    }
+}
+
+// Sorts by target; rows are ascending already. Targets are few.
+Sightings by_target(const std::vector<Pair>& pairs) {
+    std::vector<std::int32_t> targets;
+    std::vector<std::uint32_t> next;
+    SlotIndex index;
+    std::vector<std::uint64_t> keys;
+    const auto number = [&](std::int32_t target) {
+        return index.find(static_cast<std::uint32_t>(target), keys.data());
+    };
+    for (const Pair& pair : pairs) {
+        std::uint32_t n = number(pair.target);
+        if (n == absent) {
+            n = static_cast<std::uint32_t>(keys.size());
+            keys.push_back(static_cast<std::uint32_t>(pair.target));
+            targets.push_back(pair.target);
+            next.push_back(0);
+            index.insert(keys.back(), n, keys.data());
+        }
+        ++next[n];
+    }
+    Sightings out;
+    out.target.reserve(pairs.size());
+    std::sort(targets.begin(), targets.end());
+    for (const std::int32_t target : targets) {
+        std::uint32_t& at = next[number(target)];
+        const auto begin = static_cast<std::uint32_t>(out.target.size());
+        out.target.resize(begin + at, target);
+        at = begin;
+    }
+    out.index.resize(pairs.size());
+    for (const Pair& pair : pairs) out.index[next[number(pair.target)]++] = pair.index;
+    return out;
+}
+
 }  // namespace
 
 Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors,
@@ -77,40 +147,27 @@ Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors
                                     ": expected between 0 and the sector size, " +
                                     std::to_string(size));
     std::vector<Pair> pairs;
-    Neighbourhood around(owners);
-    for (std::size_t i = 0; i < position.size(); ++i) {
-        if (!exists(sectors[i])) continue;
-        const Vec2 p = position[i];
-        const Sector s = holds(sectors[i], p.x, p.y, size) ? sectors[i] : sector_of(p.x, p.y, size);
-        if (!exists(s)) continue;
-        const std::size_t first = pairs.size();
-        std::array<double, 3> ax, ay;
-        for (std::size_t d = 0; d < 3; ++d) {
-            ax[d] = distance(s.x + static_cast<double>(d) - 1.0, p.x, size);
-            ay[d] = distance(s.y + static_cast<double>(d) - 1.0, p.y, size);
-        }
-        for (std::size_t dy = 0; dy < 3; ++dy)
-            for (std::size_t dx = 0; dx < 3; ++dx) {
-                if (!(ax[dx] * ax[dx] + ay[dy] * ay[dy] <= radius * radius)) continue;
-                const std::int32_t target =
-                    around.owner(s, static_cast<int>(dx) - 1, static_cast<int>(dy) - 1);
-                if (target == no_shard || target == shard[i]) continue;
-                const bool known =
-                    std::any_of(pairs.begin() + static_cast<std::ptrdiff_t>(first), pairs.end(),
-                                [target](const Pair& q) { return q.target == target; });
-                if (!known) pairs.push_back({target, static_cast<std::uint32_t>(i)});
+    Neighbourhoods owners_of(owners);
+    Flags flags;
+    // Rows without a flag are farther than `radius` from every border, whatever was rounded: a
+    // coordinate's last place is at most size * 2^-21.
+    const double margin = radius + size * 0x1p-19;
+    each_block(position.size(), [&](std::size_t begin, std::size_t rows) {
+        passes().near_f64(&position[begin].x, &sectors[begin].x, rows * 2, size, margin,
+                          flags.data());
+        for (std::size_t i = begin; i < begin + rows; ++i) {
+            const std::size_t at = (i - begin) * 2;
+            if ((flags[at] | flags[at + 1]) != 0) {
+                look_around(position[i], sectors[i], shard[i], size, radius, owners_of,
+                            static_cast<std::uint32_t>(i), pairs);
+            } else {
+                const std::int32_t target = owners_of.around(sectors[i])[4];
+                if (target != no_shard && target != shard[i])
+                    pairs.push_back({target, static_cast<std::uint32_t>(i)});
             }
-    }
-    std::stable_sort(pairs.begin(), pairs.end(),
-                     [](const Pair& a, const Pair& b) { return a.target < b.target; });
-    Sightings out;
-    out.target.reserve(pairs.size());
-    out.index.reserve(pairs.size());
-    for (const Pair& pair : pairs) {
-        out.target.push_back(pair.target);
-        out.index.push_back(pair.index);
-    }
-    return out;
+        }
+    });
+    return by_target(pairs);
 }
 
 Packed pack_ghosts(std::span<const std::uint64_t> ids, std::span<const Vec2> position,

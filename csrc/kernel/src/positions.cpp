@@ -1,9 +1,56 @@
-// The passes over all positions. No division where none is needed: a row that stays in its sector
-// is recognised by two fused multiply-adds an axis.
+// The passes over all positions, a block at a time: a vectorised loop looks at every coordinate,
+// exact scalar code at the few rows that it could not settle.
 #include "sidereal/positions.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "blocks.hpp"
+#include "passes.hpp"
+#include "stream.hpp"
 
 namespace sidereal {
 namespace {
+
+// Whether float arithmetic is exact for this size: it must be a float, and not so small that a
+// remainder could be denormal.
+template <class Real>
+bool narrow(double size) {
+    return sizeof(Real) == sizeof(float) && size >= 1e-30 && size <= 1e30 &&
+           static_cast<double>(static_cast<float>(size)) == size;
+}
+
+// The sectors of one block; false if some row has none, or only one coordinate.
+template <class Real>
+bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, bool is_narrow,
+                   Sector* out) {
+    const Real* v = &pos->x;
+    std::int32_t* k = &out->x;
+    if constexpr (sizeof(Real) == sizeof(float))
+        return (is_narrow && passes().sectors_narrow(v, rows * 2, size, k)) ||
+               passes().sectors_f32(v, rows * 2, size, k);
+    else
+        return passes().sectors_f64(v, rows * 2, size, k);
+}
+
+template <class Real>
+void block_moved(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
+                 bool is_narrow, std::uint8_t* flags) {
+    if constexpr (sizeof(Real) == sizeof(float))
+        (is_narrow ? passes().moved_narrow : passes().moved_f32)(&pos->x, &prev->x, rows * 2, size,
+                                                                 flags);
+    else
+        passes().moved_f64(&pos->x, &prev->x, rows * 2, size, flags);
+}
+
+template <class Real>
+void block_near(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
+                double margin, std::uint8_t* flags) {
+    if constexpr (sizeof(Real) == sizeof(float))
+        passes().near_f32(&pos->x, &prev->x, rows * 2, size, margin, flags);
+    else
+        passes().near_f64(&pos->x, &prev->x, rows * 2, size, margin, flags);
+}
 
 // Outside the previous sector by at least the margin, on some axis.
 bool outside(Sector k, double x, double y, double size, double margin) {
@@ -13,21 +60,25 @@ bool outside(Sector k, double x, double y, double size, double margin) {
     return beyond(k.x, x) || beyond(k.y, y);
 }
 
-// Within the margin of a border of sector k, or beyond it.
-bool near(std::int32_t k, double v, double size, double margin) {
-    return v < k * size + margin || v >= (k + 1.0) * size - margin;
-}
-
 }  // namespace
 
 template <class Real>
 std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size,
                                    std::span<Sector> out) {
     std::vector<std::uint32_t> invalid;
-    for (std::size_t i = 0; i < pos.size(); ++i) {
-        out[i] = sector_of(pos[i].x, pos[i].y, size);
-        if (!exists(out[i])) invalid.push_back(static_cast<std::uint32_t>(i));
-    }
+    const bool is_narrow = narrow<Real>(size);
+    const bool stream = worth_streaming(out.size_bytes());
+    std::array<Sector, block_rows> block;
+    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
+        Sector* const to = stream ? block.data() : out.data() + begin;
+        if (!block_sectors(pos.data() + begin, rows, size, is_narrow, to))
+            for (std::size_t i = 0; i < rows; ++i)
+                if (!exists(to[i])) {
+                    to[i] = no_sector;
+                    invalid.push_back(static_cast<std::uint32_t>(begin + i));
+                }
+        if (stream) stream_copy(out.data() + begin, to, rows * sizeof(Sector));
+    });
     return invalid;
 }
 
@@ -35,18 +86,23 @@ template <class Real>
 Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> prev, double size,
                     double margin, const SectorMap* shards) {
     Crossings out;
-    for (std::size_t i = 0; i < pos.size(); ++i) {
-        const double x = pos[i].x, y = pos[i].y;
-        const Sector old = prev[i];
-        if (holds(old, x, y, size)) continue;
-        const Sector now = sector_of(x, y, size);
-        if (now == old) continue;
-        if (margin > 0.0 && exists(old) && exists(now) && !outside(old, x, y, size, margin) &&
-            !(shards && shards->get(old).shard == shards->get(now).shard))
-            continue;
-        out.index.push_back(static_cast<std::uint32_t>(i));
-        out.sectors.push_back(now);
-    }
+    const bool is_narrow = narrow<Real>(size);
+    Flags flags;
+    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
+        block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow, flags.data());
+        each_flagged(flags, rows, [&](std::size_t row) {
+            const std::size_t i = begin + row;
+            const double x = pos[i].x, y = pos[i].y;
+            const Sector old = prev[i];
+            const Sector now = sector_of(x, y, size);
+            if (now == old) return;
+            if (margin > 0.0 && exists(old) && exists(now) && !outside(old, x, y, size, margin) &&
+                !(shards && shards->get(old).shard == shards->get(now).shard))
+                return;
+            out.index.push_back(static_cast<std::uint32_t>(i));
+            out.sectors.push_back(now);
+        });
+    });
     return out;
 }
 
@@ -55,12 +111,15 @@ std::vector<std::uint32_t> near_border(std::span<const Point<Real>> pos,
                                        std::span<const Sector> sectors, double size,
                                        double margin) {
     std::vector<std::uint32_t> out;
-    for (std::size_t i = 0; i < pos.size(); ++i) {
-        const double x = pos[i].x, y = pos[i].y;
-        if (!exists(sectors[i]) || !std::isfinite(x) || !std::isfinite(y)) continue;
-        if (near(sectors[i].x, x, size, margin) || near(sectors[i].y, y, size, margin))
-            out.push_back(static_cast<std::uint32_t>(i));
-    }
+    Flags flags;
+    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
+        block_near(pos.data() + begin, sectors.data() + begin, rows, size, margin, flags.data());
+        each_flagged(flags, rows, [&](std::size_t row) {
+            const std::size_t i = begin + row;
+            if (exists(sectors[i]) && std::isfinite(pos[i].x) && std::isfinite(pos[i].y))
+                out.push_back(static_cast<std::uint32_t>(i));
+        });
+    });
     return out;
 }
 

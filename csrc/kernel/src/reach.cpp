@@ -2,7 +2,9 @@
 #include "sidereal/reach.hpp"
 
 #include <algorithm>
+#include <array>
 
+#include "blocks.hpp"
 #include "sidereal/slot_index.hpp"
 
 namespace sidereal {
@@ -10,6 +12,7 @@ namespace {
 
 struct Range {
     std::int32_t first, last;
+    friend bool operator==(Range, Range) = default;
 };
 
 // The coordinates that [low, high] touches, within what there is.
@@ -21,10 +24,16 @@ Range touched(double low, double high, double size) {
     return {clamped(low), clamped(high)};
 }
 
-Range swept(double from, double speed, double radius, double size, double horizon_s) {
+// The coordinates that a motion from `from`, which lies in coordinate k, touches.
+Range swept(std::int32_t k, double from, double speed, double radius, double size,
+            double horizon_s) {
     const double most = reach_motion_sectors_max * size;
     const double to = from + std::clamp(speed * horizon_s, -most, most);
-    return touched(std::min(from, to) - radius, std::max(from, to) + radius, size);
+    const double low = std::min(from, to) - radius, high = std::max(from, to) + radius;
+    // Clearly inside: farther from the borders than anything here was rounded.
+    const double slack = size * 0x1p-19;
+    if (low > k * size + slack && high < (k + 1.0) * size - slack) return {k, k};
+    return touched(low, high, size);
 }
 
 }  // namespace
@@ -42,22 +51,24 @@ std::vector<Sector> reach(std::span<const Point<Real>> pos, std::span<const Poin
     };
 
     Range last_x{1, 0}, last_y{1, 0};
-    for (std::size_t i = 0; i < pos.size(); ++i) {
+    std::array<Sector, block_rows> where;
+    const auto look = [&](std::size_t i, Sector s) {
         const double x = pos[i].x, y = pos[i].y, vx = velocity[i].x, vy = velocity[i].y;
         const double r =
             std::min(radius[radius.size() == 1 ? 0 : i], reach_radius_sectors_max * size);
-        if (!exists(sector_of(x, y, size)) || !std::isfinite(vx) || !std::isfinite(vy)) continue;
-        if (!(r >= 0.0)) continue;
-        const Range xs = swept(x, vx, r, size, horizon_s);
-        const Range ys = swept(y, vy, r, size, horizon_s);
-        if (xs.first == last_x.first && xs.last == last_x.last && ys.first == last_y.first &&
-            ys.last == last_y.last)
-            continue;
+        if (!exists(s) || !std::isfinite(vx) || !std::isfinite(vy) || !(r >= 0.0)) return;
+        const Range xs = swept(s.x, x, vx, r, size, horizon_s);
+        const Range ys = swept(s.y, y, vy, r, size, horizon_s);
+        if (xs == last_x && ys == last_y) return;
         last_x = xs, last_y = ys;
         for (std::int64_t ky = ys.first; ky <= ys.last; ++ky)
             for (std::int64_t kx = xs.first; kx <= xs.last; ++kx)
                 add({static_cast<std::int32_t>(kx), static_cast<std::int32_t>(ky)});
-    }
+    };
+    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
+        sectors(pos.subspan(begin, rows), size, std::span(where).first(rows));
+        for (std::size_t i = 0; i < rows; ++i) look(begin + i, where[i]);
+    });
 
     std::sort(keys.begin(), keys.end());
     std::vector<Sector> out(keys.size());

@@ -1,4 +1,4 @@
-// Which instruction set, how many threads.
+// How many threads.
 #include "sidereal/runtime.hpp"
 
 #include <atomic>
@@ -8,16 +8,6 @@
 namespace sidereal {
 namespace {
 std::atomic<int> thread_count{1};
-}
-
-const char* isa() {
-#if defined(__x86_64__)
-    return "x86-64";
-#elif defined(__aarch64__)
-    return "aarch64";
-#else
-    return "generic";
-#endif
 }
 
 void set_threads(int n) {

@@ -2,10 +2,32 @@
 #include "sidereal/snapshot.hpp"
 
 #include <algorithm>
+#include <limits>
 
+#include "passes.hpp"
 #include "sidereal/group.hpp"
 
 namespace sidereal {
+namespace {
+
+constexpr std::size_t ahead = 32;  // points between asking for memory and using it
+
+// The first of n ascending, distinct coordinates that is not below `k`. Where there are no gaps
+// it is as far from the first as the coordinates are: that is tried before searching.
+template <class T, class F>
+std::size_t first_at_least(const T* sorted, std::size_t n, std::int32_t k, F&& coordinate_of) {
+    if (n == 0 || coordinate_of(sorted[0]) >= k) return 0;
+    const auto distance = static_cast<std::size_t>(std::int64_t{k} - coordinate_of(sorted[0]));
+    const std::size_t most = std::min(distance, n);
+    if (most < n && coordinate_of(sorted[most]) == k) return most;
+    if (most == n && coordinate_of(sorted[n - 1]) < k) return n;
+    return static_cast<std::size_t>(
+        std::lower_bound(sorted, sorted + most, k,
+                         [&](const T& a, std::int32_t b) { return coordinate_of(a) < b; }) -
+        sorted);
+}
+
+}  // namespace
 
 template <class Real>
 Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) {
@@ -17,9 +39,13 @@ Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) 
     const std::size_t first = !groups.sectors.empty() && !exists(groups.sectors[0]) ? 1 : 0;
     const std::uint32_t skipped = groups.offsets[first];
     index_.assign(groups.order.begin() + skipped, groups.order.end());
-    points_.resize(index_.size());
-    for (std::size_t i = 0; i < index_.size(); ++i)
-        points_[i] = {pos[index_[i]].x, pos[index_[i]].y};
+    x_.resize(index_.size());
+    y_.resize(index_.size());
+    for (std::size_t i = 0; i < index_.size(); ++i) {
+        if (i + ahead < index_.size()) __builtin_prefetch(&pos[index_[i + ahead]]);
+        x_[i] = pos[index_[i]].x;
+        y_[i] = pos[index_[i]].y;
+    }
 
     for (std::size_t g = first; g < groups.sectors.size(); ++g) {
         const Sector s = groups.sectors[g];
@@ -32,37 +58,53 @@ Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) 
     starts_.push_back(static_cast<std::uint32_t>(index_.size()));
 }
 
+// Wider than the radius by more than the test of distances can round.
+Snapshot::Range Snapshot::touched(double centre, double radius) const {
+    const double wide = radius * (1.0 + 1e-15);
+    const auto at = [&](double edge) {
+        return static_cast<std::int32_t>(
+            std::clamp(coordinate(edge, size_), -coordinate_max, coordinate_max));
+    };
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    return {at(std::nextafter(centre - wide, -infinity)),
+            at(std::nextafter(centre + wide, infinity))};
+}
+
 Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
     Hits out;
     out.offsets.reserve(centres.size() + 1);
     out.offsets.push_back(0);
+    std::size_t found = 0;
     for (std::size_t c = 0; c < centres.size(); ++c) {
-        const double cx = centres[c].x, cy = centres[c].y;
+        const Vec2 centre = centres[c];
         const double r = radius[radius.size() == 1 ? 0 : c];
-        if (std::isfinite(cx) && std::isfinite(cy)) {
-            // Wider than r by more than the test below can round.
-            const auto touched = [&](double v, double side) {
-                const double edge = v + side * (r * (1.0 + 1e-15));
-                const double k = coordinate(std::nextafter(edge, side * INFINITY), size_);
-                return static_cast<std::int32_t>(std::clamp(k, -coordinate_max, coordinate_max));
-            };
-            const std::int32_t x0 = touched(cx, -1.0), x1 = touched(cx, 1.0);
-            const std::int32_t y0 = touched(cy, -1.0), y1 = touched(cy, 1.0);
-            auto row = std::lower_bound(rows_.begin(), rows_.end(), y0,
-                                        [](const Row& a, std::int32_t y) { return a.y < y; });
-            for (; row != rows_.end() && row->y <= y1; ++row) {
-                const auto begin = kx_.begin() + row->begin, end = kx_.begin() + row->end;
-                const auto from = std::lower_bound(begin, end, x0) - kx_.begin();
-                const auto to = std::upper_bound(begin, end, x1) - kx_.begin();
-                const std::uint32_t last = starts_[static_cast<std::size_t>(to)];
-                for (std::uint32_t i = starts_[static_cast<std::size_t>(from)]; i < last; ++i) {
-                    const double dx = points_[i].x - cx, dy = points_[i].y - cy;
-                    if (dx * dx + dy * dy <= r * r) out.index.push_back(index_[i]);
-                }
-            }
+        if (!std::isfinite(centre.x) || !std::isfinite(centre.y)) {
+            out.offsets.push_back(found);
+            continue;
         }
-        out.offsets.push_back(out.index.size());
+        const Range xs = touched(centre.x, r), ys = touched(centre.y, r);
+        std::size_t row =
+            first_at_least(rows_.data(), rows_.size(), ys.first, [](const Row& a) { return a.y; });
+        for (; row < rows_.size() && rows_[row].y <= ys.last; ++row) {
+            const std::int32_t* const kx = kx_.data() + rows_[row].begin;
+            const std::size_t width = rows_[row].end - rows_[row].begin;
+            const auto plain = [](std::int32_t k) { return k; };
+            const std::size_t from = first_at_least(kx, width, xs.first, plain);
+            std::size_t to = from;
+            if (xs.last == std::numeric_limits<std::int32_t>::max())
+                to = width;
+            else
+                to += first_at_least(kx + from, width - from, xs.last + 1, plain);
+            const std::uint32_t begin = starts_[rows_[row].begin + from];
+            const std::uint32_t n = starts_[rows_[row].begin + to] - begin;
+            if (out.index.size() < found + n)
+                out.index.resize(std::max(found + n, out.index.size() * 2));
+            found += passes().within(x_.data() + begin, y_.data() + begin, index_.data() + begin, n,
+                                     centre.x, centre.y, r * r, out.index.data() + found);
+        }
+        out.offsets.push_back(found);
     }
+    out.index.resize(found);
     return out;
 }
 

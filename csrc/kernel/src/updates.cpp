@@ -2,10 +2,9 @@
 // of it is applied.
 #include "sidereal/updates.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "sidereal/group.hpp"
 #include "sidereal/quantise.hpp"
 
 namespace sidereal {
@@ -23,7 +22,7 @@ struct Row {
 static_assert(sizeof(Row) == row_bytes);
 
 struct Outgoing {
-    std::uint64_t key;  // of the sector
+    Sector sector;
     std::uint32_t epoch, slot;
     Row row;
 };
@@ -45,11 +44,11 @@ class Packer {
         : out_(out), writer_(out.data), kind_(kind), tick_(tick), payload_bytes_(payload_bytes) {}
 
     void add(const Outgoing& o) {
-        const bool regroup = !open_ || o.key != key_;
+        const bool regroup = !open_ || !(o.sector == sector_);
         const std::size_t need = row_bytes + (regroup ? group_bytes : 0);
         if (open_ && writer_.at() - start_ + need > payload_bytes_) close();
         if (!open_) begin();
-        if (groups_ == 0 || o.key != key_) begin_group(o);
+        if (groups_ == 0 || !(o.sector == sector_)) begin_group(o);
         writer_.put(o.row);
         writer_.patch(group_at_ + 12, ++rows_);
         out_.order.push_back(o.slot);
@@ -74,13 +73,11 @@ class Packer {
     }
 
     void begin_group(const Outgoing& o) {
-        const Sector s = sector_of_key(o.key);
         group_at_ = writer_.at();
-        key_ = o.key;
+        sector_ = o.sector;
         rows_ = 0;
         ++groups_;
-        writer_.put(s.x);
-        writer_.put(s.y);
+        writer_.put(o.sector);
         writer_.put(o.epoch);
         writer_.put(std::uint32_t{0});  // rows, filled in as they come; and 0
     }
@@ -90,7 +87,7 @@ class Packer {
     std::uint8_t kind_;
     std::uint32_t tick_;
     std::size_t payload_bytes_, start_ = 0, group_at_ = 0;
-    std::uint64_t key_ = 0;
+    Sector sector_ = no_sector;
     std::uint16_t groups_ = 0, rows_ = 0;
     bool open_ = false;
 };
@@ -151,28 +148,28 @@ Packed pack_updates(const EntityTable& table, std::span<const std::uint32_t> slo
     const Columns& c = table.columns();
     Packed out;
     std::vector<Outgoing> rows;
+    std::vector<Sector> where;
     rows.reserve(slots.size());
-    SectorLookup lookup(epochs);
+    where.reserve(slots.size());
     for (const std::uint32_t slot : slots) {
-        Outgoing o{};
         const Sector s = c.sector[slot];
-        if (c.tick[slot] != tick || !lookup.contains(s) || !encode(c, slot, size, o.row)) {
+        const Ownership* owner = c.tick[slot] == tick ? epochs.find(s) : nullptr;
+        Outgoing o{};
+        if (!owner || !encode(c, slot, size, o.row)) {
             out.skipped.push_back(slot);
             continue;
         }
-        o.key = key_of(s);
-        o.epoch = lookup.get(s).epoch;
+        o.sector = s;
+        o.epoch = owner->epoch;
         o.slot = slot;
         rows.push_back(o);
+        where.push_back(s);
     }
-    std::vector<std::uint32_t> order(rows.size());
-    std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return rows[a].key < rows[b].key; });
+    const Groups groups = group(where);
     out.order.reserve(rows.size());
     out.data.reserve(rows.size() * (row_bytes + 4) + 64);
     Packer packer(out, kind, tick, payload_bytes);
-    for (const std::uint32_t i : order) packer.add(rows[i]);
+    for (const std::uint32_t i : groups.order) packer.add(rows[i]);
     packer.close();
     return out;
 }

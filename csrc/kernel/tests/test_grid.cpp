@@ -1,3 +1,4 @@
+// Space: exact sectors, their keys, crossings and reach.
 #include <doctest/doctest.h>
 
 #include <stdexcept>

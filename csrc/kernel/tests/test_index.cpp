@@ -1,3 +1,4 @@
+// The hash indices, against a map that does the same slowly.
 #include <doctest/doctest.h>
 
 #include <map>

@@ -1,3 +1,4 @@
+// Updates, states and ghosts packed and read again; no bytes do harm.
 #include <doctest/doctest.h>
 
 #include <stdexcept>

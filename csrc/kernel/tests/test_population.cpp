@@ -1,3 +1,4 @@
+// Who is where: groups, census and queries, against counting again.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The entity table through churn: rows keep what belongs to them.
 #include <doctest/doctest.h>
 
 #include <map>

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+PIPED_COLUMNS = 1000
+"""A file or a pipe has no width: nothing is cut there."""
 
 
 def show(answer: Mapping[str, Any], console: Console | None = None) -> None:
@@ -22,13 +26,15 @@ def show(answer: Mapping[str, Any], console: Console | None = None) -> None:
         Standard output by default.
     """
     out = console or Console()
+    if not out.is_terminal:
+        out.width = max(out.width, PIPED_COLUMNS)
     tables = {name: rows for name, value in answer.items() if (rows := _rows(value))}
     for name, value in answer.items():
         if name not in tables:
             out.print(f"{_words(name)}: {_cell(value)}", highlight=False)
     for name, rows in tables.items():
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        table = Table(title=_words(name), title_justify="left", title_style="bold")
+        table = Table(title=_words(name), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         for column in columns:
             number = all(isinstance(row.get(column, 0), int | float) for row in rows)
             table.add_column(_words(column), justify="right" if number else "left")

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sidereal.demo import audit_file as af
 from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.finals import Census, census, read_finals
 from sidereal.demo.passages import Passages, passages
@@ -78,11 +79,12 @@ class Rehomed:
     Attributes
     ----------
     entities : int
+        Also those that were on their way into the shard, or out of it.
     state_age_ticks : ndarray, (entities,) int64
-        How much older than the dead shard's last tick the state was that they went
-        on from: what was lived once for nothing.
+        How much older than the last tick simulated the state was that they went on
+        from: what was lived once for nothing.
     absent_ticks : ndarray, (entities,) int64
-        Ticks from the dead shard's last to the first one simulated again.
+        Ticks from the last one simulated to the first one simulated again.
     """
 
     entities: int
@@ -269,15 +271,21 @@ def _last_holder(stays: Stays, id_: int, names: list[str]) -> str:
 
 
 def _rehomed(stays: Stays) -> Rehomed:
-    """Torn stays beside the same entity's next one, where that goes back behind their end."""
-    torn = np.flatnonzero(stays.torn[:-1] & (stays.id[1:] == stays.id[:-1]))
-    age = stays.last[torn] - (stays.first[torn + 1] - 1)
-    back = age > 0
-    absent = stays.entered[torn + 1] - stays.last[torn] - 1
+    """Stays that began because another shard died, beside the same entity's stay before.
+
+    The cause is what the shard was told; a stay that reaches back behind the end of a
+    torn one counts whatever it was told.
+    """
+    before, after = stays.of(slice(None, -1)), stays.of(slice(1, None))
+    age = before.last - (after.first - 1)
+    again = (before.id == after.id) & (
+        (after.cause == af.REHOMED) | (before.torn & (age > 0) & (after.cause != af.SPAWN))
+    )
+    absent = after.entered - before.last - 1
     return Rehomed(
-        entities=int(back.sum()),
-        state_age_ticks=age[back],
-        absent_ticks=np.maximum(absent[back], 0),
+        entities=int(again.sum()),
+        state_age_ticks=np.maximum(age[again], 0),
+        absent_ticks=np.maximum(absent[again], 0),
     )
 
 

@@ -224,15 +224,18 @@ class _Run:
         """Let what is in transit arrive, then ask every shard what it has."""
         auditor.stop_at(stop)
         dead = frozenset(p.pid for p in self.processes.shards if not p.running)
+        alive = len(auditor.plan.alive(stop))
+
+        def landed() -> bool:
+            return auditor.settled() and self.operator.status_message().entities <= alive
+
         try:
-            patiently(auditor.settled, ARRIVE_S, "the arrival of all entities", self._children)
+            patiently(landed, ARRIVE_S, "the arrival of all entities", self._stay)
         except ProcessError as error:
             self.problems.append(str(error))
         auditor.finish()
         try:
-            patiently(
-                lambda: auditor.answered(dead), ARRIVE_S, "the shards' answers", self._children
-            )
+            patiently(lambda: auditor.answered(dead), ARRIVE_S, "the shards' answers", self._stay)
         except ProcessError as error:
             self.problems.append(str(error))
 
@@ -256,6 +259,11 @@ class _Run:
     def _all_registered(self) -> bool:
         known = [s for s in self.operator.status_message().shards if s.alive]
         return len(known) >= self.options.shards
+
+    def _stay(self) -> None:
+        """Look after the children, and keep the link to the server open while waiting."""
+        self._children()
+        self.operator.status_message()
 
     def _children(self) -> None:
         """Note children that fell; without the server, or any shard, there is nothing to run."""

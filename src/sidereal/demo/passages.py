@@ -24,7 +24,8 @@ class Passages:
     Attributes
     ----------
     handoff_ns : ndarray, int64
-        From the crossing to the end of the first step elsewhere.
+        From the crossing to the end of the first step elsewhere; without those that a
+        shard's death came between.
     skipped : ndarray, int64
         Ticks of the entity's life that nobody simulated, for each handoff.
     migration_ns : ndarray, int64
@@ -33,7 +34,7 @@ class Passages:
     crossings_kept : int
         Crossings after which the entity stayed where it was.
     pending : int
-        Crossings without an answer, or an entrance that came first.
+        Crossings that no entrance followed: a fault came between, or the end.
     """
 
     handoff_ns: I64
@@ -53,7 +54,7 @@ def passages(files: list[AuditFile], plan: Plan) -> Passages:
     before, after = moves[:-1], moves[1:]
     elsewhere = (before["id"] == after["id"]) & (shard[:-1] != shard[1:])
     came = elsewhere & (after["kind"] == af.ENTERED)
-    handed = came & (before["kind"] == af.CROSSED)
+    handed = came & (before["kind"] == af.CROSSED) & (after["cause"] != af.REHOMED)
     moved = came & (before["kind"] == af.LEFT)
     took_ns = after["time_ns"] - before["time_ns"]
     arrived = after[handed]

@@ -7,9 +7,14 @@ from rich.text import Text
 
 from sidereal.demo.report import Report
 
+PLAIN_WIDTH = 160
+"""Where nobody's window has a width, a figure keeps its line."""
+
 
 def show(report: Report, console: Console) -> None:
     """Print a report; without a terminal the same as plain text."""
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     console.print(Group(_figures(report), _shards(report), _verdict(report)))
 
 
@@ -61,7 +66,7 @@ def _figures(report: Report) -> Table:
         rows.append(
             (
                 "faults",
-                f"{report.shards_lost} shards lost; {report.rehomed.entities:,} entities re-homed"
+                f"{_shards_lost(report.shards_lost)}; {report.rehomed.entities:,} entities re-homed"
                 f" from states up to {report.rehomed.oldest_state_ms:.0f} ms old, absent"
                 f" {_spread(report.rehomed.absent_ms, ' ms')};"
                 f" {report.unlogged.ticks:,} ticks of {report.unlogged.entities:,} entities"
@@ -95,6 +100,10 @@ def _verdict(report: Report) -> Text:
         return Text("ok: every entity had exactly one owner in every tick", style="bold green")
     lines = "\n".join(f"  {line}" for line in report.why_not)
     return Text(f"NOT ok:\n{lines}", style="bold red")
+
+
+def _shards_lost(number: int) -> str:
+    return "1 shard lost" if number == 1 else f"{number} shards lost"
 
 
 def _number(value: float | None, unit: str, form: str) -> str:

@@ -15,7 +15,7 @@ from sidereal.demo import audit_file as af
 from sidereal.demo.recorder import Recorder
 from sidereal.errors import SiderealError
 from sidereal.runtime import config as configuration
-from sidereal.runtime import logs, shard_process
+from sidereal.runtime import logs, memory, shard_process
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.embed import Shard
 from sidereal.runtime.signals import stop_on_signals
@@ -139,6 +139,7 @@ def main(config_file: Path, audit_directory: Path) -> int:
     host = shard_process.build(config, witness)
     witness.watch(host.shard, host.simulation)
     stop = stop_on_signals()
+    memory.keep()
     gc.collect()
     gc.freeze()
     try:

@@ -56,8 +56,8 @@ class Stays:
     def __len__(self) -> int:
         return len(self.id)
 
-    def of(self, rows: npt.NDArray[Any]) -> "Stays":
-        """Some of the stays, by mask or indices."""
+    def of(self, rows: npt.NDArray[Any] | slice) -> "Stays":
+        """Some of the stays, by mask, indices or slice."""
         return Stays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def clipped(self, birth: I64, end: I64) -> "Stays":

@@ -15,7 +15,7 @@ from sidereal.ids import LinkId
 from sidereal.replication.books import CloseLink, Send, SendDatagrams
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
-from sidereal.runtime import keys
+from sidereal.runtime import keys, memory
 from sidereal.runtime.address import Address
 from sidereal.runtime.channel import Channel
 from sidereal.runtime.clock import now_ns
@@ -204,6 +204,7 @@ def run(config: Config) -> int:
     psks = keys.load(config.replication.keys)
     server = ReplicationServer(settings_of(config), config.replication.listen, psks)
     stop = stop_on_signals()
+    memory.keep()
     print(f"listening on {server.address}", flush=True)
     log.info("listening on %s with %d keys", server.address, len(psks))
     try:

@@ -4,7 +4,7 @@ import gc
 import logging
 
 from sidereal.errors import SimulationError
-from sidereal.runtime import keys
+from sidereal.runtime import keys, memory
 from sidereal.runtime.config import Config, shard_of
 from sidereal.runtime.embed import Shard
 from sidereal.runtime.host import Host, Witness
@@ -46,6 +46,7 @@ def run(config: Config) -> int:
     """Run a shard until SIGINT or SIGTERM; return the exit status."""
     host = build(config)
     stop = stop_on_signals()
+    memory.keep()
     gc.freeze()
     try:
         host.run(stop)

@@ -18,7 +18,7 @@ from sidereal.shard.answers import Answers
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.outbox import Outbox
-from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SPAWNING
+from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SHADOW, SPAWNING, STILL
 from sidereal.shard.sectors import Sectors
 from sidereal.shard.sightings import Sightings
 from sidereal.wire import operator_messages as om
@@ -71,6 +71,7 @@ class ShardCore:
         self._ids: list[tuple[int, int]] = []
         self._asked_ids = False
         self._step_ms: list[float] = []
+        self._doomed: U64 = np.empty(0, np.uint64)
 
     # --- session -------------------------------------------------------------
 
@@ -156,6 +157,9 @@ class ShardCore:
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load()))
+        if len(self._doomed):
+            doomed, self._doomed = self._doomed, np.empty(0, np.uint64)
+            self.destroy(doomed)
         if now >= self._propose_at:
             self._propose_at = now + NS_PER_S // 2
             self._send += self.sectors.propose(ack.idle_unload_ns, now)
@@ -266,10 +270,12 @@ class ShardCore:
         return ids
 
     def destroy(self, ids: U64) -> None:
-        """Destroy entities that are held; shadows are another's to destroy, and stay."""
+        """Destroy entities that are held; shadows and frozen ones once they turn out to be."""
         table = self.holdings.table
         slots = table.slots(np.unique(np.asarray(ids, np.uint64)))
         slots = slots[slots != ABSENT]
+        undecided = slots[table.phase[slots] & (SHADOW | STILL) != 0]
+        self._doomed = np.union1d(self._doomed, table.ids[undecided])
         slots = slots[table.phase[slots] == 0]
         if len(slots):
             table.phase[slots] |= DESTROYING

@@ -2,7 +2,7 @@
 """What is on its way, compiled: sent packets, what an ack says of them, what is lost.
 
 The readable twin is ``flight_twin.py``; one test suite runs over both. Packets lie
-in a ring by their number, which doubles while more are outstanding than it holds.
+in a ring by their number, which doubles while more are outstanding than half of it holds.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -115,7 +115,8 @@ cdef class Flight:
 
     cdef Sent* _slot(self, uint64_t number) except NULL:
         cdef Sent* slot
-        while number - self._floor >= self._capacity:
+        # Half of the ring is for those declared lost, whose acks may yet come.
+        while 2 * (number - self._floor) >= self._capacity:
             if self.packets_in_flight == 0:
                 self._floor = number
                 break
@@ -295,8 +296,9 @@ cdef uint64_t _expand(uint64_t expected, uint32_t low) noexcept:
     cdef uint64_t half = <uint64_t>1 << 31
     cdef uint64_t whole = <uint64_t>1 << 32
     cdef uint64_t candidate = (expected & ~(whole - 1)) | low
-    if candidate + half <= expected and candidate <= <uint64_t>(-1) - whole:
+    # Differences, for sums would overflow near 2^64.
+    if expected > candidate and expected - candidate >= half and candidate < -whole:
         return candidate + whole
-    if candidate > expected + half and candidate >= whole:
+    if candidate > expected and candidate - expected > half and candidate >= whole:
         return candidate - whole
     return candidate

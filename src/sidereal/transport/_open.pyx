@@ -156,8 +156,9 @@ cdef class Opener:
     cdef uint64_t _bits[WORDS]
     cdef readonly int64_t largest_ns
     cdef bytearray _nonce
-    cdef uint64_t _floors[4]
-    cdef int _floor_at
+    cdef uint64_t _lowest        # of those opened since the last ack
+    cdef uint64_t _lowests[3]    # the same of the acks before it
+    cdef int _ack_at
 
     def __init__(self, object chain):
         self._chain = chain
@@ -165,7 +166,8 @@ cdef class Opener:
         self._decrypt = chain.decryptor(0)
         self._nonce = bytearray(12)
         memset(self._bits, 0, sizeof(self._bits))
-        memset(self._floors, 0, sizeof(self._floors))
+        memset(self._lowests, 255, sizeof(self._lowests))
+        self._lowest = <uint64_t>-1
 
     @property
     def next_number(self):
@@ -196,6 +198,8 @@ cdef class Opener:
             self._next = number + 1
             self.largest_ns = now
         self._bits[(number >> 6) % WORDS] |= <uint64_t>1 << (number & 63)
+        if number < self._lowest:
+            self._lowest = number
 
     def open_batch(self, list packets, int64_t now, Inbox inbox):
         """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong."""
@@ -330,8 +334,8 @@ cdef class Opener:
     def ack_frame(self, int64_t now, Py_ssize_t room):
         """Build the ack of what was opened so far, at most ``room`` bytes; b"" before the first.
 
-        The bitmap reaches back to the largest number of four acks ago, so that
-        every packet is named in four acks even where some get lost.
+        The bitmap reaches back to all that was opened since four acks ago, late
+        packets too: each is named in four acks, for some get lost.
         """
         cdef uint64_t largest, floor, number
         cdef int64_t words, word, bit, delay
@@ -340,11 +344,12 @@ cdef class Opener:
         if self._next == 0 or room < 10:
             return b""
         largest = self._next - 1
-        floor = self._floors[self._floor_at]
+        floor = min(largest, self._lowest, self._lowests[0], self._lowests[1], self._lowests[2])
         words = <int64_t>(largest - floor + 63) // 64
         words = min(words, ACK_WORDS_MAX, (room - 10) // 8)
-        self._floors[self._floor_at] = largest
-        self._floor_at = (self._floor_at + 1) & 3
+        self._lowests[self._ack_at] = self._lowest
+        self._ack_at = (self._ack_at + 1) % 3
+        self._lowest = <uint64_t>-1
         delay = max(0, (now - self.largest_ns) // 1000)
         frame[0] = ACK
         put32(frame + 1, <uint32_t>largest)
@@ -367,9 +372,10 @@ cdef uint64_t expand(uint64_t expected, uint32_t low) noexcept:
     cdef uint64_t half = <uint64_t>1 << 31
     cdef uint64_t whole = <uint64_t>1 << 32
     cdef uint64_t candidate = (expected & ~(whole - 1)) | low
-    if candidate + half <= expected and candidate <= <uint64_t>(-1) - whole:
+    # Differences, for sums would overflow near 2^64.
+    if expected > candidate and expected - candidate >= half and candidate < -whole:
         return candidate + whole
-    if candidate > expected + half and candidate >= whole:
+    if candidate > expected and candidate - expected > half and candidate >= whole:
         return candidate - whole
     return candidate
 

@@ -60,7 +60,7 @@ class Flight:
         return self._next - self._floor
 
     def _use(self, number: int) -> None:
-        while number - self._floor >= self._capacity:
+        while 2 * (number - self._floor) >= self._capacity:
             if self.packets_in_flight == 0:
                 self._floor = number
                 break

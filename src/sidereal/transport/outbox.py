@@ -1,9 +1,9 @@
 """The sending half of a connection: what goes into the next packets, and what became of it.
 
 Each turn sends at most `TURN_PACKETS` of reliable data (the control channel
-before bulk), then as many of datagrams, until the window is used up: neither
-waits behind the other. Acks, credit, pings and the farewell do not count
-against the window.
+before bulk), then as many of datagrams, until the window is used up, and the two
+take turns at being first: neither waits behind the other. Acks, credit, pings and the
+farewell do not count against the window.
 """
 
 from collections.abc import Sequence
@@ -57,6 +57,7 @@ class Outbox:
         self._window_limited = False
         self._probes = 0
         self._ping_now = False
+        self._datagrams_first = False
         self.flight = codec.flight()
         self.recovery = Recovery()
         self.congestion = controller_of(settings)
@@ -136,8 +137,16 @@ class Outbox:
         self.more = False
         while True:
             start = len(out)
-            self._send_frames(now, out, address)
-            self._send_datagrams(now, out, address)
+            if self._datagrams_first:
+                self._send_datagrams(now, out, address)
+                # Where the window was still shut, their turn is yet to come.
+                self._datagrams_first = len(out) == start and bool(self.datagrams)
+                self._send_frames(now, out, address)
+            else:
+                # Whoever waits while the other sends goes first when the window opens again.
+                self._send_frames(now, out, address)
+                self._datagrams_first = len(out) > start and bool(self.datagrams)
+                self._send_datagrams(now, out, address)
             if len(out) == start:
                 break
             if len(out) - before >= self._settings.burst_packets:

@@ -78,7 +78,8 @@ class Opener:
     def __init__(self, chain: KeyChain) -> None:
         self._chain = chain
         self._opened: set[int] = set()
-        self._ack_history = [0, 0, 0, 0]
+        self._new: list[int] = []
+        self._named: list[list[int]] = [[], [], []]
         self.next_number = 0
         self.largest_ns = 0
 
@@ -110,6 +111,7 @@ class Opener:
         self._chain.advance(epoch)
         inbox.gap = inbox.gap or number > self.next_number
         self._opened.add(number)
+        self._new.append(number)
         if number >= self.next_number:
             self.next_number = number + 1
             self.largest_ns = now
@@ -124,12 +126,13 @@ class Opener:
             inbox.eliciting += 1
 
     def ack_frame(self, now: int, room: int) -> bytes:
-        """Build the ack of what was opened so far, back to the largest of four acks ago."""
+        """Build the ack of what was opened so far, back to all that is new since four acks ago."""
         if self.next_number == 0 or room < layout.ACK.size:
             return b""
         largest = self.next_number - 1
-        floor = self._ack_history.pop(0)
-        self._ack_history.append(largest)
+        floor = min([largest, *self._new, *(n for named in self._named for n in named)])
+        self._named = [*self._named[1:], self._new]
+        self._new = []
         words = min(
             (largest - floor + 63) // 64, layout.ACK_WORDS_MAX, (room - layout.ACK.size) // 8
         )

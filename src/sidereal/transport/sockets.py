@@ -6,6 +6,7 @@ one is decided by the system, never by a build that failed.
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from sidereal.errors import ConfigError
@@ -127,11 +128,9 @@ class UdpSocket:
 def _enlarge(sock: socket.socket, force: int, polite: int) -> None:
     """Ask for large buffers: with privilege beyond the system's limit, without up to it."""
     if sys.platform == "linux":
-        try:
+        with suppress(PermissionError):  # not privileged: the polite way below will do
             sock.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)
             return
-        except PermissionError:
-            pass
     size = BUFFER_BYTES
     while size >= 65_536:
         try:

@@ -69,7 +69,7 @@ class World:
         return len(self.ids)
 
     def destroy(self, rows: Any) -> None:
-        """Destroy the rows that a mask or indices select. Shadows are not touched."""
+        """Destroy the rows that a mask or indices select; shadows once they turn out to be held."""
         self.destroyed.append(self.ids[rows])
 
     def spawn(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sidereal/grid.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal {
 
@@ -21,7 +22,7 @@ Counts counts(std::span<const Sector> rows);
 
 // Compressed sparse rows: the rows of sectors[g] are order[offsets[g] .. offsets[g+1]).
 struct Groups {
-    std::vector<std::uint32_t> order;    // n; ascending within a sector
+    RawVector<std::uint32_t> order;      // n; ascending within a sector
     std::vector<std::uint32_t> offsets;  // one more than sectors
     std::vector<Sector> sectors;
 };

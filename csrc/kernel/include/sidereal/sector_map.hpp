@@ -22,13 +22,17 @@ struct Ownership {
 
 class SectorMap {
   public:
-    // The owner of a sector; {no_shard, 0} where the map does not hold it.
-    Ownership get(Sector s) const {
+    // The owner of a sector, or nullptr where the map does not hold it; good until the next change.
+    const Ownership* find(Sector s) const {
         const std::uint32_t slot = index_.find(key_of(s), keys_.data());
-        return slot == absent ? Ownership{} : owners_[slot];
+        return slot == absent ? nullptr : &owners_[slot];
     }
 
-    bool contains(Sector s) const { return index_.find(key_of(s), keys_.data()) != absent; }
+    // The owner of a sector; {no_shard, 0} where the map does not hold it.
+    Ownership get(Sector s) const {
+        const Ownership* owner = find(s);
+        return owner ? *owner : Ownership{};
+    }
 
     // Adds or replaces; the sector must exist.
     void set(Sector s, Ownership owner);
@@ -45,37 +49,6 @@ class SectorMap {
     std::vector<std::uint64_t> keys_;
     std::vector<Ownership> owners_;
     SlotIndex index_;
-};
-
-// Looks up sectors that repeat: remembers the last answer.
-class SectorLookup {
-  public:
-    explicit SectorLookup(const SectorMap& map) : map_(map) {}
-
-    // The owner of a sector, and whether the map holds it.
-    Ownership get(Sector s) {
-        refresh(s);
-        return owner_;
-    }
-    bool contains(Sector s) {
-        refresh(s);
-        return held_;
-    }
-
-  private:
-    void refresh(Sector s) {
-        if (known_ && s == sector_) return;
-        sector_ = s;
-        known_ = true;
-        held_ = map_.contains(s);
-        owner_ = held_ ? map_.get(s) : Ownership{};
-    }
-
-    const SectorMap& map_;
-    Sector sector_ = no_sector;
-    Ownership owner_;
-    bool held_ = false;
-    bool known_ = false;
 };
 
 }  // namespace sidereal

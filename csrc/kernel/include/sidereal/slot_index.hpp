@@ -1,8 +1,9 @@
 // An open-addressing index from 64-bit keys to dense slots.
 //
-// The keys live in the caller's dense array, `keys[slot]`; a bucket holds only the slot, four
-// bytes. Linear probing, at most two thirds full; erasing shifts what follows back, so there are
-// no tombstones and a table that churns for weeks stays as fast as a new one.
+// The keys live in the caller's array, `keys[slot]`, without gaps: slots in use are 0 to one less
+// than their number. A bucket holds only the slot, four bytes. Linear probing, at most two thirds
+// full; erasing shifts what follows back, so there are no tombstones and a table that churns for
+// weeks stays as fast as a new one.
 #pragma once
 
 #include <cstddef>
@@ -18,16 +19,31 @@ class SlotIndex {
   public:
     // The slot of `key`, or absent.
     std::uint32_t find(std::uint64_t key, const std::uint64_t* keys) const {
-        if (buckets_.empty()) return absent;
-        for (std::size_t b = home(key);; b = next(b)) {
-            const std::uint32_t slot = buckets_[b];
-            if (slot == absent || keys[slot] == key) return slot;
+        return buckets_.empty() ? absent : find_from(home(key), key, keys);
+    }
+
+    // Finds many keys at once, which hides the time that memory takes: where slots[i] is absent,
+    // it becomes the slot of wanted[i] if there is one. At most `batch` of them.
+    static constexpr std::size_t batch = 32;
+    void find_absent(const std::uint64_t* wanted, std::size_t count, const std::uint64_t* keys,
+                     std::uint32_t* slots) const {
+        if (buckets_.empty()) return;
+        std::size_t homes[batch];
+        for (std::size_t i = 0; i < count; ++i) {
+            homes[i] = home(wanted[i]);
+            __builtin_prefetch(&buckets_[homes[i]]);
         }
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t slot = buckets_[homes[i]];
+            if (slot != absent) __builtin_prefetch(&keys[slot]);
+        }
+        for (std::size_t i = 0; i < count; ++i)
+            if (slots[i] == absent) slots[i] = find_from(homes[i], wanted[i], keys);
     }
 
     // Adds a key that is not there yet; keys[slot] must already hold it.
     void insert(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        if ((used_ + 1) * 3 > buckets_.size() * 2) rebuild(used_ + 1, keys);
+        if ((used_ + 1) * 2 > buckets_.size()) rebuild(used_ + 1, keys);
         place(key, slot);
         ++used_;
     }
@@ -54,7 +70,7 @@ class SlotIndex {
     }
 
     void reserve(std::size_t count, const std::uint64_t* keys) {
-        if (count * 3 > buckets_.size() * 2) rebuild(count, keys);
+        if (count * 2 > buckets_.size()) rebuild(count, keys);
     }
 
     void clear() {
@@ -62,19 +78,17 @@ class SlotIndex {
         used_ = 0;
     }
 
-    // Fetches the bucket of a key that will be asked for soon.
-    void prefetch(std::uint64_t key) const {
-        if (!buckets_.empty()) __builtin_prefetch(&buckets_[home(key)]);
-    }
-
-    // The slot in the key's first bucket, for prefetching the key behind it; may be absent.
-    std::uint32_t guess(std::uint64_t key) const {
-        return buckets_.empty() ? absent : buckets_[home(key)];
-    }
-
     std::size_t bytes() const { return buckets_.capacity() * sizeof(std::uint32_t); }
 
   private:
+    std::uint32_t find_from(std::size_t bucket, std::uint64_t key,
+                            const std::uint64_t* keys) const {
+        for (std::size_t b = bucket;; b = next(b)) {
+            const std::uint32_t slot = buckets_[b];
+            if (slot == absent || keys[slot] == key) return slot;
+        }
+    }
+
     std::size_t mask() const { return buckets_.size() - 1; }
     std::size_t home(std::uint64_t key) const {
         return static_cast<std::size_t>(splitmix64(key)) & mask();
@@ -94,13 +108,12 @@ class SlotIndex {
         buckets_[b] = slot;
     }
 
+    // Slots are dense: walking the keys in order is kinder to memory than walking the buckets.
     void rebuild(std::size_t count, const std::uint64_t* keys) {
         std::size_t size = 16;
-        while (size * 2 < count * 3 + 2) size *= 2;
-        std::vector<std::uint32_t> old(size, absent);
-        old.swap(buckets_);
-        for (const std::uint32_t slot : old)
-            if (slot != absent) place(keys[slot], slot);
+        while (size < count * 2) size *= 2;
+        buckets_.assign(size, absent);
+        for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
     }
 
     std::vector<std::uint32_t> buckets_;

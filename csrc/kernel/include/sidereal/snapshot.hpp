@@ -11,11 +11,12 @@
 
 #include "sidereal/grid.hpp"
 #include "sidereal/positions.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal {
 
 struct Hits {
-    std::vector<std::uint32_t> index;    // rows of the snapshot
+    RawVector<std::uint32_t> index;      // rows of the snapshot
     std::vector<std::uint64_t> offsets;  // centre c has index[offsets[c] .. offsets[c+1])
 };
 
@@ -38,12 +39,18 @@ class Snapshot {
         std::uint32_t begin, end;  // in kx_
     };
 
+    // The sectors that a disc may touch on one axis.
+    struct Range {
+        std::int32_t first, last;
+    };
+    Range touched(double centre, double radius) const;
+
     double size_;
     std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x
     std::vector<std::uint32_t> starts_;  // one more than kx_: their points
     std::vector<Row> rows_;
-    std::vector<Vec2> points_;
-    std::vector<std::uint32_t> index_;
+    RawVector<double> x_, y_;
+    RawVector<std::uint32_t> index_;
 };
 
 }  // namespace sidereal

@@ -1,0 +1,40 @@
+// Rows in blocks that stay in the first-level cache, and the few of a block that are flagged.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace sidereal {
+
+inline constexpr std::size_t block_rows = 1024;
+
+// Two flags a row, zero beyond the last row.
+using Flags = std::array<std::uint8_t, block_rows * 2>;
+
+// Calls f with each row of the block that has a flag, ascending.
+template <class F>
+void each_flagged(Flags& flags, std::size_t rows, F&& f) {
+    std::memset(flags.data() + rows * 2, 0, flags.size() - rows * 2);
+    for (std::size_t at = 0; at < rows; at += 4) {
+        std::uint64_t word;
+        std::memcpy(&word, flags.data() + at * 2, sizeof word);
+        while (word != 0) {
+            const auto row = static_cast<std::size_t>(std::countr_zero(word)) / 16;
+            f(at + row);
+            word &= ~(std::uint64_t{0xFFFF} << (row * 16));
+        }
+    }
+}
+
+// Calls f with the first row and the number of rows of each block.
+template <class F>
+void each_block(std::size_t rows, F&& f) {
+    for (std::size_t begin = 0; begin < rows; begin += block_rows)
+        f(begin, std::min(block_rows, rows - begin));
+}
+
+}  // namespace sidereal

@@ -1,0 +1,52 @@
+// The loops that touch every coordinate, compiled once for each instruction set.
+//
+// passes.cpp is one plain source that the compiler vectorises by itself; it is compiled several
+// times, each in a namespace of its own, and `passes()` chooses once for the process. Nothing
+// else may live in those objects: an inline function that the linker merged from the AVX-512
+// object would crash a machine without it.
+//
+// Loops over coordinates see positions and sectors as flat arrays, two values a row. They only
+// say which rows deserve a closer look; exactness in the rare cases is the caller's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sidereal {
+
+struct Passes {
+    const char* isa;
+
+    // Sector coordinates of `n` coordinates. False if any of them has none (it is then
+    // no_coordinate in `out`); for `narrow`, also if any is beyond ±2^24, and `out` is not to be
+    // used. `narrow` computes in float: `size` must be a float exactly.
+    bool (*sectors_narrow)(const float* v, std::size_t n, double size, std::int32_t* out);
+    bool (*sectors_f32)(const float* v, std::size_t n, double size, std::int32_t* out);
+    bool (*sectors_f64)(const double* v, std::size_t n, double size, std::int32_t* out);
+
+    // flags[i] is not 0 where coordinate i is not in sector coordinate k[i]; or may not be, where
+    // k[i] is beyond ±2^24 (narrow) or no_coordinate.
+    void (*moved_narrow)(const float* v, const std::int32_t* k, std::size_t n, double size,
+                         std::uint8_t* flags);
+    void (*moved_f32)(const float* v, const std::int32_t* k, std::size_t n, double size,
+                      std::uint8_t* flags);
+    void (*moved_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
+                      std::uint8_t* flags);
+
+    // flags[i] is not 0 unless k[i]*size + margin <= v[i] < (k[i]+1)*size - margin.
+    void (*near_f32)(const float* v, const std::int32_t* k, std::size_t n, double size,
+                     double margin, std::uint8_t* flags);
+    void (*near_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
+                     double margin, std::uint8_t* flags);
+
+    // Writes index[i] of the points within sqrt(r2) of (cx, cy) to `out`, which has room for all
+    // n; returns how many.
+    std::size_t (*within)(const double* x, const double* y, const std::uint32_t* index,
+                          std::size_t n, double cx, double cy, double r2, std::uint32_t* out);
+};
+
+// The passes for this machine: the best that it has, or the one that the environment variable
+// SIDEREAL_ISA names, if the machine has it.
+const Passes& passes();
+
+}  // namespace sidereal

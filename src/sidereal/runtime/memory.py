@@ -1,0 +1,33 @@
+"""Keep what the allocator has got: a tick's arrays are as large as the last tick's.
+
+By default glibc gives large blocks back to the system as soon as they are free,
+and takes them again, zeroed page by page, in the next tick; that costs a busy
+shard a tenth of its time. Elsewhere this does nothing.
+"""
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""Free memory below this is kept; a process that needs less never has more."""
+
+PAD_BYTES = 16 * 1024 * 1024
+
+
+def keep() -> bool:
+    """Ask the allocator to keep freed memory; return whether it understood."""
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    wishes = {
+        _M_MMAP_THRESHOLD: KEPT_BYTES,
+        _M_TRIM_THRESHOLD: KEPT_BYTES,
+        _M_TOP_PAD: PAD_BYTES,
+    }
+    return all(mallopt(option, value) == 1 for option, value in wishes.items())

@@ -1,0 +1,50 @@
+"""The demo with real processes: clean where nothing is wrong, and not where something is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sidereal.demo.launcher import play
+from sidereal.demo.options import DemoOptions
+
+pytestmark = pytest.mark.processes
+
+SABOTEUR = Path(__file__).with_name("saboteur.py")
+
+
+def small(**options):
+    return DemoOptions(**{"entities": 600, "shards": 2, "seconds": 6.0, **options})
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "lost"),
+    [
+        ("drop", "is simulated by nobody", 1),
+        ("double", "is simulated twice", 0),
+        ("roll-back", "is simulated twice", 0),
+    ],
+)
+def test_sabotage_in_a_real_world_is_caught_and_named(tmp_path, kind, says, lost):
+    note = tmp_path / "note"
+    command = (sys.executable, str(SABOTEUR), kind, str(note))
+    with (tmp_path / "log").open("w") as log:
+        report = play(small(), shard_command=command, console=Console(file=log))
+    entity, _tick = note.read_text().split()
+    assert not report.ok
+    assert any(f"entity {entity} {says}" in line for line in report.why_not), report.why_not
+    assert report.lost == lost
+
+
+def test_a_world_of_real_processes_is_clean(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        report = play(small(shards=3), console=Console(file=log))
+    # A machine that is busy with other things may be late, but must not lose or double.
+    judged = [line for line in report.why_not if "tick" not in line or "entity" in line]
+    assert judged == []
+    assert (report.lost, report.duplicated, report.repeated_ticks) == (0, 0, 0)
+    assert report.created == report.live + report.destroyed
+    assert report.position_error_max < 1e-6
+    assert report.handoffs > 0
+    assert len(report.shards) == 3

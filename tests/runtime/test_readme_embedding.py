@@ -1,0 +1,81 @@
+"""The README's embedding runs: a shard joins a server, fills a new sector, and simulates it."""
+
+import re
+import secrets
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sidereal.replication.settings import Settings
+from sidereal.runtime.address import Address
+from sidereal.runtime.operator import Operator
+from sidereal.runtime.replication_process import ReplicationServer
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+PATIENCE_S = 20.0
+
+
+def embedding() -> dict:
+    """The names that the README's block defines."""
+    block = re.search(r"<!-- tests: embed -->\s*```python\n(.*?)\n```", README.read_text(), re.S)
+    assert block is not None
+    names: dict = {}
+    exec(compile(block[1], str(README), "exec"), names)
+    return names
+
+
+class Thread(threading.Thread):
+    """A thread whose failure is the test's."""
+
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        self.join(PATIENCE_S)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def world():
+    """A replication server on a free port, and its keys."""
+    keys = {name: secrets.token_bytes(32) for name in ("clients", "admin", "shard:east")}
+    server = ReplicationServer(Settings(), Address("127.0.0.1", 0), keys)
+    stop = threading.Event()
+    thread = Thread(target=server.serve, args=(stop.is_set,))
+    thread.start()
+    yield server.address, keys
+    stop.set()
+    thread.finish()
+    server.close()
+
+
+@pytest.mark.processes
+def test_the_embedding_of_the_readme_fills_a_sector_and_simulates_it(world) -> None:
+    address, keys = world
+    stop = threading.Event()
+    arguments = ("east", address, keys["shard:east"], lambda: not stop.is_set())
+    game = Thread(target=embedding()["serve"], args=arguments)
+    game.start()
+    deadline = time.monotonic() + PATIENCE_S
+    with Operator(address, keys["admin"]) as operator:
+        while not operator.status()["shards"]:
+            assert time.monotonic() < deadline, "the shard did not register"
+        operator.load((3, -4))
+        while (status := operator.status())["entities"] < 100 or status["custody"]:
+            assert game.error is None, game.error
+            assert time.monotonic() < deadline, f"not filled: {status}"
+        assert status["shards"][0]["name"] == "east"
+        before = status["counters"].get("updates", 0)
+        while operator.status()["counters"].get("updates", 0) < before + 500:
+            assert time.monotonic() < deadline, "nothing moves"
+    stop.set()
+    game.finish()

@@ -1,0 +1,74 @@
+"""The ring of sent packets and its twin: one history, the same findings."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidereal.transport import _flight, flight_twin
+
+FINDINGS = [
+    *("acked_tokens", "acked_cargo", "acked_bytes", "acked_packets", "acked_sent_ns"),
+    *("acked_largest", "delivery_rate", "lost_tokens", "lost_cargo", "lost_bytes"),
+    *("lost_packets", "lost_sent_ns", "spurious", "spurious_distance", "bytes_in_flight"),
+    *("packets_in_flight", "span", "loss_ns", "largest_acked", "delivered", "last_sent_ns"),
+]
+
+
+def findings(flight):
+    return {name: getattr(flight, name) for name in FINDINGS}
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("datagrams"), st.integers(1, 40), st.integers(1, 3)),
+    st.tuples(st.just("frames"), st.integers(1, 40), st.integers(0, 2)),
+    st.tuples(st.just("silent"), st.integers(1, 5), st.just(0)),
+    st.tuples(st.just("ack"), st.integers(-3, 150), st.integers(0, 2**128 - 1)),
+    st.tuples(st.just("lost"), st.integers(1, 40), st.integers(1, 50)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_compiled_and_readable_find_the_same(steps):
+    one, other = _flight.Flight(), flight_twin.Flight()
+    number = token = now = 0
+    noticed = []
+    for kind, many, value in steps:
+        now += 1_000_000
+        if kind in ("datagrams", "frames", "silent"):
+            for _ in range(many):
+                for flight in (one, other):
+                    if kind == "datagrams":
+                        flight.record_datagrams(number, now, 100 + value, token, value)
+                    elif kind == "frames":
+                        flight.record(number, now, 50, [number] * value or None)
+                    else:
+                        flight.record_silent(number)
+                number += 1
+                token += value if kind == "datagrams" else 0
+        elif kind == "ack":
+            largest = number - 1 - many
+            bitmap = (value & ((1 << max(0, largest)) - 1)).to_bytes(16, "little")
+            results = [f.acknowledge(largest & 0xFFFFFFFF, bitmap, now) for f in (one, other)]
+            assert results[0] == results[1]
+        else:
+            for flight in (one, other):
+                flight.detect_lost(now, many * 1_000_000, value)
+        assert findings(one) == findings(other)
+        assert one.oldest_cargo() == other.oldest_cargo()
+        assert one.tokens_out() == other.tokens_out()
+        noticed += one.acked_tokens + one.lost_tokens
+        one.clear()
+        other.clear()
+    assert sorted(noticed + one.tokens_out()) == list(range(token)), "each token once"
+
+
+@pytest.mark.parametrize("flight", [_flight.Flight(), flight_twin.Flight()])
+def test_delivery_rate_is_what_the_link_carries(flight):
+    """10 packets of 1000 bytes, one each millisecond, acked 20 ms later: 1 MB/s."""
+    for number in range(10):
+        flight.record(number, number * 1_000_000, 1000, None)
+    for number in range(10):
+        flight.clear()
+        assert flight.acknowledge(number, b"", (20 + number) * 1_000_000)
+    assert flight.delivery_rate == pytest.approx(10_000 * 1e9 / 29e6)
