@@ -9,6 +9,7 @@ keeps within a client's bytes per second; what had no room waits for the next ro
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +105,12 @@ def _look(books: Books, world: Shown, watching: list[Session]) -> list[Hits]:
     for session in watching:
         first, disc = disc, disc + len(session.subscriptions)
         rows = slice(int(offsets[first]), int(offsets[disc]))
-        order = np.lexsort((ratio[rows], ids[rows]))
-        mine = ids[rows][order]
-        once = np.ones(len(mine), bool)
-        once[1:] = mine[1:] != mine[:-1]
-        answers.append(Hits(index[rows][order][once], ratio[rows][order][once]))
+        if disc - first == 1:
+            order = np.argsort(ids[rows])
+        else:
+            order = np.lexsort((ratio[rows], ids[rows]))
+            order = order[_first_of_each(ids[rows][order])]
+        answers.append(Hits(index[rows][order], ratio[rows][order]))
     return answers
 
 
@@ -116,8 +118,8 @@ def _tell(books: Books, world: Shown, session: Session, hits: Hits) -> None:
     table, view = books.table, session.view
     ids = table.ids[hits.slots]
     at, known = view.find(ids)
-    _leave(books, session, at[known])
-    at, known = view.find(ids)
+    if _leave(books, session, at[known]):
+        at, known = view.find(ids)
     stale = np.zeros(len(ids), np.int64)
     stale[known] = world.now_tick - view.tick[at[known]]
     risen = known.copy()
@@ -133,17 +135,26 @@ def _tell(books: Books, world: Shown, session: Session, hits: Hits) -> None:
         _update(books, world, session, hits.slots[risen], urgency)
 
 
-def _leave(books: Books, session: Session, seen: NDArray[np.int64]) -> None:
+def _first_of_each(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where each run of equal values begins."""
+    first = np.ones(len(values), bool)
+    first[1:] = values[1:] != values[:-1]
+    return np.flatnonzero(first)
+
+
+def _leave(books: Books, session: Session, seen: NDArray[np.int64]) -> bool:
+    """Take out of view all but the rows `seen` of it; return whether there were any."""
     view = session.view
     gone = np.ones(len(view), bool)
     gone[seen] = False
     if not gone.any():
-        return
+        return False
     ids = view.leave(gone)
     destroyed = books.table.slots(ids) == ABSENT
     rows = LeaveRows(ids=ids, destroyed=destroyed)
     books.tell_session(session, EntitiesLeave(rows))
     view.allowance_bytes -= LEAVE_BYTES * len(ids) + OVERHEAD_BYTES
+    return True
 
 
 def _enter(books: Books, world: Shown, session: Session, slots: U32, room_bytes: float) -> None:
@@ -176,10 +187,10 @@ def _update(books: Books, world: Shown, session: Session, slots: U32, urgency: F
     ticks = world.tick[slots]
     order = np.argsort(ticks, kind="stable")
     slots, ticks = slots[order], ticks[order]
-    starts = np.flatnonzero(np.r_[True, ticks[1:] != ticks[:-1]])
+    starts = _first_of_each(ticks).tolist()
     payloads: list[bytes] = []
     row_offsets = [np.zeros(1, np.uint32)]
-    for start, end in zip(starts, np.r_[starts[1:], len(slots)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(slots)], strict=True):
         packed, rows = world.pack(slots[start:end], CLIENT_UPDATE, int(ticks[start]))
         payloads += packed
         row_offsets.append(rows[1:] + np.uint32(start))

@@ -34,7 +34,8 @@ class Shown:
         The offsets (u32) are one more than the datagrams.
         """
         table = self.table
-        velocity = np.clip(table.velocity[slots], -_SPEED_MAX, _SPEED_MAX)
+        velocity = table.velocity[slots]
+        np.clip(velocity, -_SPEED_MAX, _SPEED_MAX, out=velocity)
         data, offsets = pack_ghosts(
             table.ids[slots],
             self.position[slots],
