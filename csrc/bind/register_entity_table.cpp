@@ -1,7 +1,7 @@
 // EntityTable: its columns are NumPy views of its own memory.
-#include <memory>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -23,7 +23,7 @@ struct PyTable {
 // A view of one column. It pins the table, so that the memory stays where it is, and keeps it
 // alive, until the last array on top of it is gone.
 template <class T>
-py::array view(PyTable& self, std::vector<T> Columns::* column, bool writable) {
+py::array view(PyTable& self, LargeVector<T> Columns::* column, bool writable) {
     using E = Element<T>;
     using scalar = typename E::scalar;
     struct Pin {
@@ -183,13 +183,12 @@ void register_entity_table(py::module_& m) {
             [](PyTable& self, std::pair<std::int32_t, std::int32_t> sector,
                std::optional<std::int32_t> shard) {
                 return out(guarded(
-                    [&] {
-                        return self.shared->table.find({sector.first, sector.second}, shard);
-                    },
+                    [&] { return self.shared->table.find({sector.first, sector.second}, shard); },
                     self.shared->mutex));
             },
             "sector"_a, "shard"_a = py::none(),
-            "The slots u32 (m,), ascending, of the rows in a sector (x, y); with `shard`, of those\n"
+            "The slots u32 (m,), ascending, of the rows in a sector (x, y); with `shard`, of "
+            "those\n"
             "alone that it holds by the `shard` column.")
         .def("bind", &bind_handles, "slots"_a, "handles"_a)
         .def("resolve", &resolve, "handles"_a)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demo.model_world import CALM, OPTIONS, STILL, ModelWorld
+from sidereal.demo import audit_file as af
 from sidereal.demo.audit import Auditor
 from sidereal.demo.plan import Plan, motion_of
 from sidereal.errors import ConfigError
@@ -65,6 +66,18 @@ def test_two_shards_killed_and_one_started(fresh, seed, first, gap):
     verdict = world.run()
     assert verdict.wrong == []
     assert [shard.done for shard in verdict.shards] == [True, False, False, True, True]
+
+
+def test_gaps_around_a_death_are_the_fault_s_and_others_are_not(fresh):
+    world = fresh(13, rates=replace(CALM, crosses=0.05))
+    world.kills[62] = (1, False)
+    verdict = world.run()
+    assert verdict.rehomed.entities > 5
+    assert 3 * verdict.rehomed.entities < verdict.tally.gaps - verdict.gap_ticks
+    assert verdict.gap_ticks == verdict.gap_lengths.sum() > 10
+    assert verdict.gap_lengths.max() <= 1
+    healthy = fresh(13, rates=CALM).run()
+    assert healthy.gap_ticks == healthy.tally.gaps > 0
 
 
 def test_what_no_shard_could_log_is_told_apart(fresh):
@@ -222,11 +235,14 @@ def test_two_living_shards_are_not_excused_by_a_dead_one(fresh):
     world.kills[30] = (3, False)
     harmed = {}
 
-    def sabotage(w):
-        row = double(w)
+    def give_twice(w):
+        """Two shards get it, and both write down that they did."""
+        shard, row = w.someone()
+        other = next(s for s in w.living if s is not shard)
+        w.arrive(copy.deepcopy(row), other, af.HANDOFF)
         harmed["id"] = row.id
 
-    world.sabotage[31], world.sabotage[50] = still, sabotage
+    world.sabotage[31], world.sabotage[50] = still, give_twice
     verdict = world.run()
     assert any(f"entity {harmed['id']} is simulated twice" in line for line in verdict.wrong)
 

@@ -41,7 +41,8 @@ def test_a_world_of_real_processes_is_clean(tmp_path):
     with (tmp_path / "log").open("w") as log:
         report = play(small(shards=3), console=Console(file=log))
     # A machine that is busy with other things may be late, but must not lose or double.
-    judged = [line for line in report.why_not if "tick" not in line or "entity" in line]
+    late = ("gaps last", "left out", "were skipped")
+    judged = [line for line in report.why_not if not any(words in line for words in late)]
     assert judged == []
     assert (report.lost, report.duplicated, report.repeated_ticks) == (0, 0, 0)
     assert report.created == report.live + report.destroyed

@@ -238,6 +238,7 @@ def test_forged_replies_change_nothing():
     ]
     pair.client.endpoint.receive([(data, SERVER) for data in forged for _ in range(10)], pair.now)
     pair.client.endpoint.receive([(data, ATTACKER) for data in forged], pair.now)
+    assert pair.client.endpoint.endpoint_stats().wrong_address == 3, "those with the right echo"
     pair.net.send(CLIENT, SERVER, hello, pair.now)
     assert pair.run(5 * SECOND, lambda: bool(pair.client.of(Connected)))
     assert not pair.client.closed

@@ -146,7 +146,7 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     for (const Sector row : rows) {
         const std::uint32_t tile = tiles.number(row);
         if (tile == absent) return std::nullopt;
-        if (tile * tile_cells == n.size()) n.resize(n.size() + tile_cells);
+        if (std::size_t{tile} * tile_cells == n.size()) n.resize(n.size() + tile_cells);
         ++n[std::size_t{tile} * tile_cells + cell_in_tile(row)];
     }
     Counts out;

@@ -97,7 +97,7 @@ TEST_CASE("no bytes do harm") {
     fill(table, map);
     const auto updates = datagrams(pack_updates(table, every(), size, 7, map, 3, 200));
     const auto states = datagrams(pack_states(table, every(), 3, 400));
-    std::vector<std::uint64_t> ids(table.columns().id);
+    const auto& ids = table.columns().id;
     std::vector<std::uint32_t> flags(count);
     const auto copies = datagrams(
         pack_ghosts(ids, table.columns().position, table.columns().velocity, flags, 3, 7, 300));

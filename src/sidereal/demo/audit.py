@@ -36,9 +36,10 @@ from sidereal.errors import ConfigError
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-FAULT_S = 5.0
-"""Gaps that begin within this time after a shard's death count as the fault's: the lease,
-its allowance, and the sectors' way to other shards."""
+BEFORE_FAULT_S, FAULT_S = 1.0, 5.0
+"""Gaps that begin within this time before or after a shard's death count as the fault's:
+what was on its way to it or newest at the server; the lease, its allowance, and the
+sectors' way to other shards."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class Auditor:
             for shard in shards
             if shard.unwritten
         ]
-        gap_lengths = _gaps_outside_faults(files, plan, sums.stays)
+        gap_lengths = _gaps_outside_faults(files, plan.motion.tick_hz, sums.stays)
         return Verdict(
             wrong=wrong,
             faulty=faulty,
@@ -289,19 +290,20 @@ def _rehomed(stays: Stays) -> Rehomed:
     )
 
 
-def _gaps_outside_faults(files: list[AuditFile], plan: Plan, stays: Stays) -> I64:
-    """Lengths of all gaps but those of re-homed entities and those around a death."""
-    torn = np.unique(stays.id[stays.torn])
-    window = round(FAULT_S * plan.motion.tick_hz)
+def _gaps_outside_faults(files: list[AuditFile], tick_hz: float, stays: Stays) -> I64:
+    """Lengths of all gaps but those around a death."""
+    before, after = round(BEFORE_FAULT_S * tick_hz), round(FAULT_S * tick_hz)
+    dead = np.array([not file["done"] for file in files])
     deaths = [file.last_tick for file in files if not file["done"]]
-    deaths += np.unique(stays.last[stays.torn]).tolist()
+    # In a file that lives on, what is torn was lost when its shard was fenced.
+    deaths += stays.last[stays.torn & ~dead[stays.shard]].tolist()
     lengths = [np.empty(0, np.int64)]
     for file in files:
         rows = file.committed_spans()
-        rows = rows[(rows["cause"] > 0) & ~np.isin(rows["id"], torn)]
+        rows = rows[rows["cause"] > 0]
         first = rows["first"].astype(np.int64)
         during = np.zeros(len(rows), np.bool_)
         for death in sorted(set(deaths)):
-            during |= (first > death - window // 5) & (first <= death + window)
+            during |= (first > death - before) & (first <= death + after)
         lengths.append(rows["last"][~during].astype(np.int64) - first[~during] + 1)
     return np.concatenate(lengths)

@@ -311,8 +311,11 @@ class ReceiveStream:
             need = PREFIX_BYTES + self._length(assembly, 0)
             if len(assembly) < need:
                 return messages
-            data = bytes(assembly)
+            with memoryview(assembly) as whole:  # one copy of a message that may be large
+                messages.append(bytes(whole[PREFIX_BYTES:need]))
+                data = bytes(whole[need:])
             assembly.clear()
+            self._unread += need
         at, have = 0, len(data)
         while have - at >= PREFIX_BYTES:
             length = self._length(data, at)

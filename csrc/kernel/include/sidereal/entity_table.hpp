@@ -20,6 +20,7 @@
 #include "sidereal/blob_arena.hpp"
 #include "sidereal/grid.hpp"
 #include "sidereal/handle_index.hpp"
+#include "sidereal/raw_vector.hpp"
 #include "sidereal/slot_index.hpp"
 
 namespace sidereal {
@@ -30,14 +31,14 @@ struct GrowthRefused : std::runtime_error {
 };
 
 struct Columns {
-    std::vector<std::uint64_t> id;
-    std::vector<Vec2> position, velocity;
-    std::vector<Sector> sector;
-    std::vector<std::uint32_t> version, tick, state_tick, handle, flags;
-    std::vector<std::uint64_t> group;
-    std::vector<float> sensor;
-    std::vector<std::int32_t> shard;
-    std::vector<std::uint8_t> phase, dirty;
+    LargeVector<std::uint64_t> id;
+    LargeVector<Vec2> position, velocity;
+    LargeVector<Sector> sector;
+    LargeVector<std::uint32_t> version, tick, state_tick, handle, flags;
+    LargeVector<std::uint64_t> group;
+    LargeVector<float> sensor;
+    LargeVector<std::int32_t> shard;
+    LargeVector<std::uint8_t> phase, dirty;
 
     template <class F>
     void each(F&& f) {

@@ -8,10 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "sidereal/grid.hpp"
 #include "sidereal/hash.hpp"
+#include "sidereal/raw_vector.hpp"
 
 namespace sidereal {
 
@@ -116,7 +116,7 @@ class SlotIndex {
         for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
     }
 
-    std::vector<std::uint32_t> buckets_;
+    LargeVector<std::uint32_t> buckets_;
     std::size_t used_ = 0;
 };
 
