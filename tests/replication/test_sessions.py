@@ -166,9 +166,13 @@ def test_a_client_that_comes_back_before_its_broken_link_was_noticed_goes_on():
     client.core.subscribe(90.0, point=(50.0, 50.0))
     client.core.possess(entity)
     cluster.run(0.5)
+    old = client.link
     client.break_link(noticed=False)
     client.connect()
     cluster.run(0.5)
+    ended = cluster.manager.books.counters["links_ended_for_errors"]
+    cluster.bytes_at_server(old, codec.encode(sm.SendMail(entity, b"from the grave")))
+    assert cluster.manager.books.counters["links_ended_for_errors"] == ended
     assert client.of(ev.Welcomed)[-1].resumed
     assert set(client.picture.position) == {entity}
     assert steered(cluster, entity)[-1] == (client.core.session, True)

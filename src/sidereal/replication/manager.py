@@ -162,6 +162,9 @@ class SectorManager:
     def poll(self) -> list[Output]:
         """Return, in order, what is to be sent, and forget it."""
         out, self.books.out = self.books.out, []
+        for output in out:
+            if isinstance(output, CloseLink):
+                self._roles.pop(output.link, None)
         return out
 
     # --- shards --------------------------------------------------------------
