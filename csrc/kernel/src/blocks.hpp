@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "parallel.hpp"
+
 namespace sidereal {
 
 inline constexpr std::size_t block_rows = 1024;
@@ -32,9 +34,9 @@ void each_flagged(Flags& flags, std::size_t rows, F&& f) {
 
 // Calls f with the first row and the number of rows of each block.
 template <class F>
-void each_block(std::size_t rows, F&& f) {
-    for (std::size_t begin = 0; begin < rows; begin += block_rows)
-        f(begin, std::min(block_rows, rows - begin));
+void each_block(Range rows, F&& f) {
+    for (std::size_t begin = rows.begin; begin < rows.end; begin += block_rows)
+        f(begin, std::min(block_rows, rows.end - begin));
 }
 
 }  // namespace sidereal

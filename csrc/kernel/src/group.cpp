@@ -8,11 +8,14 @@
 #include <numeric>
 #include <optional>
 
+#include "parallel.hpp"
 #include "sidereal/slot_index.hpp"
 #include "tiles.hpp"
 
 namespace sidereal {
 namespace {
+
+constexpr std::size_t part_rows = 64 * 1024;  // fewer are not worth waking a thread
 
 // Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
 struct Tally {
@@ -80,16 +83,26 @@ Groups group_by_hash(std::span<const Sector> rows) {
     return out;
 }
 
-// How many rows each tile has; false if there are too many tiles.
-bool count_tiles(std::span<const Sector> rows, Tiles& tiles, std::vector<std::uint32_t>& n) {
-    for (const Sector row : rows) {
-        const std::uint32_t tile = tiles.number(row);
-        if (tile == absent) return false;
-        if (tile == n.size()) n.push_back(0);
-        ++n[tile];
+// What one part of the rows has in each tile, by the part's own numbers of tiles.
+struct Part {
+    Tiles tiles;
+    std::vector<std::uint32_t> n;  // how many rows; later where the next one goes
+    bool too_many = false;
+
+    explicit Part(std::size_t rows) : tiles(rows) {}
+
+    void count(std::span<const Sector> rows) {
+        for (const Sector row : rows) {
+            const std::uint32_t tile = tiles.number(tile_key(row));
+            if (tile == absent) {
+                too_many = true;
+                return;
+            }
+            if (tile == n.size()) n.push_back(0);
+            ++n[tile];
+        }
     }
-    return true;
-}
+};
 
 // Rows by tile: those of tile t are row[begin[t] .. begin[t+1]), ascending, with their cells.
 struct Partition {
@@ -98,32 +111,59 @@ struct Partition {
     RawVector<std::uint16_t> cell;
 };
 
-Partition partition(std::span<const Sector> rows, Tiles& tiles,
-                    const std::vector<std::uint32_t>& n) {
-    Partition out;
-    out.begin.resize(n.size() + 1);
-    std::partial_sum(n.begin(), n.end(), out.begin.begin() + 1);
+// Numbers the tiles of all parts in `tiles`, and gives each part its places in each tile, parts in
+// order. False if there are too many tiles.
+bool merge(std::vector<Part>& parts, Tiles& tiles, std::vector<std::uint32_t>& begin) {
+    std::vector<std::uint32_t> total;
+    std::vector<std::vector<std::uint32_t>> number(parts.size());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+        if (parts[p].too_many) return false;
+        for (std::size_t t = 0; t < parts[p].n.size(); ++t) {
+            const std::uint32_t tile = tiles.number(parts[p].tiles.keys()[t]);
+            if (tile == absent) return false;
+            if (tile == total.size()) total.push_back(0);
+            const std::uint32_t rows = parts[p].n[t];
+            parts[p].n[t] = total[tile];
+            total[tile] += rows;
+            number[p].push_back(tile);
+        }
+    }
+    begin.assign(total.size() + 1, 0);
+    std::partial_sum(total.begin(), total.end(), begin.begin() + 1);
+    for (std::size_t p = 0; p < parts.size(); ++p)
+        for (std::size_t t = 0; t < parts[p].n.size(); ++t) parts[p].n[t] += begin[number[p][t]];
+    return true;
+}
+
+bool partition(std::span<const Sector> rows, Tiles& tiles, Partition& out) {
+    const Cut cut(rows.size(), part_rows);
+    std::vector<Part> parts(cut.parts(), Part(rows.size()));
+    const auto of = [&](std::size_t p) { return rows.subspan(cut[p].begin, cut[p].size()); };
+    parallel(parts.size(), [&](std::size_t p) { parts[p].count(of(p)); });
+    if (!merge(parts, tiles, out.begin)) return false;
     out.row.resize(rows.size());
     out.cell.resize(rows.size());
-    std::vector<std::uint32_t> next(out.begin.begin(), out.begin.end() - 1);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const std::uint32_t at = next[tiles.number(rows[i])]++;
-        out.row[at] = static_cast<std::uint32_t>(i);
-        out.cell[at] = static_cast<std::uint16_t>(cell_in_tile(rows[i]));
-    }
-    return out;
+    parallel(parts.size(), [&](std::size_t p) {
+        for (std::size_t i = cut[p].begin; i < cut[p].end; ++i) {
+            const std::uint32_t at = parts[p].n[parts[p].tiles.number(tile_key(rows[i]))]++;
+            out.row[at] = static_cast<std::uint32_t>(i);
+            out.cell[at] = static_cast<std::uint16_t>(cell_in_tile(rows[i]));
+        }
+    });
+    return true;
 }
 
 std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
-    std::vector<std::uint32_t> n;
-    if (!count_tiles(rows, tiles, n)) return std::nullopt;
-    const Partition parts = partition(rows, tiles, n);
+    Partition parts;
+    if (!partition(rows, tiles, parts)) return std::nullopt;
 
-    std::vector<std::uint32_t> next(n.size() * tile_cells);  // counts, then where to write
-    for (std::size_t t = 0; t < n.size(); ++t)
+    const std::size_t n = tiles.keys().size();
+    std::vector<std::uint32_t> next(n * tile_cells);  // counts, then where to write
+    parallel(n, [&](std::size_t t) {
         for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
             ++next[t * tile_cells + parts.cell[i]];
+    });
     Groups out;
     out.offsets.push_back(0);
     each_occupied(tiles, next, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
@@ -134,9 +174,10 @@ std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
         at = begin;
     });
     out.order.resize(rows.size());
-    for (std::size_t t = 0; t < n.size(); ++t)
+    parallel(n, [&](std::size_t t) {
         for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
             out.order[next[t * tile_cells + parts.cell[i]]++] = parts.row[i];
+    });
     return out;
 }
 
@@ -144,7 +185,7 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
     std::vector<std::uint32_t> n;
     for (const Sector row : rows) {
-        const std::uint32_t tile = tiles.number(row);
+        const std::uint32_t tile = tiles.number(tile_key(row));
         if (tile == absent) return std::nullopt;
         if (std::size_t{tile} * tile_cells == n.size()) n.resize(n.size() + tile_cells);
         ++n[std::size_t{tile} * tile_cells + cell_in_tile(row)];
