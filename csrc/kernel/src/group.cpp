@@ -1,4 +1,5 @@
-// Counting and grouping by tiles of sectors; by hashing where rows are too far apart for that.
+// Counting and grouping: in one dense rectangle where all rows lie close together, else by tiles
+// of sectors, else, where rows are too far apart for that too, by hashing.
 //
 // Grouping writes rows first to the run of their tile, which is few enough write streams for the
 // caches, and then, tile by tile, to their sectors.
@@ -11,10 +12,12 @@
 #include "parallel.hpp"
 #include "sidereal/slot_index.hpp"
 #include "tiles.hpp"
+#include "window.hpp"
 
 namespace sidereal {
 namespace {
 
+constexpr std::size_t direct_rows = 2 << 20;  // more do not fit the caches with their order
 constexpr std::size_t part_rows = 64 * 1024;  // fewer are not worth waking a thread
 
 // Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
@@ -198,6 +201,46 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     return out;
 }
 
+std::vector<std::uint32_t> count_cells(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> n(window.cells());
+    for (const Sector row : rows) ++n[window.cell(row)];
+    return n;
+}
+
+// Calls f(sector, count) for each occupied cell, by y, then x.
+template <class F>
+void each_occupied(const Window& window, std::vector<std::uint32_t>& n, F&& f) {
+    for (std::uint32_t y = 0, cell = 0; y < window.height; ++y)
+        for (std::uint32_t x = 0; x < window.width; ++x, ++cell)
+            if (n[cell] != 0) f(window.sector(y, x), n[cell]);
+}
+
+Counts counts_in_window(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> n = count_cells(rows, window);
+    Counts out;
+    each_occupied(window, n, [&](Sector sector, std::uint32_t count) {
+        out.sectors.push_back(sector);
+        out.n.push_back(count);
+    });
+    return out;
+}
+
+Groups group_in_window(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> next = count_cells(rows, window);
+    Groups out;
+    out.offsets.push_back(0);
+    each_occupied(window, next, [&](Sector sector, std::uint32_t& at) {
+        const std::uint32_t begin = out.offsets.back();
+        out.sectors.push_back(sector);
+        out.offsets.push_back(begin + at);
+        at = begin;
+    });
+    out.order.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        out.order[next[window.cell(rows[i])]++] = static_cast<std::uint32_t>(i);
+    return out;
+}
+
 }  // namespace
 
 std::vector<std::uint32_t> Tiles::ordered() const {
@@ -217,11 +260,15 @@ std::uint32_t Tiles::look_up(std::uint64_t key, Entry& entry) {
 }
 
 Counts counts(std::span<const Sector> rows) {
+    if (const std::optional<Window> all = window(rows)) return counts_in_window(rows, *all);
     if (std::optional<Counts> out = counts_by_tiles(rows)) return *std::move(out);
     return counts_by_hash(rows);
 }
 
 Groups group(std::span<const Sector> rows) {
+    // Beyond the caches, and on several threads, rows are better written tile by tile.
+    if (rows.size() <= direct_rows && (threads() == 1 || rows.size() < 2 * part_rows))
+        if (const std::optional<Window> all = window(rows)) return group_in_window(rows, *all);
     if (std::optional<Groups> out = group_by_tiles(rows)) return *std::move(out);
     return group_by_hash(rows);
 }
