@@ -20,6 +20,9 @@ from sidereal.replication.flux import Flux
 CUT_WEIGHT_S = 0.5
 """What one crossing per second weighs, in entities of imbalance."""
 
+QUIET_FLUX_PER_S = 0.1
+"""What a border counts as crossed where nobody has crossed it yet: shards stay compact."""
+
 MOVE_COST = 0.02
 """What moving one entity costs, in entities of imbalance."""
 
@@ -147,7 +150,8 @@ class _Round:
         x, y = sector
         owner = self._owner
         source = owner[sector]
-        beside = {owner.get((x + dx, y + dy), source) for dx, dy in NEIGHBOURS}
+        around = [owner.get((x + dx, y + dy)) for dx, dy in NEIGHBOURS]
+        beside = set(around)
         beside.discard(source)
         targets = [shard for shard in self._receivers if shard in beside]
         for shard in self._border:
@@ -156,8 +160,8 @@ class _Round:
             self._offers.pop(sector, None)
             return
         self._border[source].add(sector)
-        kept = 0.0
-        united = dict.fromkeys(targets, 0.0)
+        kept = QUIET_FLUX_PER_S * around.count(source)
+        united = {target: QUIET_FLUX_PER_S * around.count(target) for target in targets}
         for other, rate in self._view.flux.around(sector):
             holder = owner.get(other)
             if holder == source:
