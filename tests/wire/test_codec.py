@@ -38,8 +38,8 @@ def same(one: EntityRows, other: EntityRows) -> bool:
 
 
 def test_the_seeds_messages_are_all_there_by_name():
-    seed = """RegisterShard RegistrationAck ShardLoadUpdate AssignSector SectorInitialState SectorReady
-        UnassignSector SectorRemoved ProposeSectorDeactivation EntityTransitionRequest
+    seed = """RegisterShard RegistrationAck ShardLoadUpdate AssignSector SectorInitialState
+        SectorReady UnassignSector SectorRemoved ProposeSectorDeactivation EntityTransitionRequest
         AcknowledgeTransition EntityEnterSector ConfirmTransitionExit"""
     assert set(seed.split()) <= {message.__name__ for message in codec.MESSAGES.values()}
 
