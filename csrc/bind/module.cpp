@@ -1,8 +1,10 @@
 // The compiled face of the kernel: sidereal.kernel._kernel.
 #include "module.hpp"
 
+#include "docs.hpp"
+
 PYBIND11_MODULE(_kernel, m) {
-    m.doc() = "The compiled kernel of Sidereal.";
+    m.doc() = sidereal::bind::docs::module;
     sidereal::bind::register_positions(m);
     sidereal::bind::register_groups(m);
     sidereal::bind::register_snapshot(m);

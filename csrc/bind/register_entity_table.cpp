@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 
 namespace sidereal::bind {
@@ -162,22 +163,23 @@ void register_entity_table(py::module_& m) {
             py::set_error(PyExc_BufferError, e.what());
         }
     });
-    py::class_<PyTable> table(m, "EntityTable");
+    py::class_<PyTable> table(m, "EntityTable", docs::entity_table);
     table
         .def(py::init([](double size, std::size_t capacity) {
                  return PyTable{std::make_shared<SharedTable>(size, capacity),
                                 out(std::vector<std::uint32_t>{})};
              }),
              "size"_a, "capacity"_a = 0)
-        .def("upsert", &upsert, "ids"_a, "position"_a, "velocity"_a, "slots"_a = py::none())
+        .def("upsert", &upsert, "ids"_a, "position"_a, "velocity"_a, "slots"_a = py::none(),
+             docs::upsert)
         .def(
             "remove",
             [](PyTable& self, py::handle ids) {
                 const auto keys = in<std::uint64_t>(ids, "ids");
                 return guarded([&] { return self.shared->table.remove(keys); }, self.shared->mutex);
             },
-            "ids"_a)
-        .def("slots", &slots, "ids"_a)
+            "ids"_a, docs::remove)
+        .def("slots", &slots, "ids"_a, docs::slots)
         .def(
             "find",
             [](PyTable& self, std::pair<std::int32_t, std::int32_t> sector,
@@ -186,20 +188,17 @@ void register_entity_table(py::module_& m) {
                     [&] { return self.shared->table.find({sector.first, sector.second}, shard); },
                     self.shared->mutex));
             },
-            "sector"_a, "shard"_a = py::none(),
-            "The slots u32 (m,), ascending, of the rows in a sector (x, y); with `shard`, of "
-            "those\n"
-            "alone that it holds by the `shard` column.")
-        .def("bind", &bind_handles, "slots"_a, "handles"_a)
-        .def("resolve", &resolve, "handles"_a)
-        .def("states", &states, "slots"_a)
-        .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a)
+            "sector"_a, "shard"_a = py::none(), docs::find)
+        .def("bind", &bind_handles, "slots"_a, "handles"_a, docs::bind)
+        .def("resolve", &resolve, "handles"_a, docs::resolve)
+        .def("states", &states, "slots"_a, docs::states)
+        .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a, docs::set_states)
         .def(
             "reserve",
             [](PyTable& self, std::size_t n) {
                 guarded([&] { self.shared->table.reserve(n); }, self.shared->mutex);
             },
-            "n"_a)
+            "n"_a, docs::reserve)
         .def("clear", locked([](EntityTable& t) { t.clear(); }))
         .def("__len__", locked([](EntityTable& t) { return t.rows(); }))
         .def_property_readonly("size", locked([](EntityTable& t) { return t.size(); }))

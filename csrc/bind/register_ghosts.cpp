@@ -1,5 +1,6 @@
 // ghosts, pack_ghosts, unpack_ghosts.
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 #include "payloads.hpp"
 #include "sidereal/ghosts.hpp"
@@ -41,10 +42,10 @@ py::tuple py_unpack_ghosts(py::handle payload) {
 void register_ghosts(py::module_& m) {
     using namespace pybind11::literals;
     m.def("ghosts", &py_ghosts, "position"_a, "sectors"_a, "shard"_a, "size"_a, "radius"_a,
-          "owners"_a);
+          "owners"_a, docs::ghosts);
     m.def("pack_ghosts", &py_pack_ghosts, "ids"_a, "position"_a, "velocity"_a, "flags"_a, "kind"_a,
-          "tick"_a, "payload_bytes"_a);
-    m.def("unpack_ghosts", &py_unpack_ghosts, "payload"_a);
+          "tick"_a, "payload_bytes"_a, docs::pack_ghosts);
+    m.def("unpack_ghosts", &py_unpack_ghosts, "payload"_a, docs::unpack_ghosts);
 }
 
 }  // namespace sidereal::bind

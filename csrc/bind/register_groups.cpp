@@ -1,5 +1,6 @@
 // counts, group, Census.
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 #include "sidereal/census.hpp"
 #include "sidereal/group.hpp"
@@ -52,15 +53,15 @@ void register_groups(py::module_& m) {
             const auto span = in<Sector>(rows, "sectors");
             return tuple_of(unlocked([&] { return counts(span); }));
         },
-        "sectors"_a);
+        "sectors"_a, docs::counts);
     m.def(
         "group",
         [](py::handle rows) {
             const auto span = in<Sector>(rows, "sectors");
             return tuple_of(unlocked([&] { return group(span); }));
         },
-        "sectors"_a);
-    py::class_<SharedCensus>(m, "Census")
+        "sectors"_a, docs::group);
+    py::class_<SharedCensus>(m, "Census", docs::census)
         .def(py::init<double>(), "size"_a)
         .def("rebuild", &rebuild, "pos"_a)
         .def("move", &move, "index"_a, "old"_a, "new"_a)

@@ -1,5 +1,6 @@
 // sectors, crossings, near_border, reach.
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 #include "sidereal/positions.hpp"
 #include "sidereal/reach.hpp"
@@ -70,11 +71,13 @@ py::array py_reach(py::handle pos, py::handle velocity, py::handle radius, doubl
 
 void register_positions(py::module_& m) {
     using namespace pybind11::literals;
-    m.def("sectors", &py_sectors, "pos"_a, "size"_a, "out"_a = py::none());
+    m.def("sectors", &py_sectors, "pos"_a, "size"_a, "out"_a = py::none(), docs::sectors);
     m.def("crossings", &py_crossings, "pos"_a, "prev"_a, "size"_a, "margin"_a = 0.0,
-          "shard_of"_a = py::none(), "update"_a = false);
-    m.def("near_border", &py_near_border, "pos"_a, "sectors"_a, "size"_a, "margin"_a);
-    m.def("reach", &py_reach, "pos"_a, "velocity"_a, "radius"_a, "size"_a, "horizon_s"_a);
+          "shard_of"_a = py::none(), "update"_a = false, docs::crossings);
+    m.def("near_border", &py_near_border, "pos"_a, "sectors"_a, "size"_a, "margin"_a,
+          docs::near_border);
+    m.def("reach", &py_reach, "pos"_a, "velocity"_a, "radius"_a, "size"_a, "horizon_s"_a,
+          docs::reach);
 }
 
 }  // namespace sidereal::bind

@@ -1,5 +1,6 @@
 // SectorMap.
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 
 namespace sidereal::bind {
@@ -102,7 +103,7 @@ std::size_t remove(SharedMap& self, py::handle sectors) {
 
 void register_sector_map(py::module_& m) {
     using namespace pybind11::literals;
-    py::class_<SharedMap>(m, "SectorMap")
+    py::class_<SharedMap>(m, "SectorMap", docs::sector_map)
         .def(py::init<>())
         .def("set", &set, "sectors"_a, "shard"_a, "epoch"_a)
         .def("get", &get, "sectors"_a)

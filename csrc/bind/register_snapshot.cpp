@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 #include "sidereal/snapshot.hpp"
 
@@ -27,9 +28,9 @@ py::tuple query(const Snapshot& self, py::handle centres, py::handle radius) {
 
 void register_snapshot(py::module_& m) {
     using namespace pybind11::literals;
-    py::class_<Snapshot>(m, "Snapshot")
+    py::class_<Snapshot>(m, "Snapshot", docs::snapshot)
         .def(py::init(&make), "pos"_a, "size"_a)
-        .def("query", &query, "centres"_a, "radius"_a)
+        .def("query", &query, "centres"_a, "radius"_a, docs::query)
         .def("__len__", &Snapshot::size);
 }
 

@@ -1,5 +1,6 @@
 // pack_updates, apply_updates, pack_states, apply_states.
 #include "arrays.hpp"
+#include "docs.hpp"
 #include "module.hpp"
 #include "payloads.hpp"
 #include "sidereal/quantise.hpp"
@@ -71,7 +72,7 @@ std::string described_tally(const UpdateTally& t) {
 
 void register_updates(py::module_& m) {
     using namespace pybind11::literals;
-    py::class_<UpdateTally>(m, "UpdateTally")
+    py::class_<UpdateTally>(m, "UpdateTally", docs::update_tally)
         .def_readonly("applied", &UpdateTally::applied)
         .def_readonly("stale_tick", &UpdateTally::stale_tick)
         .def_readonly("wrong_owner", &UpdateTally::wrong_owner)
@@ -79,11 +80,12 @@ void register_updates(py::module_& m) {
         .def_readonly("malformed", &UpdateTally::malformed)
         .def("__repr__", &described_tally);
     m.def("pack_updates", &py_pack_updates, "table"_a, "slots"_a, "size"_a, "tick"_a, "epochs"_a,
-          "kind"_a, "payload_bytes"_a);
+          "kind"_a, "payload_bytes"_a, docs::pack_updates);
     m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
-          "size"_a);
-    m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a);
-    m.def("apply_states", &py_apply_states, "table"_a, "payloads"_a, "shard"_a);
+          "size"_a, docs::apply_updates);
+    m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a,
+          docs::pack_states);
+    m.def("apply_states", &py_apply_states, "table"_a, "payloads"_a, "shard"_a, docs::apply_states);
 }
 
 }  // namespace sidereal::bind

@@ -138,6 +138,8 @@ def test_a_killed_shard_loses_no_entity(tmp_path: Path) -> None:
     assert done.returncode == 0, (written["why_not"], done.stderr)
     assert (written["lost"], written["shards_lost"]) == (0, 1)
     assert written["live"] == 300
+    assert written["rehomed"]["entities"] > 0
+    assert written["rehomed"]["absent_ms"]["p50"] > 0
     assert len(written["shards"]) == 2, "those that are left"
 
 

@@ -152,7 +152,7 @@ Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors
     // Rows without a flag are farther than `radius` from every border, whatever was rounded: a
     // coordinate's last place is at most size * 2^-21.
     const double margin = radius + size * 0x1p-19;
-    each_block(position.size(), [&](std::size_t begin, std::size_t rows) {
+    each_block({0, position.size()}, [&](std::size_t begin, std::size_t rows) {
         passes().near_f64(&position[begin].x, &sectors[begin].x, rows * 2, size, margin,
                           flags.data());
         for (std::size_t i = begin; i < begin + rows; ++i) {

@@ -1,4 +1,5 @@
-// Counting and grouping by tiles of sectors; by hashing where rows are too far apart for that.
+// Counting and grouping: in one dense rectangle where all rows lie close together, else by tiles
+// of sectors, else, where rows are too far apart for that too, by hashing.
 //
 // Grouping writes rows first to the run of their tile, which is few enough write streams for the
 // caches, and then, tile by tile, to their sectors.
@@ -8,11 +9,16 @@
 #include <numeric>
 #include <optional>
 
+#include "parallel.hpp"
 #include "sidereal/slot_index.hpp"
 #include "tiles.hpp"
+#include "window.hpp"
 
 namespace sidereal {
 namespace {
+
+constexpr std::size_t direct_rows = 2 << 20;  // more do not fit the caches with their order
+constexpr std::size_t part_rows = 64 * 1024;  // fewer are not worth waking a thread
 
 // Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
 struct Tally {
@@ -80,16 +86,26 @@ Groups group_by_hash(std::span<const Sector> rows) {
     return out;
 }
 
-// How many rows each tile has; false if there are too many tiles.
-bool count_tiles(std::span<const Sector> rows, Tiles& tiles, std::vector<std::uint32_t>& n) {
-    for (const Sector row : rows) {
-        const std::uint32_t tile = tiles.number(row);
-        if (tile == absent) return false;
-        if (tile == n.size()) n.push_back(0);
-        ++n[tile];
+// What one part of the rows has in each tile, by the part's own numbers of tiles.
+struct Part {
+    Tiles tiles;
+    std::vector<std::uint32_t> n;  // how many rows; later where the next one goes
+    bool too_many = false;
+
+    explicit Part(std::size_t rows) : tiles(rows) {}
+
+    void count(std::span<const Sector> rows) {
+        for (const Sector row : rows) {
+            const std::uint32_t tile = tiles.number(tile_key(row));
+            if (tile == absent) {
+                too_many = true;
+                return;
+            }
+            if (tile == n.size()) n.push_back(0);
+            ++n[tile];
+        }
     }
-    return true;
-}
+};
 
 // Rows by tile: those of tile t are row[begin[t] .. begin[t+1]), ascending, with their cells.
 struct Partition {
@@ -98,32 +114,59 @@ struct Partition {
     RawVector<std::uint16_t> cell;
 };
 
-Partition partition(std::span<const Sector> rows, Tiles& tiles,
-                    const std::vector<std::uint32_t>& n) {
-    Partition out;
-    out.begin.resize(n.size() + 1);
-    std::partial_sum(n.begin(), n.end(), out.begin.begin() + 1);
+// Numbers the tiles of all parts in `tiles`, and gives each part its places in each tile, parts in
+// order. False if there are too many tiles.
+bool merge(std::vector<Part>& parts, Tiles& tiles, std::vector<std::uint32_t>& begin) {
+    std::vector<std::uint32_t> total;
+    std::vector<std::vector<std::uint32_t>> number(parts.size());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+        if (parts[p].too_many) return false;
+        for (std::size_t t = 0; t < parts[p].n.size(); ++t) {
+            const std::uint32_t tile = tiles.number(parts[p].tiles.keys()[t]);
+            if (tile == absent) return false;
+            if (tile == total.size()) total.push_back(0);
+            const std::uint32_t rows = parts[p].n[t];
+            parts[p].n[t] = total[tile];
+            total[tile] += rows;
+            number[p].push_back(tile);
+        }
+    }
+    begin.assign(total.size() + 1, 0);
+    std::partial_sum(total.begin(), total.end(), begin.begin() + 1);
+    for (std::size_t p = 0; p < parts.size(); ++p)
+        for (std::size_t t = 0; t < parts[p].n.size(); ++t) parts[p].n[t] += begin[number[p][t]];
+    return true;
+}
+
+bool partition(std::span<const Sector> rows, Tiles& tiles, Partition& out) {
+    const Cut cut(rows.size(), part_rows);
+    std::vector<Part> parts(cut.parts(), Part(rows.size()));
+    const auto of = [&](std::size_t p) { return rows.subspan(cut[p].begin, cut[p].size()); };
+    parallel(parts.size(), [&](std::size_t p) { parts[p].count(of(p)); });
+    if (!merge(parts, tiles, out.begin)) return false;
     out.row.resize(rows.size());
     out.cell.resize(rows.size());
-    std::vector<std::uint32_t> next(out.begin.begin(), out.begin.end() - 1);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const std::uint32_t at = next[tiles.number(rows[i])]++;
-        out.row[at] = static_cast<std::uint32_t>(i);
-        out.cell[at] = static_cast<std::uint16_t>(cell_in_tile(rows[i]));
-    }
-    return out;
+    parallel(parts.size(), [&](std::size_t p) {
+        for (std::size_t i = cut[p].begin; i < cut[p].end; ++i) {
+            const std::uint32_t at = parts[p].n[parts[p].tiles.number(tile_key(rows[i]))]++;
+            out.row[at] = static_cast<std::uint32_t>(i);
+            out.cell[at] = static_cast<std::uint16_t>(cell_in_tile(rows[i]));
+        }
+    });
+    return true;
 }
 
 std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
-    std::vector<std::uint32_t> n;
-    if (!count_tiles(rows, tiles, n)) return std::nullopt;
-    const Partition parts = partition(rows, tiles, n);
+    Partition parts;
+    if (!partition(rows, tiles, parts)) return std::nullopt;
 
-    std::vector<std::uint32_t> next(n.size() * tile_cells);  // counts, then where to write
-    for (std::size_t t = 0; t < n.size(); ++t)
+    const std::size_t n = tiles.keys().size();
+    std::vector<std::uint32_t> next(n * tile_cells);  // counts, then where to write
+    parallel(n, [&](std::size_t t) {
         for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
             ++next[t * tile_cells + parts.cell[i]];
+    });
     Groups out;
     out.offsets.push_back(0);
     each_occupied(tiles, next, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
@@ -134,9 +177,10 @@ std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
         at = begin;
     });
     out.order.resize(rows.size());
-    for (std::size_t t = 0; t < n.size(); ++t)
+    parallel(n, [&](std::size_t t) {
         for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
             out.order[next[t * tile_cells + parts.cell[i]]++] = parts.row[i];
+    });
     return out;
 }
 
@@ -144,7 +188,7 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
     std::vector<std::uint32_t> n;
     for (const Sector row : rows) {
-        const std::uint32_t tile = tiles.number(row);
+        const std::uint32_t tile = tiles.number(tile_key(row));
         if (tile == absent) return std::nullopt;
         if (std::size_t{tile} * tile_cells == n.size()) n.resize(n.size() + tile_cells);
         ++n[std::size_t{tile} * tile_cells + cell_in_tile(row)];
@@ -154,6 +198,46 @@ std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
         out.sectors.push_back(sector);
         out.n.push_back(n[std::size_t{tile} * tile_cells + cell]);
     });
+    return out;
+}
+
+std::vector<std::uint32_t> count_cells(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> n(window.cells());
+    for (const Sector row : rows) ++n[window.cell(row)];
+    return n;
+}
+
+// Calls f(sector, count) for each occupied cell, by y, then x.
+template <class F>
+void each_occupied(const Window& window, std::vector<std::uint32_t>& n, F&& f) {
+    for (std::uint32_t y = 0, cell = 0; y < window.height; ++y)
+        for (std::uint32_t x = 0; x < window.width; ++x, ++cell)
+            if (n[cell] != 0) f(window.sector(y, x), n[cell]);
+}
+
+Counts counts_in_window(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> n = count_cells(rows, window);
+    Counts out;
+    each_occupied(window, n, [&](Sector sector, std::uint32_t count) {
+        out.sectors.push_back(sector);
+        out.n.push_back(count);
+    });
+    return out;
+}
+
+Groups group_in_window(std::span<const Sector> rows, const Window& window) {
+    std::vector<std::uint32_t> next = count_cells(rows, window);
+    Groups out;
+    out.offsets.push_back(0);
+    each_occupied(window, next, [&](Sector sector, std::uint32_t& at) {
+        const std::uint32_t begin = out.offsets.back();
+        out.sectors.push_back(sector);
+        out.offsets.push_back(begin + at);
+        at = begin;
+    });
+    out.order.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        out.order[next[window.cell(rows[i])]++] = static_cast<std::uint32_t>(i);
     return out;
 }
 
@@ -176,11 +260,15 @@ std::uint32_t Tiles::look_up(std::uint64_t key, Entry& entry) {
 }
 
 Counts counts(std::span<const Sector> rows) {
+    if (const std::optional<Window> all = window(rows)) return counts_in_window(rows, *all);
     if (std::optional<Counts> out = counts_by_tiles(rows)) return *std::move(out);
     return counts_by_hash(rows);
 }
 
 Groups group(std::span<const Sector> rows) {
+    // Beyond the caches, and on several threads, rows are better written tile by tile.
+    if (rows.size() <= direct_rows && (threads() == 1 || rows.size() < 2 * part_rows))
+        if (const std::optional<Window> all = window(rows)) return group_in_window(rows, *all);
     if (std::optional<Groups> out = group_by_tiles(rows)) return *std::move(out);
     return group_by_hash(rows);
 }

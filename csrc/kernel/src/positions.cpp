@@ -6,6 +6,7 @@
 #include <array>
 
 #include "blocks.hpp"
+#include "parallel.hpp"
 #include "passes.hpp"
 #include "stream.hpp"
 
@@ -60,49 +61,74 @@ bool outside(Sector k, double x, double y, double size, double margin) {
     return beyond(k.x, x) || beyond(k.y, y);
 }
 
+// Below this many rows a part, waking a thread costs more than it saves.
+constexpr std::size_t part_rows = 128 * 1024;
+
+// All parts' rows, one after another.
+std::vector<std::uint32_t> joined(std::vector<std::vector<std::uint32_t>>&& parts) {
+    std::vector<std::uint32_t> all = std::move(parts[0]);
+    for (std::size_t p = 1; p < parts.size(); ++p)
+        all.insert(all.end(), parts[p].begin(), parts[p].end());
+    return all;
+}
+
 }  // namespace
 
 template <class Real>
 std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size,
                                    std::span<Sector> out) {
-    std::vector<std::uint32_t> invalid;
     const bool is_narrow = narrow<Real>(size);
     const bool stream = worth_streaming(out.size_bytes());
-    std::array<Sector, block_rows> block;
-    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
-        Sector* const to = stream ? block.data() : out.data() + begin;
-        if (!block_sectors(pos.data() + begin, rows, size, is_narrow, to))
-            for (std::size_t i = 0; i < rows; ++i)
-                if (!exists(to[i])) {
-                    to[i] = no_sector;
-                    invalid.push_back(static_cast<std::uint32_t>(begin + i));
-                }
-        if (stream) stream_copy(out.data() + begin, to, rows * sizeof(Sector));
+    const Cut cut(pos.size(), part_rows, block_rows);
+    std::vector<std::vector<std::uint32_t>> invalid(cut.parts());
+    parallel(cut.parts(), [&](std::size_t part) {
+        std::array<Sector, block_rows> block;
+        each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
+            Sector* const to = stream ? block.data() : out.data() + begin;
+            if (!block_sectors(pos.data() + begin, rows, size, is_narrow, to))
+                for (std::size_t i = 0; i < rows; ++i)
+                    if (!exists(to[i])) {
+                        to[i] = no_sector;
+                        invalid[part].push_back(static_cast<std::uint32_t>(begin + i));
+                    }
+            if (stream) stream_copy(out.data() + begin, to, rows * sizeof(Sector));
+        });
     });
-    return invalid;
+    return joined(std::move(invalid));
 }
 
 template <class Real>
 Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> prev, double size,
                     double margin, const SectorMap* shards) {
-    Crossings out;
     const bool is_narrow = narrow<Real>(size);
-    Flags flags;
-    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
-        block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow, flags.data());
-        each_flagged(flags, rows, [&](std::size_t row) {
-            const std::size_t i = begin + row;
-            const double x = pos[i].x, y = pos[i].y;
-            const Sector old = prev[i];
-            const Sector now = sector_of(x, y, size);
-            if (now == old) return;
-            if (margin > 0.0 && exists(old) && exists(now) && !outside(old, x, y, size, margin) &&
-                !(shards && shards->get(old).shard == shards->get(now).shard))
-                return;
-            out.index.push_back(static_cast<std::uint32_t>(i));
-            out.sectors.push_back(now);
+    const Cut cut(pos.size(), part_rows, block_rows);
+    std::vector<Crossings> found(cut.parts());
+    parallel(cut.parts(), [&](std::size_t part) {
+        Flags flags;
+        Crossings& mine = found[part];
+        each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
+            block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow,
+                        flags.data());
+            each_flagged(flags, rows, [&](std::size_t row) {
+                const std::size_t i = begin + row;
+                const double x = pos[i].x, y = pos[i].y;
+                const Sector old = prev[i];
+                const Sector now = sector_of(x, y, size);
+                if (now == old) return;
+                if (margin > 0.0 && exists(old) && exists(now) &&
+                    !outside(old, x, y, size, margin) &&
+                    !(shards && shards->get(old).shard == shards->get(now).shard))
+                    return;
+                mine.index.push_back(static_cast<std::uint32_t>(i));
+                mine.sectors.push_back(now);
+            });
         });
     });
+    Crossings out = std::move(found[0]);
+    for (std::size_t p = 1; p < found.size(); ++p) {
+        out.index.insert(out.index.end(), found[p].index.begin(), found[p].index.end());
+        out.sectors.insert(out.sectors.end(), found[p].sectors.begin(), found[p].sectors.end());
+    }
     return out;
 }
 
@@ -110,17 +136,21 @@ template <class Real>
 std::vector<std::uint32_t> near_border(std::span<const Point<Real>> pos,
                                        std::span<const Sector> sectors, double size,
                                        double margin) {
-    std::vector<std::uint32_t> out;
-    Flags flags;
-    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
-        block_near(pos.data() + begin, sectors.data() + begin, rows, size, margin, flags.data());
-        each_flagged(flags, rows, [&](std::size_t row) {
-            const std::size_t i = begin + row;
-            if (exists(sectors[i]) && std::isfinite(pos[i].x) && std::isfinite(pos[i].y))
-                out.push_back(static_cast<std::uint32_t>(i));
+    const Cut cut(pos.size(), part_rows, block_rows);
+    std::vector<std::vector<std::uint32_t>> found(cut.parts());
+    parallel(cut.parts(), [&](std::size_t part) {
+        Flags flags;
+        each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
+            block_near(pos.data() + begin, sectors.data() + begin, rows, size, margin,
+                       flags.data());
+            each_flagged(flags, rows, [&](std::size_t row) {
+                const std::size_t i = begin + row;
+                if (exists(sectors[i]) && std::isfinite(pos[i].x) && std::isfinite(pos[i].y))
+                    found[part].push_back(static_cast<std::uint32_t>(i));
+            });
         });
     });
-    return out;
+    return joined(std::move(found));
 }
 
 #define SIDEREAL_INSTANTIATE(Real)                                                              \

@@ -10,13 +10,13 @@
 namespace sidereal {
 namespace {
 
-struct Range {
+struct Span {
     std::int32_t first, last;
-    friend bool operator==(Range, Range) = default;
+    friend bool operator==(Span, Span) = default;
 };
 
 // The coordinates that [low, high] touches, within what there is.
-Range touched(double low, double high, double size) {
+Span touched(double low, double high, double size) {
     const auto clamped = [&](double v) {
         return static_cast<std::int32_t>(
             std::clamp(coordinate(v, size), -coordinate_max, coordinate_max));
@@ -25,8 +25,8 @@ Range touched(double low, double high, double size) {
 }
 
 // The coordinates that a motion from `from`, which lies in coordinate k, touches.
-Range swept(std::int32_t k, double from, double speed, double radius, double size,
-            double horizon_s) {
+Span swept(std::int32_t k, double from, double speed, double radius, double size,
+           double horizon_s) {
     const double most = reach_motion_sectors_max * size;
     const double to = from + std::clamp(speed * horizon_s, -most, most);
     const double low = std::min(from, to) - radius, high = std::max(from, to) + radius;
@@ -50,22 +50,22 @@ std::vector<Sector> reach(std::span<const Point<Real>> pos, std::span<const Poin
         seen.insert(key, static_cast<std::uint32_t>(keys.size() - 1), keys.data());
     };
 
-    Range last_x{1, 0}, last_y{1, 0};
+    Span last_x{1, 0}, last_y{1, 0};
     std::array<Sector, block_rows> where;
     const auto look = [&](std::size_t i, Sector s) {
         const double x = pos[i].x, y = pos[i].y, vx = velocity[i].x, vy = velocity[i].y;
         const double r =
             std::min(radius[radius.size() == 1 ? 0 : i], reach_radius_sectors_max * size);
         if (!exists(s) || !std::isfinite(vx) || !std::isfinite(vy) || !(r >= 0.0)) return;
-        const Range xs = swept(s.x, x, vx, r, size, horizon_s);
-        const Range ys = swept(s.y, y, vy, r, size, horizon_s);
+        const Span xs = swept(s.x, x, vx, r, size, horizon_s);
+        const Span ys = swept(s.y, y, vy, r, size, horizon_s);
         if (xs == last_x && ys == last_y) return;
         last_x = xs, last_y = ys;
         for (std::int64_t ky = ys.first; ky <= ys.last; ++ky)
             for (std::int64_t kx = xs.first; kx <= xs.last; ++kx)
                 add({static_cast<std::int32_t>(kx), static_cast<std::int32_t>(ky)});
     };
-    each_block(pos.size(), [&](std::size_t begin, std::size_t rows) {
+    each_block({0, pos.size()}, [&](std::size_t begin, std::size_t rows) {
         sectors(pos.subspan(begin, rows), size, std::span(where).first(rows));
         for (std::size_t i = 0; i < rows; ++i) look(begin + i, where[i]);
     });

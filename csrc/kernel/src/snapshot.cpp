@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <limits>
 
+#include "parallel.hpp"
 #include "passes.hpp"
 #include "sidereal/group.hpp"
 
 namespace sidereal {
 namespace {
 
-constexpr std::size_t ahead = 32;  // points between asking for memory and using it
+constexpr std::size_t part_centres = 256;  // fewer are not worth waking a thread
+constexpr std::size_t ahead = 32;          // points between asking for memory and using it
 
 // The first of n ascending, distinct coordinates that is not below `k`. Where there are no gaps
 // it is as far from the first as the coordinates are: that is tried before searching.
@@ -59,7 +61,7 @@ Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) 
 }
 
 // Wider than the radius by more than the test of distances can round.
-Snapshot::Range Snapshot::touched(double centre, double radius) const {
+Snapshot::Span Snapshot::touched(double centre, double radius) const {
     const double wide = radius * (1.0 + 1e-15);
     const auto at = [&](double edge) {
         return static_cast<std::int32_t>(
@@ -71,41 +73,54 @@ Snapshot::Range Snapshot::touched(double centre, double radius) const {
 }
 
 Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
-    Hits out;
-    out.offsets.reserve(centres.size() + 1);
-    out.offsets.push_back(0);
-    std::size_t found = 0;
-    for (std::size_t c = 0; c < centres.size(); ++c) {
-        const Vec2 centre = centres[c];
-        const double r = radius[radius.size() == 1 ? 0 : c];
-        if (!std::isfinite(centre.x) || !std::isfinite(centre.y)) {
-            out.offsets.push_back(found);
-            continue;
+    const Cut cut(centres.size(), part_centres);
+    std::vector<Hits> found(cut.parts());
+    parallel(cut.parts(), [&](std::size_t part) {
+        const auto [begin, end] = cut[part];
+        Hits& mine = found[part];
+        mine.offsets.reserve(end - begin + 1);
+        mine.offsets.push_back(0);
+        for (std::size_t c = begin; c < end; ++c) {
+            const std::size_t so_far = mine.offsets.back();
+            mine.offsets.push_back(
+                so_far + add_hits(centres[c], radius[radius.size() == 1 ? 0 : c], so_far, mine));
         }
-        const Range xs = touched(centre.x, r), ys = touched(centre.y, r);
-        std::size_t row =
-            first_at_least(rows_.data(), rows_.size(), ys.first, [](const Row& a) { return a.y; });
-        for (; row < rows_.size() && rows_[row].y <= ys.last; ++row) {
-            const std::int32_t* const kx = kx_.data() + rows_[row].begin;
-            const std::size_t width = rows_[row].end - rows_[row].begin;
-            const auto plain = [](std::int32_t k) { return k; };
-            const std::size_t from = first_at_least(kx, width, xs.first, plain);
-            std::size_t to = from;
-            if (xs.last == std::numeric_limits<std::int32_t>::max())
-                to = width;
-            else
-                to += first_at_least(kx + from, width - from, xs.last + 1, plain);
-            const std::uint32_t begin = starts_[rows_[row].begin + from];
-            const std::uint32_t n = starts_[rows_[row].begin + to] - begin;
-            if (out.index.size() < found + n)
-                out.index.resize(std::max(found + n, out.index.size() * 2));
-            found += passes().within(x_.data() + begin, y_.data() + begin, index_.data() + begin, n,
-                                     centre.x, centre.y, r * r, out.index.data() + found);
-        }
-        out.offsets.push_back(found);
+        mine.index.resize(mine.offsets.back());
+    });
+    Hits out = std::move(found[0]);
+    for (std::size_t p = 1; p < found.size(); ++p) {
+        const std::uint64_t before = out.offsets.back();
+        out.index.insert(out.index.end(), found[p].index.begin(), found[p].index.end());
+        for (std::size_t c = 1; c < found[p].offsets.size(); ++c)
+            out.offsets.push_back(before + found[p].offsets[c]);
+        found[p] = Hits{};
     }
-    out.index.resize(found);
     return out;
+}
+
+// Writes the hits of one centre behind the first `so_far`; returns how many.
+std::size_t Snapshot::add_hits(Vec2 centre, double r, std::size_t so_far, Hits& out) const {
+    if (!std::isfinite(centre.x) || !std::isfinite(centre.y)) return 0;
+    const Span xs = touched(centre.x, r), ys = touched(centre.y, r);
+    const auto plain = [](std::int32_t k) { return k; };
+    std::size_t found = so_far;
+    std::size_t row =
+        first_at_least(rows_.data(), rows_.size(), ys.first, [](const Row& a) { return a.y; });
+    for (; row < rows_.size() && rows_[row].y <= ys.last; ++row) {
+        const std::int32_t* const kx = kx_.data() + rows_[row].begin;
+        const std::size_t width = rows_[row].end - rows_[row].begin;
+        const std::size_t from = first_at_least(kx, width, xs.first, plain);
+        std::size_t to = width;
+        if (xs.last < std::numeric_limits<std::int32_t>::max())
+            to = from + first_at_least(kx + from, width - from, xs.last + 1, plain);
+        const std::uint32_t begin = starts_[rows_[row].begin + from];
+        const std::uint32_t n = starts_[rows_[row].begin + to] - begin;
+        if (out.index.size() < found + n)
+            out.index.resize(std::max(found + n, out.index.size() * 2));
+        found += passes().within(x_.data() + begin, y_.data() + begin, index_.data() + begin, n,
+                                 centre.x, centre.y, r * r, out.index.data() + found);
+    }
+    return found - so_far;
 }
 
 template Snapshot::Snapshot(std::span<const Point<float>>, double);

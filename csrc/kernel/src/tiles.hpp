@@ -42,12 +42,11 @@ inline Sector sector_in_tile(std::uint64_t tile, std::uint32_t cell) {
 // Numbers tiles in order of appearance.
 class Tiles {
   public:
-    // May number up to as many tiles as have no more cells than `rows` has use for.
-    explicit Tiles(std::size_t rows) : most_(16 + rows / (tile_cells / 4)) { cache_.fill({}); }
+    // Numbers as many tiles as have at most four cells for each of `rows`: none for a few rows.
+    explicit Tiles(std::size_t rows) : most_(rows / (tile_cells / 4)) { cache_.fill({}); }
 
-    // The number of a sector's tile, or absent when there are too many tiles.
-    std::uint32_t number(Sector s) {
-        const std::uint64_t key = tile_key(s);
+    // The number of a tile, or absent when there are too many tiles.
+    std::uint32_t number(std::uint64_t key) {
         Entry& entry = cache_[(key ^ key >> 27) % cache_.size()];
         if (entry.tile != absent && entry.key == key) return entry.tile;
         return look_up(key, entry);

@@ -269,6 +269,10 @@ class _Run:
         """Note children that fell; without the server, or any shard, there is nothing to run."""
         for process in self.processes.fallen():
             process.killed = True
+            if process.felled_by is not None:
+                # Somebody's strike, as --kill-shard is: the audit judges what came of it.
+                self.watch.note(f"{process.name} (pid {process.pid}) got {process.felled_by}")
+                continue
             story = f"{process.name} ended by itself: {process.last_words()}"
             self.problems.append(story)
             self.watch.note(story)

@@ -60,6 +60,12 @@ class Process:
         assert self._child.stdout is not None
         return self._child.stdout
 
+    @property
+    def felled_by(self) -> str | None:
+        """The signal that ended it, by name; None where it ended in another way."""
+        code = self._child.poll()
+        return signal.Signals(-code).name if code is not None and code < 0 else None
+
     def last_words(self) -> str:
         """Return the last line of its log."""
         lines = self.log.read_text(errors="replace").strip().splitlines()

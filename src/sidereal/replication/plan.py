@@ -66,6 +66,7 @@ class _Round:
                 self._load[shard] += view.loads.get(sector, 0.0)
         self._receivers = [shard for shard in view.shards if shard not in view.draining]
         self._moves: list[Move] = []
+        self._spent = False
         self._offers: dict[Sector, list[tuple[int, float]]] = {}
         """Per border sector: the shards across its borders, and the crossings that each unites."""
         self._border: dict[int, set[Sector]] = {shard: set() for shard in view.shards}
@@ -86,10 +87,11 @@ class _Round:
             self._look(sector)
         ceiling = mean * (1 + view.dead_band)
         budget = view.budget * total
-        while (best := self._best(ceiling, budget)) is not None:
+        while budget > 0 and (best := self._best(ceiling, budget)) is not None:
             gain, sector, target = best
             source, weight = self._owner[sector], view.loads[sector]
             budget -= weight
+            self._spent = True
             reason = (
                 f"shard {source} at {load[source]:.0f} is over {ceiling:.0f}"
                 f" (mean {mean:.0f} + {view.dead_band:.0%}); moving {weight:.0f}"
@@ -117,8 +119,10 @@ class _Round:
         best: tuple[float, Sector, int] | None = None
         for sector in candidates:
             weight = view.loads.get(sector, 0.0)
-            if not weight or weight > budget or sector in view.resting:
+            if not weight or sector in view.resting:
                 continue
+            if weight > budget and self._spent:
+                continue  # the first may exceed the budget, or one crowded sector never moved
             offers = self._offers.get(sector, [])
             if load[coldest] == 0:
                 offers = [*offers, (coldest, 0.0)]

@@ -101,6 +101,8 @@ class Shard:
         acked: list[int] = []
         lost: list[int] = []
         for event in self._channel.pump():
+            if event.link != self._link:
+                continue  # of a link that was given up: it must not end the one that followed
             match event:
                 case Connected():
                     self._open(now)

@@ -66,10 +66,10 @@ class Outbox:
             dirty[skipped] |= MOVED
             payloads += self._cut(data, offsets, rows, table.ids[order], MOVED)
         if len(changed):
+            table.state_tick[changed] = tick  # which the rows carry
             data, offsets, order, rows, skipped = pack_states(
                 table, changed, ENTITY_STATE, DATAGRAM_PAYLOAD_BYTES
             )
-            table.state_tick[changed] = tick
             dirty[changed] &= ~np.uint8(CHANGED)
             self.oversized = skipped
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)

@@ -40,10 +40,11 @@ class Snapshot {
     };
 
     // The sectors that a disc may touch on one axis.
-    struct Range {
+    struct Span {
         std::int32_t first, last;
     };
-    Range touched(double centre, double radius) const;
+    Span touched(double centre, double radius) const;
+    std::size_t add_hits(Vec2 centre, double r, std::size_t so_far, Hits& out) const;
 
     double size_;
     std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x

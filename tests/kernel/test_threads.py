@@ -1,0 +1,80 @@
+"""Threads change nothing but the time: not the answers, not a fork, not each other."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from sidereal import kernel
+
+ROWS = 300_000
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    kernel.set_threads(3)
+    yield
+    kernel.set_threads(1)
+
+
+def answers() -> list[bytes]:
+    rng = np.random.default_rng(81)
+    pos = rng.normal(0, 300.0, (ROWS, 2))
+    pos[ROWS - 5] = np.nan
+    where, invalid = kernel.sectors(pos, 10.0)
+    prev = np.roll(where, 1, axis=0)
+    found = kernel.Snapshot(pos, 10.0).query(pos[:1000], 12.0)
+    moved = kernel.crossings(pos, prev, 10.0)
+    near = kernel.near_border(pos, where, 10.0, 1.0)
+    arrays = [where, invalid, *moved, near, *kernel.group(where), *kernel.counts(where), *found]
+    return [array.tobytes() for array in arrays]
+
+
+def test_answers_are_the_same(threads: None) -> None:
+    many = answers()
+    kernel.set_threads(1)
+    assert many == answers()
+
+
+def test_callers_may_be_threads_too(threads: None) -> None:
+    want = answers()
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: answers(), range(4)):
+            assert got == want
+
+
+def test_one_table_used_from_many_threads() -> None:
+    table = kernel.EntityTable(10.0, 40_000)
+    batches = [
+        np.arange(start, start + 10_000, dtype=np.uint64) for start in range(0, 40_000, 10_000)
+    ]
+
+    def work(ids: np.ndarray) -> None:
+        pos = np.repeat(ids.astype(float)[:, None], 2, axis=1)
+        for _ in range(20):
+            table.upsert(ids, pos, pos)
+            table.remove(ids[:5000])
+        table.upsert(ids, pos, pos)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, batches))
+    assert len(table) == 40_000
+    np.testing.assert_array_equal(table.position[:, 0], table.ids.astype(float))
+
+
+def _child(queue: "multiprocessing.Queue[int]", want: int) -> None:
+    queue.put(int(hash(tuple(answers())) == want))
+
+
+@pytest.mark.processes
+def test_a_forked_child_has_threads_of_its_own(threads: None) -> None:
+    want = hash(tuple(answers()))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(queue, want))
+    child.start()
+    assert queue.get(timeout=60) == 1
+    child.join(timeout=60)
+    assert child.exitcode == 0
