@@ -69,6 +69,8 @@ class _Round:
                 self._load[shard] += view.loads.get(sector, 0.0)
         self._receivers = [shard for shard in view.shards if shard not in view.draining]
         self._moves: list[Move] = []
+        self._moved: set[Sector] = set()
+        """A sector is frozen by its first move: it has no second one in this round."""
         self._spent = False
         self._offers: dict[Sector, list[tuple[int, float]]] = {}
         """Per border sector: the shards across its borders, and the crossings that each unites."""
@@ -122,7 +124,7 @@ class _Round:
         best: tuple[float, Sector, int] | None = None
         for sector in candidates:
             weight = view.loads.get(sector, 0.0)
-            if not weight or sector in view.resting:
+            if not weight or sector in view.resting or sector in self._moved:
                 continue
             if weight > budget and self._spent:
                 continue  # the first may exceed the budget, or one crowded sector never moved
@@ -173,6 +175,7 @@ class _Round:
     def _shift(self, sector: Sector, target: int, reason: str) -> None:
         source, weight = self._owner[sector], self._view.loads.get(sector, 0.0)
         self._moves.append(Move(sector, source, target, reason))
+        self._moved.add(sector)
         self._load[source] -= weight
         self._load[target] += weight
         self._owner[sector] = target

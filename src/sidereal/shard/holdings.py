@@ -8,7 +8,7 @@ sectors an entity asks only once it is `handoff_margin` beyond the border.
 import numpy as np
 
 from sidereal.ids import Sector
-from sidereal.kernel import EntityTable, SectorMap, crossings
+from sidereal.kernel import ABSENT, EntityTable, SectorMap, crossings
 from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
 from sidereal.world.columns import F64, U8, U32, U64
 from sidereal.world.entities import EntityRows, TransitionRows, gather
@@ -62,12 +62,28 @@ class Holdings:
         )
         free = table.phase[index] == 0
         group = table.group[index]
+        if group.any():
+            # Without its root a member is on its own.
+            left = index[(group != 0) & (table.slots(group) == ABSENT)]
+            table.group[left] = 0
+            group = table.group[index]
         free &= (group == 0) | (group == table.ids[index])
         slots, target = index[free], target[free]
-        roots = table.group[slots]
-        if roots.any():
+        if len(slots) and table.group.any():
             slots, target = self._with_members(slots, target)
         return self.request(slots, target)
+
+    def sectors_of_roots(self, roots: U64) -> np.ndarray:
+        """Return the sectors i32 (n, 2) of the roots; `ValueError` where one may not be joined."""
+        slots = self.table.slots(roots)
+        held = slots != ABSENT
+        held[held] = self.table.phase[slots[held]] == 0
+        if not held.all():
+            raise ValueError(
+                f"spawn: entity {int(roots[~held][0])} does not run here, or its next sector is"
+                " not decided: a group is joined where its root is held"
+            )
+        return np.asarray(self.table.sector[slots])
 
     def request(self, slots: U32, target: np.ndarray) -> TransitionRows:
         """Mark rows pending and return their requests."""
@@ -84,21 +100,19 @@ class Holdings:
     def _with_members(self, slots: U32, target: np.ndarray) -> tuple[U32, np.ndarray]:
         """Add the members of each root's group; a group of which one is not free stays."""
         table = self.table
-        members = np.flatnonzero(np.isin(table.group, table.ids[slots]) & (table.group != 0))
-        members = members.astype(np.uint32)
-        order = np.argsort(table.group[members], kind="stable")
-        members = members[order]
-        busy = np.unique(table.group[members][table.phase[members] != 0])
-        root_of = table.group[members]
-        keep = ~np.isin(root_of, busy)
-        members, root_of = members[keep], root_of[keep]
-        single = table.group[slots] == 0
-        by_root = dict(zip(table.ids[slots].tolist(), target.tolist(), strict=True))
-        targets = [by_root[int(root)] for root in root_of]
-        return (
-            np.concatenate([slots[single], members]),
-            np.concatenate([target[single], np.array(targets, np.int32).reshape(-1, 2)]),
-        )
+        grouped = np.flatnonzero(table.group).astype(np.uint32)
+        roots = table.ids[slots]
+        led = np.isin(table.group[grouped], roots) & (table.group[grouped] != table.ids[grouped])
+        members = grouped[led]
+        busy = table.group[members[table.phase[members] != 0]]
+        members = members[~np.isin(table.group[members], busy)]
+        free = ~np.isin(roots, busy)
+        slots, target, roots = slots[free], target[free], roots[free]
+        leads = np.isin(roots, table.group[members])
+        table.group[slots[leads]] = roots[leads]
+        order = np.argsort(roots)
+        at = order[np.searchsorted(roots, table.group[members], sorter=order)]
+        return np.concatenate([slots, members]), np.concatenate([target, target[at]])
 
     def shadows(self) -> int:
         """Return how many rows await an answer."""
