@@ -124,7 +124,9 @@ def test_an_interrupted_demo_ends_every_process_and_still_reports(tmp_path: Path
     demo.send_signal(signal.SIGINT)
     demo.communicate(timeout=PATIENCE_S)
     written = json.loads(report.read_text())
-    assert demo.returncode != 0
+    assert demo.returncode == 130
+    assert not [line for line in written["why_not"] if "arrival" in line]
+    assert (written["lost"], written["duplicated"]) == (0, 0)
     assert 0 < written["ticks"] < 60 * 20
     assert len(written["shards"]) == 2
     assert not [shard["pid"] for shard in written["shards"] if alive(shard["pid"])]

@@ -32,11 +32,11 @@ def test_without_a_terminal_a_line_every_five_seconds_and_notes_at_once():
     out = io.StringIO()
     with LiveView(Console(file=out, width=80)) as view:
         for tenth in range(121):
-            notes = ["south died"] if tenth == 33 else []
+            notes = ["south died " + "of it " * 20] if tenth == 33 else []
             view.update(snapshot(tenth / 10, handoffs=tenth * 70, notes=notes), tenth * 10**8)
     lines = out.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[1] == "south died"
+    assert lines[1].startswith("south died of it")
     assert [line.split()[0] for line in (lines[0], *lines[2:])] == ["0.0", "5.0", "10.0"]
     assert "tick 100/1200" in lines[2]
     assert "(700/s)" in lines[2]

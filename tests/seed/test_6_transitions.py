@@ -71,6 +71,25 @@ def test_the_request_is_sent_in_the_tick_that_crosses():
     assert 0 <= asked.at_ns - began < NS_PER_S / 20
 
 
+def test_what_is_destroyed_in_the_tick_that_crosses_is_not_handed_over():
+    cluster = Recorded(shards=2)
+    cluster.put((0, 0), 0)
+    cluster.put((1, 0), 1)
+    entity = cluster.one(85, 50)
+    cluster.run(0.2)
+    cluster.transcript.clear()
+
+    def step(world, dt):
+        world.position[:, 0] = 150.0
+        world.destroy(np.arange(len(world)))
+
+    cluster.step = step
+    cluster.run(1)
+    assert not cluster.said(*TRANSITION)
+    assert entity not in cluster.manager.books.table.ids.tolist()
+    assert not any(holds(shard, entity) for shard in cluster.shards)
+
+
 def test_between_request_and_answer_it_moves_on_but_is_pending():
     cluster = Recorded(shards=2)
     cluster.put((0, 0), 0)

@@ -224,7 +224,10 @@ class _Run:
         """Let what is in transit arrive, then ask every shard what it has."""
         auditor.stop_at(stop)
         dead = frozenset(p.pid for p in self.processes.shards if not p.running)
-        alive = len(auditor.plan.alive(stop))
+        plan = auditor.plan
+        # An interrupted run stops before the births that are spawned already.
+        unborn = len(plan.births(stop + 1, self.spawned_through))
+        alive = len(plan.alive(stop)) + unborn
 
         def landed() -> bool:
             return auditor.settled() and self.operator.status_message().entities <= alive

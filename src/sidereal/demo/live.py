@@ -118,11 +118,11 @@ class LiveView:
             self._before = snapshot
         if self._live:
             for note in snapshot.notes:
-                self._live.console.print(note)
+                self._live.console.print(note, highlight=False, markup=False)
             self._live.update(self._drawing(snapshot), refresh=True)
             return
         for note in snapshot.notes:
-            self._console.print(note, highlight=False)
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
         if self._logged_ns is None or now_ns - self._logged_ns >= LOG_EVERY_NS:
             self._logged_ns = now_ns
             self._console.print(self._log_line(snapshot), highlight=False, soft_wrap=True)

@@ -55,7 +55,8 @@ def passages(files: list[AuditFile], plan: Plan) -> Passages:
     elsewhere = (before["id"] == after["id"]) & (shard[:-1] != shard[1:])
     came = elsewhere & (after["kind"] == af.ENTERED)
     handed = came & (before["kind"] == af.CROSSED) & (after["cause"] != af.REHOMED)
-    moved = came & (before["kind"] == af.LEFT)
+    # A sector that was given up and soon loaded again elsewhere did not migrate.
+    moved = came & (before["kind"] == af.LEFT) & (after["cause"] == af.MIGRATION)
     took_ns = after["time_ns"] - before["time_ns"]
     arrived = after[handed]
     generation = plan.generation_of(arrived["id"])

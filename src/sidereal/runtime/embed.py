@@ -223,10 +223,14 @@ class Shard:
         if world.state is not None and len(world):
             self._write_states(core, world.slots, world.state)
         self._ticked = world.tick
-        left = core.complete(world.tick, world.slots, now_ns() if now is None else now, step_ms)
+        left = core.complete(
+            world.tick,
+            world.slots,
+            now_ns() if now is None else now,
+            step_ms,
+            destroyed=world.destroyed,
+        )
         if left:
-            for ids in world.destroyed:
-                core.destroy(ids)
             for wish in world.wishes:
                 self.spawn(
                     wish.position,

@@ -207,8 +207,15 @@ class ShardCore:
         """Write state blobs (``lengths`` u32 (n,), ``states`` u8) that the game changed."""
         self.holdings.set_states(slots, lengths, states)
 
-    def complete(self, tick: int, slots: U32, now: int, step_ms: float | None = None) -> bool:
-        """End a tick: request transitions, send updates. False: the lease ended meanwhile.
+    def complete(
+        self,
+        tick: int,
+        slots: U32,
+        now: int,
+        step_ms: float | None = None,
+        destroyed: Sequence[U64] = (),
+    ) -> bool:
+        """End a tick: destroy, request transitions, send updates. False: the lease ended meanwhile.
 
         Without a lease nothing of the step leaves; the rows are as simulated, in memory only.
         """
@@ -217,6 +224,8 @@ class ShardCore:
             return False
         table = self.holdings.table
         table.tick[slots] = tick
+        for ids in destroyed:  # before anybody is asked to take them over
+            self.destroy(ids)
         rows = self.holdings.crossing()
         if len(rows):
             self._request(rows)

@@ -103,9 +103,7 @@ class SimulatedShard:
         )
         self.cluster.step(world, 1 / core.rules.tick_hz)
         core.move(slots, world.position, world.velocity)
-        core.complete(tick, slots, self.cluster.clock.now)
-        for ids in world.destroyed:
-            core.destroy(ids)
+        core.complete(tick, slots, self.cluster.clock.now, destroyed=world.destroyed)
 
     def flush(self) -> None:
         """Put what the core wants to say on the wire."""
