@@ -12,7 +12,7 @@ from sidereal.apps.cli import COMMANDS
 from sidereal.runtime import config
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EMBED_LINES_MAX = 25
+LINES_MAX = {"tests: embed": 25, "tests: client": 20}
 
 
 def block(mark: str) -> str:
@@ -34,17 +34,19 @@ def test_each_of_the_two_commands_is_one_line_that_makes_its_own_environment(
     assert re.search(end, line), f"{line!r} does not end as {end}"
 
 
-def test_the_embedding_is_short_and_parses() -> None:
-    embedding = block("tests: embed")
-    ast.parse(embedding)
-    code = [line for line in embedding.splitlines() if line.strip()]
-    assert len(code) <= EMBED_LINES_MAX
+@pytest.mark.parametrize("mark", LINES_MAX)
+def test_each_example_is_short_and_parses(mark: str) -> None:
+    example = block(mark)
+    ast.parse(example)
+    code = [line for line in example.splitlines() if line.strip()]
+    assert len(code) <= LINES_MAX[mark]
 
 
-def test_the_embedding_uses_public_names_only() -> None:
+@pytest.mark.parametrize("mark", LINES_MAX)
+def test_each_example_uses_public_names_only(mark: str) -> None:
     public = ast.parse((PACKAGE / "runtime" / "public.py").read_text(encoding="utf-8"))
     (listed,) = [node.value for node in public.body if isinstance(node, ast.Assign)]
-    used = set(re.findall(r"\bsidereal\.(\w+)", block("tests: embed")))
+    used = set(re.findall(r"\bsidereal\.([A-Z]\w+)", block(mark)))
     assert used
     assert used <= set(ast.literal_eval(listed)), "not among sidereal's public names"
 

@@ -123,6 +123,7 @@ class Shard:
                 self._core.notice(acked, lost)
             self._core.tick(now)
             self._events += self._core.events()
+            self._ever = self._ever or self.registered
         self._flush()
         events, self._events = self._events, []
         for told in events:
@@ -328,7 +329,6 @@ class Shard:
             self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=self._term_seen
         )
         self._core.open(now)
-        self._ever = True
 
     def _message(self, data: bytes, now: int) -> None:
         core = self._core
