@@ -190,8 +190,13 @@ class Chaos:
         if not any(not s.up.cut for s in cluster.alive()):
             self.join()
         cluster.run(3)
-        for _ in range(40):
-            if not checks.moving(cluster):
+        # Balance goes on, and each move lets some cross that stood within the margin: at rest is
+        # who has not moved for a while.
+        quiet = 0
+        for _ in range(80):
+            undecided = sum(shard.core.holdings.shadows() for shard in cluster.alive())
+            quiet = 0 if undecided or checks.moving(cluster) else quiet + 1
+            if quiet == 3:
                 break
             cluster.run(0.1)
 
