@@ -257,7 +257,7 @@ def _may_spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: M
         shard.decided(int(ids[accepted].max()))
         where, _ = sectors(rows.position, books.rules.sector_size)
         accepted &= where[:, 0] != NO_SECTOR
-    return cast(Mask, accepted)
+    return accepted
 
 
 def _create(books: Books, rows: TransitionRows) -> None:
@@ -279,7 +279,8 @@ def _whole_groups(rows: TransitionRows, current: Mask) -> Mask:
     if (wanted[1:, 0] == wanted[:-1, 0]).any():
         raise ProtocolError("EntityTransitionRequest: one group into two sectors")
     torn = np.isin(rows.group, rows.group[grouped & ~current]) & grouped
-    return current & ~torn
+    whole: Mask = current & ~torn
+    return whole
 
 
 def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -> U32:
