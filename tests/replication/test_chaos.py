@@ -190,17 +190,6 @@ class Chaos:
         if not any(not s.up.cut for s in cluster.alive()):
             self.join()
         cluster.run(3)
-<<<<<<< HEAD
-        # Balance goes on, and each move lets some cross that stood within the margin: at rest is
-        # who has not moved for a while.
-        quiet = 0
-        for _ in range(80):
-            undecided = sum(shard.core.holdings.shadows() for shard in cluster.alive())
-            quiet = 0 if undecided or checks.moving(cluster) else quiet + 1
-            if quiet == 3:
-                break
-            cluster.run(0.1)
-=======
         for _ in range(40):
             try:
                 checks.at_rest(cluster)
@@ -209,7 +198,6 @@ class Chaos:
             else:
                 return
         checks.at_rest(cluster)
->>>>>>> chaos
 
 
 @pytest.mark.parametrize("seed", range(30))
