@@ -162,3 +162,33 @@ def test_a_drained_shard_ends_empty_and_loses_nothing():
     cluster.step = lambda world, dt: None
     cluster.run(1)
     checks.settled(cluster)
+
+
+def test_a_shard_that_dies_while_it_is_drained_does_not_stop_the_planner():
+    cluster = Cluster(9, shards=3, settings=SETTINGS, step=inside(300))
+    cluster.run(0.5)
+    crowd(cluster, 200, 300, 30)
+    cluster.run(3)
+    drained = cluster.shards[1]
+    cluster.command(om.Command(1, "drain", None, drained.core.shard_id))
+    cluster.kill(drained)
+    cluster.run(5)
+    cluster.step = lambda world, dt: None
+    cluster.run(1)
+    checks.settled(cluster)
+
+
+def test_custody_that_ended_with_its_entity_is_not_remembered():
+    cluster = Cluster(10, shards=1, settings=SETTINGS, step=lambda world, dt: None)
+    cluster.run(0.5)
+    cluster.command(om.Command(1, "load", (5, 5), None))
+    cluster.run(0.5)
+    cluster.shards[0].paused = True
+    cluster.command(om.Command(1, "unload", (5, 5), None))
+    ids = cluster.spawn(np.array([[550.0, 550.0]]), np.zeros((1, 2)))
+    assert cluster.manager.books.entry((5, 5)).custody_since_ns is not None
+    cluster.command(om.DestroyByOperator(1, ids.tolist()))
+    cluster.shards[0].paused = False
+    cluster.run(1)
+    assert cluster.manager.books.entry((5, 5)).custody_since_ns is None
+    assert cluster.command(om.StatusRequest(1)).custody_oldest_ns == 0

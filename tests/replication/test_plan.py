@@ -3,6 +3,7 @@
 from random import Random
 
 import numpy as np
+import pytest
 
 from sidereal.replication.flux import Flux
 from sidereal.replication.plan import Move, View, plan
@@ -106,3 +107,13 @@ def test_the_same_view_gives_the_same_plan():
     shuffled = list(owner)
     random.shuffle(shuffled)
     assert plan(view({s: owner[s] for s in shuffled}, loads)) == first
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sector_moves_at_most_once_a_round_also_off_a_shard_that_is_drained(seed):
+    random = Random(seed)
+    owner = {(x, y): random.randrange(4) for x in range(8) for y in range(8)}
+    loads = {sector: float(random.randrange(1, 60)) for sector in owner}
+    moves = plan(view(owner, loads, draining=frozenset({0}), budget=0.5))
+    assert moves
+    assert len({move.sector for move in moves}) == len(moves)

@@ -166,3 +166,57 @@ def test_a_shadow_that_was_to_be_destroyed_is_once_it_turns_out_to_be_held():
     cluster.run(0.3)
     assert holder(cluster, ids) == [None]
     assert cluster.manager.books.counters["destroyed"] == 1
+
+
+def test_singles_and_members_that_are_spawned_in_one_call_all_come_to_be():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-30.0])
+    cluster.run(0.2)
+    ids = spawn(west, [-40.0, -50.0, -60.0], group=np.array([0, root[0], 0], np.uint64))
+    cluster.run(0.2)
+    assert holder(cluster, ids) == ["shard-0"] * 3
+
+
+def test_members_are_spawned_into_their_roots_sector_though_they_stand_across_the_border():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-5.0])
+    cluster.run(0.2)
+    ids = spawn(west, [5.0, -6.0], group=np.repeat(root, 2))
+    cluster.run(0.2)
+    assert holder(cluster, ids) == ["shard-0"] * 2
+    table = cluster.manager.books.table
+    assert table.sector[table.slots(ids)].tolist() == [[-1, 0]] * 2
+
+
+def test_nobody_is_spawned_behind_a_root_that_is_not_held():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    shadow = spawn(west, [-30.0])
+    for root in (shadow, np.array([999], np.uint64)):
+        with pytest.raises(ValueError, match="root is held"):
+            spawn(west, [-40.0], group=root)
+
+
+def test_a_root_takes_its_members_along_though_nobody_marked_it_as_one():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-30.0], velocity=30.0)
+    cluster.run(0.2)
+    members = spawn(west, [-40.0, -60.0], velocity=30.0, group=np.repeat(root, 2))
+    cluster.run(2)
+    assert holder(cluster, np.concatenate([root, members])) == ["shard-1"] * 3
+
+
+def test_members_go_their_own_ways_when_their_root_is_no_more():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-30.0], velocity=30.0)
+    cluster.run(0.2)
+    members = spawn(west, [-40.0, -60.0], velocity=30.0, group=np.repeat(root, 2))
+    cluster.run(0.2)
+    cluster.command(om.DestroyByOperator(1, root.tolist()))
+    cluster.run(3)
+    assert holder(cluster, members) == ["shard-1"] * 2
+    checks.settled(cluster)
