@@ -93,7 +93,8 @@ class Server:
         assert counters["created"] == len(table) + counters["destroyed"]
         assert len(np.unique(table.handle)) == len(table), "two entities share a handle"
         assert (table.version > 0).all()
-        assert np.isfinite(table.position).all() and np.isfinite(table.velocity).all()
+        assert np.isfinite(table.position).all()
+        assert np.isfinite(table.velocity).all()
         for entry in books.sectors.values():
             assert max(map(abs, entry.coords)) < 2**31
 
@@ -103,22 +104,22 @@ def rows(ids, kind=EntityRows, **columns):
     count = len(ids)
     x = columns.pop("x", np.full(count, 50.0))
     position = columns.pop("position", np.column_stack([x, np.full(count, 50.0)]))
-    made = dict(
-        ids=ids,
-        group=np.zeros(count),
-        position=position,
-        velocity=np.ones((count, 2)),
-        sector=np.floor(np.nan_to_num(position) / 100).clip(-(2**31) + 1, 2**31 - 1),
-        version=np.zeros(count),
-        handle=np.zeros(count),
-        tick=np.full(count, 190),
-        flags=np.zeros(count),
-        sensor=np.zeros(count),
-        lengths=np.zeros(count),
-        states=np.empty(0),
-    )
+    made = {
+        "ids": ids,
+        "group": np.zeros(count),
+        "position": position,
+        "velocity": np.ones((count, 2)),
+        "sector": np.floor(position / 100).clip(-(2**31) + 1, 2**31 - 1),
+        "version": np.zeros(count),
+        "handle": np.zeros(count),
+        "tick": np.full(count, 190),
+        "flags": np.zeros(count),
+        "sensor": np.zeros(count),
+        "lengths": np.zeros(count),
+        "states": np.empty(0),
+    }
     if kind is TransitionRows:
-        made |= dict(target=made["sector"], epoch=np.ones(count))
+        made |= {"target": made["sector"], "epoch": np.ones(count)}
     return kind(**(made | columns))
 
 
@@ -148,7 +149,8 @@ class Mouth:
     def item(self, dtype: np.dtype) -> float:
         random = self.random
         if dtype.kind == "f":
-            return self.number()
+            with np.errstate(over="ignore"):
+                return dtype.type(self.number())
         if random.random() < 0.85:
             return random.choice([0, 1, 1, 2, 3, 5, 190 if dtype.itemsize > 1 else 4])
         least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
