@@ -12,6 +12,7 @@ from sidereal.replication import lifecycle
 from sidereal.runtime.clock import now_ns
 from sidereal.world.sectors import SectorState
 
+
 def test_a_player_sees_steers_and_speaks_to_its_entity_through_two_shards(table):
     world = table("one", "two")
     entity = grown(world)
