@@ -172,6 +172,22 @@ BufferError
 
 inline constexpr const char* remove = "Remove the ids (uint64) that are there; how many.";
 inline constexpr const char* slots = "The slots of ids (uint64), ABSENT where unknown.";
+inline constexpr const char* advance = R"(Write positions and velocities of rows by their slots.
+
+Rows that differ from what was there get the bits of `mark` in their dirty column. A row whose
+position has no sector, or whose velocity is not finite, stays as it is.
+
+Parameters
+----------
+slots : uint32, (n,)
+position, velocity : float32 or float64, (n, 2)
+mark : int
+    Up to 255.
+
+Returns
+-------
+refused : uint32, (m,)
+    Where in the batch the rows are that were not written, ascending.)";
 inline constexpr const char* find =
     R"(The slots (uint32), ascending, of the rows in a sector (x, y).
 

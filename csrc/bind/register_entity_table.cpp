@@ -113,7 +113,18 @@ py::tuple states(PyTable& self, py::handle slots) {
     return py::make_tuple(out(std::move(lengths)), out(std::move(data)));
 }
 
-void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle data) {
+py::array advance(PyTable& self, py::handle slots, py::handle position, py::handle velocity,
+                  std::uint8_t mark) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    const Vectors at(position, "position", rows.size(), "slots");
+    const Vectors speed(velocity, "velocity", rows.size(), "slots");
+    return out(
+        guarded([&] { return self.shared->table.advance(rows, at.span(), speed.span(), mark); },
+                self.shared->mutex));
+}
+
+void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle data,
+                std::uint8_t mark) {
     const auto rows = in<std::uint32_t>(slots, "slots");
     const auto sizes = in<std::uint32_t>(lengths, "lengths", rows.size(), "slots");
     const auto bytes = in<std::uint8_t>(data, "data");
@@ -134,7 +145,7 @@ void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle 
                                             std::to_string(total));
             std::size_t at = 0;
             for (std::size_t i = 0; i < rows.size(); at += sizes[i], ++i)
-                self.shared->table.blobs().set(rows[i], bytes.subspan(at, sizes[i]));
+                self.shared->table.set_state(rows[i], bytes.subspan(at, sizes[i]), mark);
         },
         self.shared->mutex);
 }
@@ -192,7 +203,10 @@ void register_entity_table(py::module_& m) {
         .def("bind", &bind_handles, "slots"_a, "handles"_a, docs::bind)
         .def("resolve", &resolve, "handles"_a, docs::resolve)
         .def("states", &states, "slots"_a, docs::states)
-        .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a, docs::set_states)
+        .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a, "mark"_a = 0,
+             docs::set_states)
+        .def("advance", &advance, "slots"_a, "position"_a, "velocity"_a, "mark"_a = 0,
+             docs::advance)
         .def(
             "reserve",
             [](PyTable& self, std::size_t n) {

@@ -27,6 +27,13 @@ CUSTODY_ENTITIES_MAX = 1_000_000
 ID_BLOCK = 1 << 20
 """Entity ids granted at a time: at 10,000 spawns a second a block lasts 100 s."""
 
+GRANTS_PER_SHARD_MAX = 64
+"""Blocks of ids that one shard may hold unused: it asks for one when half a block is left."""
+
+CLOCK_AHEAD_NS_MAX = 5_000_000_000
+"""How far a shard's clock may be ahead of the server's: half a round trip over the worst path is
+less; a state of a later tick would silence all updates until then."""
+
 MAIL_PER_ENTITY_MAX = 256
 """Messages waiting for one entity in custody; beyond it `send` is refused with a reason."""
 

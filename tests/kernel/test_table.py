@@ -87,9 +87,20 @@ class TableMachine(RuleBasedStateMachine):
         slots = self.slots(seed)
         rng = np.random.default_rng(seed)
         lengths = u32(rng.choice([0, 1, 7, 8, 9, 900, 60_000], len(slots)))
-        data = rng.integers(0, 256, int(lengths.sum()), dtype=np.uint8)
-        self.compiled.set_states(slots, lengths, data)
-        self.twin.set_states(slots, lengths, data)
+        data = rng.integers(0, rng.choice([1, 256]), int(lengths.sum()), dtype=np.uint8)
+        mark = int(rng.choice([0, 2, 4]))
+        self.compiled.set_states(slots, lengths, data, mark)
+        self.twin.set_states(slots, lengths, data, mark)
+
+    @rule(seed=seeds, data=st.data())
+    def advance(self, seed: int, data: st.DataObject) -> None:
+        slots = self.slots(seed)
+        point = st.tuples(coordinate, coordinate)
+        count = len(slots)
+        both = data.draw(st.lists(st.tuples(point, point), min_size=count, max_size=count))
+        position, velocity = np.array(both, float).reshape(-1, 2, 2).transpose(1, 0, 2).copy()
+        refused = self.compiled.advance(slots, position, velocity, 8)
+        np.testing.assert_array_equal(refused, self.twin.advance(slots, position, velocity, 8))
 
     @rule()
     def clear(self) -> None:
@@ -104,6 +115,10 @@ class TableMachine(RuleBasedStateMachine):
             got, want = getattr(self.compiled, name), self.twin.column(name)
             assert got.dtype == want.dtype
             assert got.tobytes() == want.tobytes(), name
+        for sector in {(0, 0), (1, 0), (-1, 99), *(row.sector for row in self.twin.rows[:3])}:
+            for shard in (None, -1, 7):
+                found = self.compiled.find(sector, shard)
+                np.testing.assert_array_equal(found, self.twin.find(sector, shard))
         known = u64([*range(42), 2**64 - 1, 2**63])
         np.testing.assert_array_equal(self.compiled.slots(known), self.twin.slots(known))
         handles = u32([g << 24 | i for g in (0, 1, 255) for i in (0, 1, 2, 3, 4095, 4096)])

@@ -1,3 +1,5 @@
+// The worker pool: each part of a pass is done once, whatever the number of threads.
+// too.
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -14,6 +14,7 @@ import numpy as np
 
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap
+from sidereal.limits import CLOCK_AHEAD_NS_MAX
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.possession import Possessions
@@ -126,6 +127,10 @@ class Books:
     def tick_at(self, now: int) -> int:
         """Return the world tick at `now`."""
         return max(0, (now - self.origin_ns) // self.rules.tick_ns)
+
+    def last_tick(self, now: int) -> int:
+        """Return the last tick that an honest shard's clock may have come to at `now`."""
+        return self.tick_at(now + CLOCK_AHEAD_NS_MAX)
 
     def entry(self, coords: Sector) -> SectorEntry:
         """Return what is known of a sector, from now on at least that it exists."""

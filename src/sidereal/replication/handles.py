@@ -43,6 +43,10 @@ class Handles:
             self._fresh += count
         return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
+    def left(self) -> int:
+        """Return how many may still be granted."""
+        return (1 << HANDLE_INDEX_BITS) - self._fresh + self._free_count
+
     @staticmethod
     def renew(handles: U32) -> U32:
         """Return the same indices one generation on."""

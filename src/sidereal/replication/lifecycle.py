@@ -105,6 +105,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     ):
         books.counters["stale_sector_messages"] += 1
         return
+    transitions.check_ticks(books, message.entities, now)
     _last_states(books, shard, entry, message.entities)
     mine = books.rows_in(shard.shard_id, entry.coords)
     books.table.shard[mine] = CUSTODY
@@ -126,6 +127,8 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
         entry.target = None
         if len(held) or entry.awaiting:
             books.hold(entry.coords, now)
+        else:
+            entry.custody_since_ns = None
     books.send(shard, release)
 
 

@@ -116,6 +116,7 @@ class MailRoom:
 
     def withdraw(self, shard: ShardInfo, ids: U64, seen: int, held: Collection[int] = ()) -> None:
         """The record takes `ids` from `shard`, whose game was given all up to `seen` but `held`."""
+        held = frozenset(held)
         for letters in self._cut(shard, ids).values():
             for number, letter in letters.items():
                 if number > seen or number in held:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
 from sidereal.kernel import ABSENT, apply_states, apply_updates
-from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
+from sidereal.limits import BATCH_ROWS_MAX, GRANTS_PER_SHARD_MAX, ID_BLOCK
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
 from sidereal.replication.books import Books, CloseLink, Output, Send
 from sidereal.replication.clients import Clients, Rng
@@ -98,7 +98,6 @@ class SectorManager:
 
     def receive_datagrams(self, link: LinkId, payloads: Sequence[bytes], now: int) -> None:
         """Take `EntityUpdate` datagrams; rows that match the record count, others are tallied."""
-        del now
         shard = self.books.shards.by_link(link)
         counters = self.books.counters
         if shard is None:
@@ -108,6 +107,10 @@ class SectorManager:
         states = [p for p in payloads if p and p[0] == ENTITY_STATE]
         counters["datagrams_malformed"] += len(payloads) - len(updates) - len(states)
         books = self.books
+        last = books.last_tick(now)
+        known = [p for p in updates if int.from_bytes(p[4:8], "little") <= last]
+        counters["datagrams_ahead"] += len(updates) - len(known)
+        updates = known
         if updates:
             tally = apply_updates(
                 books.table, updates, shard.shard_id, books.owners, books.rules.sector_size
@@ -142,7 +145,7 @@ class SectorManager:
         stalled = now - self._ticked_ns
         self._ticked_ns = now
         if stalled > books.settings.stall_ns:
-            leases.forgive(books, stalled)
+            leases.forgive(books, stalled, now)
         for shard in leases.dead(books, now):
             self._abort_moves(shard)
             if shard.link is not None:
@@ -197,7 +200,7 @@ class SectorManager:
                 sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
                 books.mail.post(books, sender, message)
             case sm.EntityStates():
-                transitions.take_states(books, shard, message.states)
+                transitions.take_states(books, shard, message.states, now)
             case sm.DestroyEntities():
                 self._destroy(shard, message)
             case sm.SectorReady():
@@ -207,6 +210,10 @@ class SectorManager:
             case sm.ProposeSectorDeactivation():
                 self._proposed(shard, message, now)
             case om.RequestIds():
+                if len(shard.grants) >= GRANTS_PER_SHARD_MAX:
+                    raise ProtocolError(
+                        f"{len(shard.grants)} blocks of ids are unused: spawn from those first"
+                    )
                 shard.grants.append(self._grant(link, message.count))
             case _:
                 raise ProtocolError(f"a shard may not send {type(message).__name__}")

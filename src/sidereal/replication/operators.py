@@ -49,6 +49,9 @@ def spawn(
             f" {int((~new).sum())} exist already,"
             f" {int((where[:, 0] == NO_SECTOR).sum())} positions lie outside the world"
         )
+    if int(good.sum()) > books.handles.left():
+        good = np.zeros(len(rows), bool)
+        reason = f"the record is full: {len(books.table)} entities are alive; destroy some first"
     columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
     columns["sector"] = where
     placed = EntityRows(**columns, lengths=rows.lengths, states=rows.states).take(good)

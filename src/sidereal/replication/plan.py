@@ -20,6 +20,9 @@ from sidereal.replication.flux import Flux
 CUT_WEIGHT_S = 0.5
 """What one crossing per second weighs, in entities of imbalance."""
 
+QUIET_FLUX_PER_S = 0.1
+"""What a border counts as crossed where nobody has crossed it yet: shards stay compact."""
+
 MOVE_COST = 0.02
 """What moving one entity costs, in entities of imbalance."""
 
@@ -66,6 +69,8 @@ class _Round:
                 self._load[shard] += view.loads.get(sector, 0.0)
         self._receivers = [shard for shard in view.shards if shard not in view.draining]
         self._moves: list[Move] = []
+        self._moved: set[Sector] = set()
+        """A sector is frozen by its first move: it has no second one in this round."""
         self._spent = False
         self._offers: dict[Sector, list[tuple[int, float]]] = {}
         """Per border sector: the shards across its borders, and the crossings that each unites."""
@@ -119,7 +124,7 @@ class _Round:
         best: tuple[float, Sector, int] | None = None
         for sector in candidates:
             weight = view.loads.get(sector, 0.0)
-            if not weight or sector in view.resting:
+            if not weight or sector in view.resting or sector in self._moved:
                 continue
             if weight > budget and self._spent:
                 continue  # the first may exceed the budget, or one crowded sector never moved
@@ -147,7 +152,8 @@ class _Round:
         x, y = sector
         owner = self._owner
         source = owner[sector]
-        beside = {owner.get((x + dx, y + dy), source) for dx, dy in NEIGHBOURS}
+        around = [owner.get((x + dx, y + dy)) for dx, dy in NEIGHBOURS]
+        beside = set(around)
         beside.discard(source)
         targets = [shard for shard in self._receivers if shard in beside]
         for shard in self._border:
@@ -156,8 +162,8 @@ class _Round:
             self._offers.pop(sector, None)
             return
         self._border[source].add(sector)
-        kept = 0.0
-        united = dict.fromkeys(targets, 0.0)
+        kept = QUIET_FLUX_PER_S * around.count(source)
+        united = {target: QUIET_FLUX_PER_S * around.count(target) for target in targets}
         for other, rate in self._view.flux.around(sector):
             holder = owner.get(other)
             if holder == source:
@@ -169,6 +175,7 @@ class _Round:
     def _shift(self, sector: Sector, target: int, reason: str) -> None:
         source, weight = self._owner[sector], self._view.loads.get(sector, 0.0)
         self._moves.append(Move(sector, source, target, reason))
+        self._moved.add(sector)
         self._load[source] -= weight
         self._load[target] += weight
         self._owner[sector] = target

@@ -67,8 +67,9 @@ class Rebalancer:
                 lately = entry.moved_ns is not None
                 if lately and now - (entry.moved_ns or 0) < settings.move_cooldown_ns:
                     resting.add(coords)
-        shards = tuple(info.shard_id for info in books.shards if info.link is not None)
-        draining = frozenset(info.shard_id for info in books.shards if info.draining)
+        connected = [info for info in books.shards if info.link is not None]
+        shards = tuple(info.shard_id for info in connected)
+        draining = frozenset(info.shard_id for info in connected if info.draining)
         return View(
             self.predicted(),
             owner,
@@ -103,4 +104,4 @@ class Rebalancer:
 
     @staticmethod
     def _draining(books: Books) -> bool:
-        return any(info.draining and info.sectors for info in books.shards)
+        return any(s.draining and s.sectors and s.link is not None for s in books.shards)

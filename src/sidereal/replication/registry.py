@@ -7,8 +7,12 @@ never used again: books kept by ShardId are books kept by incarnation.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sidereal.ids import Incarnation, LinkId, Sector, ShardId
 from sidereal.wire.shard_messages import ShardLoadStats
+from sidereal.world.columns import U64
 
 
 @dataclass(slots=True)
@@ -41,9 +45,17 @@ class ShardInfo:
             + self.assigned_since_report
         )
 
-    def granted(self, first: int, last: int) -> bool:
-        """Whether the ids `first` to `last` lie in the blocks that it was granted."""
-        return any(start <= first and last < start + count for start, count in self.grants)
+    def granted(self, ids: U64) -> NDArray[np.bool_]:
+        """Return which ids lie in the blocks that it was granted and has not spawned all of."""
+        mine = np.zeros(len(ids), bool)
+        for first, count in self.grants:
+            mine |= (ids >= first) & (ids < first + count)
+        return mine
+
+    def decided(self, serial: int) -> None:
+        """All ids up to `serial` are decided: blocks that end there are used up."""
+        self.spawn_serial = max(self.spawn_serial, serial)
+        self.grants = [(f, count) for f, count in self.grants if f + count - 1 > serial]
 
 
 class ActiveShards:

@@ -20,8 +20,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import ABSENT
+from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import CUSTODY_ENTITIES_MAX
 from sidereal.replication.books import CUSTODY, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
@@ -33,6 +34,7 @@ from sidereal.wire.shard_messages import (
 )
 from sidereal.world.columns import U32
 from sidereal.world.entities import (
+    NO_SECTOR,
     ClaimRows,
     EnterRows,
     EntityRows,
@@ -44,6 +46,8 @@ from sidereal.world.entities import (
 
 Mask = NDArray[np.bool_]
 
+_CUSTODY_FULL = f"{CUSTODY_ENTITIES_MAX} entities are in custody already: start more shards"
+
 
 def request(
     books: Books,
@@ -54,16 +58,19 @@ def request(
     mail_held: Collection[int] = (),
 ) -> None:
     """Judge a batch of transition requests and answer each row, or hold it in custody."""
+    check_ticks(books, rows, now)
     spawning = rows.version == 0
-    accepted = _current(books, shard, rows)
+    current = _current(books, shard, rows)
     if spawning.any():
-        accepted |= _spawn(books, shard, rows, spawning)
-    _judge_groups(rows, accepted)
-
-    outdated = ~accepted
+        current |= _may_spawn(books, shard, rows, spawning)
+    outdated = ~current
     if outdated.any():
         books.counters["transitions_outdated"] += int(outdated.sum())
         books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))
+    accepted = _whole_groups(rows, current)
+    torn = current & ~accepted
+    if torn.any():
+        _refuse(books, shard, rows.take(torn), "one of the group is no longer yours: ask again")
     index = np.flatnonzero(accepted)
     if not len(index):
         return
@@ -73,9 +80,16 @@ def request(
     destination, _ = books.routes.get(rows.target)
     unknown = destination < 0
     if unknown.any() and _custody_full(books, int(unknown.sum())):
-        _refuse(books, shard, rows.take(unknown))
+        _refuse(books, shard, rows.take(unknown), _CUSTODY_FULL)
         rows, destination = rows.take(~unknown), destination[~unknown]
         unknown = np.zeros(len(rows), bool)
+    born = rows.version == 0
+    if int(born.sum()) > books.handles.left():
+        _refuse(books, shard, rows.take(born), "the record is full: destroy some first")
+        rows, destination, unknown = rows.take(~born), destination[~born], unknown[~born]
+        born = np.zeros(len(rows), bool)
+    if born.any():
+        _create(books, rows.take(born))
 
     moved = rows.version != 0
     books.crossed.append((rows.sector[moved], rows.target[moved]))
@@ -117,8 +131,9 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
             books.hold(coords, now)
 
 
-def take_states(books: Books, shard: ShardInfo, rows: StateRows) -> None:
+def take_states(books: Books, shard: ShardInfo, rows: StateRows, now: int) -> None:
     """Take changed states of what a shard holds, where versions agree and they are newer."""
+    check_ticks(books, rows, now)
     table = books.table
     slots = table.slots(rows.ids)
     good = slots != ABSENT
@@ -131,6 +146,25 @@ def take_states(books: Books, shard: ShardInfo, rows: StateRows) -> None:
     table.set_states(slots, rows.lengths, rows.states)
     table.state_tick[slots] = rows.tick
     books.counters["states"] += len(rows)
+
+
+def check_ticks(books: Books, rows: EntityRows | StateRows, now: int) -> None:
+    """Refuse states of ticks that are yet to come: they would silence all that follow.
+
+    What is scheduled to begin later stands in the record with its tick, and may say so.
+    """
+    ahead = np.flatnonzero(rows.tick > books.last_tick(now))
+    if not len(ahead):
+        return
+    slots = books.table.slots(rows.ids[ahead])
+    scheduled = slots != ABSENT
+    scheduled[scheduled] = books.table.tick[slots[scheduled]] >= rows.tick[ahead[scheduled]]
+    if not scheduled.all():
+        first = ahead[~scheduled][0]
+        raise ProtocolError(
+            f"entity {rows.ids[first]} at tick {rows.tick[first]}, and it is tick"
+            f" {books.tick_at(now)}: set the clock by the heartbeats' answers"
+        )
 
 
 def acknowledge(books: Books, shard: ShardInfo, slots: U32, asked: U32, tick: U32) -> None:
@@ -190,11 +224,11 @@ def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:
     return np.concatenate(kept) if kept else np.empty(0, np.uint32)
 
 
-def unique_sectors(sectors: NDArray[np.int32]) -> list[Sector]:
+def unique_sectors(where: NDArray[np.int32]) -> list[Sector]:
     """Return the distinct sectors among the rows, sorted by y, then x."""
-    if not len(sectors):
+    if not len(where):
         return []
-    found = np.unique(sectors[:, ::-1], axis=0)
+    found = np.unique(where[:, ::-1], axis=0)
     return [(int(x), int(y)) for y, x in found]
 
 
@@ -214,27 +248,39 @@ def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
     return cast(Mask, accepted)
 
 
-def _spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: Mask) -> Mask:
-    """Let into the record what may be spawned: granted ids, in rising order, each once."""
+def _may_spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: Mask) -> Mask:
+    """Return what may be spawned: granted ids, in rising order, each once, within the world."""
     ids = rows.ids
-    accepted = spawning & (books.table.slots(ids) == ABSENT) & (ids > shard.spawn_serial)
-    if accepted.any() and not shard.granted(int(ids[accepted].min()), int(ids[accepted].max())):
-        accepted[accepted] = [shard.granted(i, i) for i in ids[accepted].tolist()]
+    accepted = spawning & (ids > shard.spawn_serial) & shard.granted(ids)
+    accepted &= books.table.slots(ids) == ABSENT
     if accepted.any():
-        shard.spawn_serial = int(ids[spawning].max())
-        new = rows.take(accepted)
-        books.table.upsert(new.ids, new.position, new.velocity)
-        slots = books.table.slots(new.ids)
-        books.table.bind(slots, books.handles.grant(len(slots)))
-        books.counters["created"] += len(slots)
-    return cast(Mask, accepted)
+        shard.decided(int(ids[accepted].max()))
+        where, _ = sectors(rows.position, books.rules.sector_size)
+        accepted &= where[:, 0] != NO_SECTOR
+    return accepted
 
 
-def _judge_groups(rows: TransitionRows, accepted: Mask) -> None:
-    """A group is accepted whole or not at all."""
+def _create(books: Books, rows: TransitionRows) -> None:
+    """Let spawned rows into the record; what else is known of them follows."""
+    books.table.upsert(rows.ids, rows.position, rows.velocity)
+    slots = books.table.slots(rows.ids)
+    books.table.bind(slots, books.handles.grant(len(slots)))
+    books.counters["created"] += len(slots)
+
+
+def _whole_groups(rows: TransitionRows, current: Mask) -> Mask:
+    """Return what is accepted of what is current: groups whole or not at all."""
     grouped = rows.group != 0
-    if grouped.any() and not accepted[grouped].all():
-        accepted &= ~np.isin(rows.group, rows.group[grouped & ~accepted]) | ~grouped
+    if not grouped.any():
+        return current
+    wanted = np.unique(
+        np.column_stack([rows.group[grouped].view(np.int64), rows.target[grouped]]), axis=0
+    )
+    if (wanted[1:, 0] == wanted[:-1, 0]).any():
+        raise ProtocolError("EntityTransitionRequest: one group into two sectors")
+    torn = np.isin(rows.group, rows.group[grouped & ~current]) & grouped
+    whole: Mask = current & ~torn
+    return whole
 
 
 def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -> U32:
@@ -273,10 +319,7 @@ def _custody_full(books: Books, more: int) -> bool:
     return held + more > CUSTODY_ENTITIES_MAX
 
 
-def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows) -> None:
-    spawned = rows.version == 0
-    books.table.remove(rows.ids[spawned])
-    books.counters["created"] -= int(spawned.sum())
+def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows, reason: str) -> None:
     books.counters["transitions_refused"] += len(rows)
     outcomes = OutcomeRows(
         ids=rows.ids,
@@ -286,7 +329,6 @@ def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows) -> None:
         handle=rows.handle,
         tick=rows.tick,
     )
-    reason = f"{CUSTODY_ENTITIES_MAX} entities are in custody already: load more shards"
     books.send(shard, RefuseTransition(outcomes, reason))
 
 

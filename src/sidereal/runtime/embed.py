@@ -391,17 +391,5 @@ class Shard:
 
     @staticmethod
     def _write_states(core: ShardCore, slots: U32, state: NDArray[Any]) -> None:
-        item = state.dtype.itemsize
-        lengths, before = core.holdings.table.states(slots)
         data = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
-        if len(before) == len(data) and (lengths == item).all():
-            word = np.uint64 if item % 8 == 0 else np.uint8
-            differ = before.view(word).reshape(len(slots), -1) != data.view(word).reshape(
-                len(slots), -1
-            )
-            rows = differ.any(axis=1)
-            slots, data = slots[rows], data.reshape(-1, item)[rows].ravel()
-        core.set_states(slots, np.full(len(slots), item, np.uint32), data)
-
-
-__all__ = ["Shard"]
+        core.set_states(slots, np.full(len(slots), state.dtype.itemsize, np.uint32), data)

@@ -250,15 +250,25 @@ class ShardCore:
         sensor: F32 | None = None,
         group: U64 | None = None,
     ) -> U64:
-        """Ask for new entities; they are shadows until acknowledged. Returns their ids."""
+        """Ask for new entities; they are shadows until acknowledged. Returns their ids.
+
+        ``group`` u64 (n,) names for each the entity that it stays with, 0 for none: one that
+        this shard holds, and that runs. `ValueError` where it does not.
+        """
         count = len(position)
         where, invalid = sectors(np.ascontiguousarray(position), self.rules.sector_size)
         if len(invalid):
             raise ValueError(f"spawn: {len(invalid)} positions lie outside the world")
-        ids = self._take_ids(count)
+        group = np.zeros(count, np.uint64) if group is None else np.asarray(group, np.uint64)
+        joining = group != 0
+        if joining.any():
+            where[joining] = self.holdings.sectors_of_roots(group[joining])
+        # Ids are decided in rising order, and groups are asked for last.
+        ids = np.empty(count, np.uint64)
+        ids[np.argsort(joining, kind="stable")] = self._take_ids(count)
         rows = EntityRows(
             ids=ids,
-            group=np.zeros(count, np.uint64) if group is None else group,
+            group=group,
             position=position,
             velocity=velocity,
             sector=where,

@@ -177,7 +177,7 @@ class Cluster:
         self.answers: list[Message] = []
         self.hear: Callable[[SimulatedShard, list[ev.Event]], None] | None = None
         """Called with what each shard's game is told, when it is told."""
-        self.violations: list[str] = []
+        self.history = checks.History()
         self._links = 100
         self._granted = (0, 0)
         self._tick_ns = self.settings.rules.tick_ns

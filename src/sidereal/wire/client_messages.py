@@ -5,7 +5,7 @@ Positions of what is visible travel beside these, as `ClientUpdate` datagrams.
 
 from typing import ClassVar
 
-from sidereal.wire.base import Message
+from sidereal.wire.base import Id, Message
 from sidereal.world.columns import U8, U64, Columns
 from sidereal.world.entities import EntityRows
 
@@ -46,7 +46,7 @@ class Subscribe(Message, tag=42, frozen=True):
     radius: float
     x: float
     y: float
-    entity: int
+    entity: Id
 
 
 class Unsubscribe(Message, tag=43, frozen=True):
@@ -70,13 +70,13 @@ class EntitiesLeave(Message, tag=45, frozen=True):
 class Possess(Message, tag=46, frozen=True):
     """Client → server: `entity` is mine to steer (or, not `hold`, no longer)."""
 
-    entity: int
+    entity: Id
     hold: bool
 
 
 class PossessOutcome(Message, tag=47, frozen=True):
     """Server → client: whether you hold it; `reason` where not."""
 
-    entity: int
+    entity: Id
     held: bool
     reason: str

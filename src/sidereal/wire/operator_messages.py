@@ -2,11 +2,9 @@
 
 from typing import ClassVar
 
-from sidereal.wire.base import Message
+from sidereal.wire.base import Coords, Id, Message
 from sidereal.world.columns import I32, U8, U32, Columns
 from sidereal.world.entities import ClaimRows, EntityRows
-
-Coords = tuple[int, int]
 
 
 class RequestIds(Message, tag=60, frozen=True):
@@ -35,7 +33,7 @@ class DestroyByOperator(Message, tag=63, frozen=True):
     """Operator → server: destroy these, whoever holds them, at whatever version."""
 
     request: int
-    ids: list[int]
+    ids: list[Id]
 
 
 class Command(Message, tag=64, frozen=True):

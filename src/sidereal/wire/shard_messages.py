@@ -5,7 +5,7 @@ Sector messages carry the sector's epoch, entity rows their versions; what does
 not match has no effect but a counted reason.
 """
 
-from sidereal.wire.base import Message
+from sidereal.wire.base import Coords, Count, Id, Message
 from sidereal.world.entities import (
     ClaimRows,
     EnterRows,
@@ -15,9 +15,6 @@ from sidereal.world.entities import (
     TransitionRows,
 )
 from sidereal.world.rules import WorldRules
-
-Coords = tuple[int, int]
-
 
 # --- a session opens ---------------------------------------------------------
 
@@ -79,8 +76,8 @@ class HeartbeatAck(Message, tag=5, frozen=True):
 class ShardLoadStats(Message, frozen=True):
     """What a shard says of its load. Times in milliseconds, absent where not measured."""
 
-    entity_count: int
-    player_count: int
+    entity_count: Count
+    player_count: Count
     avg_tick_time_ms: float | None = None
     cpu_load_percent: float | None = None
 
@@ -238,7 +235,7 @@ class EntityStates(Message, tag=26, frozen=True):
 class SendMail(Message, tag=22, frozen=True):
     """Shard or client → server: bring `payload` to whoever holds `entity`."""
 
-    entity: int
+    entity: Id
     payload: bytes
 
 
@@ -246,7 +243,7 @@ class DeliverMail(Message, tag=23, frozen=True):
     """Server → shard: the `number`-th message of this session; `sender` as ``kind:name``."""
 
     number: int
-    entity: int
+    entity: Id
     sender: str
     payload: bytes
 
@@ -254,13 +251,13 @@ class DeliverMail(Message, tag=23, frozen=True):
 class MailRefused(Message, tag=24, frozen=True):
     """Server → sender: this message was not taken, and why."""
 
-    entity: int
+    entity: Id
     reason: str
 
 
 class Possession(Message, tag=25, frozen=True):
     """Server → shard: a client took (`held`) or lost an entity that you simulate."""
 
-    entity: int
+    entity: Id
     session: int
     held: bool

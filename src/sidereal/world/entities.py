@@ -66,12 +66,8 @@ class EntityRows(Columns):
             raise ProtocolError(f"{name}: a sector coordinate of {NO_SECTOR}, which means none")
         if not (np.isfinite(self.sensor) & (self.sensor >= 0)).all():
             raise ProtocolError(f"{name}: a sensor range that is negative or not finite")
-        if len(self) and int(self.lengths.max()) > STATE_BYTES_MAX:
-            raise ProtocolError(
-                f"{name}: a state of {int(self.lengths.max())} bytes; at most {STATE_BYTES_MAX}"
-            )
-        if len(np.unique(self.ids)) != len(self):
-            raise ProtocolError(f"{name}: an entity twice in one batch")
+        _small_states(self)
+        _once(self)
 
 
 class TransitionRows(EntityRows):
@@ -139,6 +135,10 @@ class ClaimRows(Columns):
     ids: U64
     version: U32
 
+    def check(self) -> None:
+        """Refuse an entity that is claimed twice: it would end twice."""
+        _once(self)
+
 
 class StateRows(Columns):
     """Changed states: ``ids`` u64, ``version`` u32, ``tick`` u32, and the bytes."""
@@ -154,6 +154,24 @@ class StateRows(Columns):
     ids: U64
     version: U32
     tick: U32
+
+    def check(self) -> None:
+        """Refuse huge states, and an entity with two of them."""
+        _small_states(self)
+        _once(self)
+
+
+def _once(rows: EntityRows | ClaimRows | StateRows) -> None:
+    if len(np.unique(rows.ids)) != len(rows):
+        raise ProtocolError(f"{type(rows).__name__}: an entity twice in one batch")
+
+
+def _small_states(rows: EntityRows | StateRows) -> None:
+    longest = int(rows.lengths.max()) if len(rows) else 0
+    if longest > STATE_BYTES_MAX:
+        raise ProtocolError(
+            f"{type(rows).__name__}: a state of {longest} bytes; at most {STATE_BYTES_MAX}"
+        )
 
 
 def gather(table: EntityTable, slots: U32) -> EntityRows:

@@ -72,6 +72,17 @@ class EntityTable {
     Upsert upsert(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
                   std::span<const Vec2> velocity, std::span<std::uint32_t> slots);
 
+    // Writes positions and velocities of rows by their slots, and marks, in the dirty column,
+    // those that differ from what was there. A row whose position has no sector, or whose
+    // velocity is not finite, is not written; returns where in the batch those are.
+    // Throws std::invalid_argument for a slot out of range.
+    std::vector<std::uint32_t> advance(std::span<const std::uint32_t> slots,
+                                       std::span<const Vec2> position,
+                                       std::span<const Vec2> velocity, std::uint8_t mark);
+
+    // Replaces a row's blob, and marks the row, unless the blob is the same.
+    void set_state(std::uint32_t slot, std::span<const std::uint8_t> bytes, std::uint8_t mark);
+
     // Removes the ids that are there; returns how many.
     std::size_t remove(std::span<const std::uint64_t> ids);
 

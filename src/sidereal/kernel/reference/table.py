@@ -183,11 +183,35 @@ class EntityTable:
         lengths = np.array([len(blob) for blob in blobs], dtype=np.uint32)
         return lengths, np.frombuffer(b"".join(blobs), dtype=np.uint8)
 
-    def set_states(self, slots: U32, lengths: U32, data: U8) -> None:
-        """Replace the rows' states."""
+    def set_states(self, slots: U32, lengths: U32, data: U8, mark: int = 0) -> None:
+        """Replace the rows' states; mark those that differ."""
         ends = np.cumsum(lengths).tolist()
         for slot, length, end in zip(slots.tolist(), lengths.tolist(), ends, strict=True):
-            self.rows[slot].state = data[end - length : end].tobytes()
+            state = data[end - length : end].tobytes()
+            if state != self.rows[slot].state:
+                self.rows[slot].dirty |= mark
+            self.rows[slot].state = state
+
+    def advance(self, slots: U32, position: F64, velocity: F64, mark: int = 0) -> U32:
+        """Write rows by slot; mark those that differ; where in the batch the refused ones are."""
+        _, nowhere = space.sectors(position, self.size)
+        bad = np.union1d(nowhere, np.flatnonzero(~np.isfinite(velocity).all(axis=1)))
+        for i in np.setdiff1d(np.arange(len(slots)), bad).tolist():
+            row = self.rows[slots[i]]
+            new = (*position[i].tolist(), *velocity[i].tolist())
+            if new != (*row.position, *row.velocity):
+                row.dirty |= mark
+            row.position, row.velocity = (new[0], new[1]), (new[2], new[3])
+        return bad.astype(np.uint32)
+
+    def find(self, sector: tuple[int, int], shard: int | None = None) -> U32:
+        """The slots of the rows in a sector; with `shard`, of those that it holds."""
+        found = [
+            slot
+            for slot, row in enumerate(self.rows)
+            if tuple(row.sector) == sector and shard in (None, row.shard)
+        ]
+        return np.array(found, dtype=np.uint32)
 
     @property
     def state_bytes(self) -> int:

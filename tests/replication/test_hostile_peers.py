@@ -1,0 +1,288 @@
+"""Whatever a peer sends, the server lives: it takes it, ignores it, or ends that one link."""
+
+import typing
+from random import Random
+
+import numpy as np
+import pytest
+
+from sidereal.errors import ProtocolError
+from sidereal.ids import LinkId
+from sidereal.limits import ID_BLOCK, STATE_BYTES_MAX
+from sidereal.replication.manager import SectorManager
+from sidereal.replication.settings import Settings
+from sidereal.wire import client_messages as cm
+from sidereal.wire import codec
+from sidereal.wire import operator_messages as om
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import PROTOCOL_VERSION
+from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
+from sidereal.world.columns import Columns
+from sidereal.world.entities import EntityRows, TransitionRows
+from sidereal.world.rules import NS_PER_S, WorldRules
+
+SETTINGS = Settings(rules=WorldRules(sector_size=100.0), rebalance_ns=NS_PER_S, cold_load=1.0)
+OPERATOR, WEST, EAST, CLIENT = LinkId(1), LinkId(2), LinkId(3), LinkId(4)
+TICK_NS = SETTINGS.rules.tick_ns
+
+
+class Server:
+    """A manager with two shards, an operator, a client and a small world."""
+
+    def __init__(self) -> None:
+        self.now = 10 * NS_PER_S
+        self.manager = SectorManager(SETTINGS, now=0, rng=bytes)
+        self.books = self.manager.books
+        self.said: dict[LinkId, list] = {}
+        self.closed: set[LinkId] = set()
+        self.connect()
+        grant = self.say(OPERATOR, om.RequestIds(ID_BLOCK))[-1]
+        self.spawned = np.arange(grant.first, grant.first + 6, dtype=np.uint64)
+        self.say(OPERATOR, om.SpawnEntities(1, rows(self.spawned, x=np.arange(6) * 50.0 - 130)))
+        self.turn()
+        for link in (WEST, EAST):
+            for message in self.said[link]:
+                if isinstance(message, sm.AssignSector):
+                    self.say(link, sm.SectorReady(message.sector, message.epoch))
+
+    def connect(self) -> None:
+        """Make the links that are not there."""
+        for link, name in ((OPERATOR, "admin"), (CLIENT, "clients")):
+            if link not in self.manager._roles:
+                self.manager.connected(link, name)
+        if self.books.sessions.by_link(CLIENT) is None:
+            self.say(CLIENT, cm.ClientHello(PROTOCOL_VERSION, 0, b""))
+        for link, name in ((WEST, "west"), (EAST, "east")):
+            if self.books.shards.by_link(link) is None:
+                self.manager.connected(link, f"shard:{name}")
+                life = self.books.counters["fences"] + self.books.shards._next
+                hello = sm.RegisterShard(name, life, PROTOCOL_VERSION, 0, self.now, True)
+                self.say(link, hello)
+
+    def say(self, link: LinkId, message) -> list:
+        """Send a message through its bytes; return what the sender is told."""
+        try:
+            message = codec.decode(codec.encode(message))
+        except ProtocolError:
+            return []
+        self.manager.receive(link, message, self.now)
+        return self.drain().get(link, [])
+
+    def turn(self, ticks: int = 1) -> None:
+        for _ in range(ticks):
+            self.now += TICK_NS
+            self.manager.tick(self.now)
+            self.drain()
+
+    def drain(self) -> dict[LinkId, list]:
+        heard: dict[LinkId, list] = {}
+        for output in self.manager.poll():
+            if hasattr(output, "reason"):
+                self.closed.add(output.link)
+            elif hasattr(output, "message"):
+                codec.decode(codec.encode(output.message))
+                heard.setdefault(output.link, []).append(output.message)
+        for link, messages in heard.items():
+            self.said.setdefault(link, []).extend(messages)
+        return heard
+
+    def consistent(self) -> None:
+        """What holds of the record, whatever anybody said."""
+        books, table = self.books, self.books.table
+        counters = books.counters
+        assert counters["created"] == len(table) + counters["destroyed"]
+        assert len(np.unique(table.handle)) == len(table), "two entities share a handle"
+        assert (table.version > 0).all()
+        assert np.isfinite(table.position).all() and np.isfinite(table.velocity).all()
+        for entry in books.sectors.values():
+            assert max(map(abs, entry.coords)) < 2**31
+
+
+def rows(ids, kind=EntityRows, **columns):
+    """Return plausible rows for `ids`, but for the columns given."""
+    count = len(ids)
+    x = columns.pop("x", np.full(count, 50.0))
+    position = columns.pop("position", np.column_stack([x, np.full(count, 50.0)]))
+    made = dict(
+        ids=ids,
+        group=np.zeros(count),
+        position=position,
+        velocity=np.ones((count, 2)),
+        sector=np.floor(np.nan_to_num(position) / 100).clip(-(2**31) + 1, 2**31 - 1),
+        version=np.zeros(count),
+        handle=np.zeros(count),
+        tick=np.full(count, 190),
+        flags=np.zeros(count),
+        sensor=np.zeros(count),
+        lengths=np.zeros(count),
+        states=np.empty(0),
+    )
+    if kind is TransitionRows:
+        made |= dict(target=made["sector"], epoch=np.ones(count))
+    return kind(**(made | columns))
+
+
+# --- random messages -------------------------------------------------------------
+
+EDGES = [2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1, -(2**63)]
+STRANGE = [0.0, -0.0, 100.0, 1e300, -1e300, 2.0**31 * 100, 5e-324, np.nan, np.inf]
+
+
+class Mouth:
+    """Says anything that parses, mostly near what makes sense."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def integer(self) -> int:
+        random = self.random
+        what = random.random()
+        if what < 0.7:
+            return random.randint(-1, 8)
+        return random.choice(EDGES) if what < 0.85 else random.randint(ID_BLOCK, 4 * ID_BLOCK)
+
+    def number(self) -> float:
+        random = self.random
+        return random.uniform(-300, 300) if random.random() < 0.8 else random.choice(STRANGE)
+
+    def item(self, dtype: np.dtype) -> float:
+        random = self.random
+        if dtype.kind == "f":
+            return self.number()
+        if random.random() < 0.85:
+            return random.choice([0, 1, 1, 2, 3, 5, 190 if dtype.itemsize > 1 else 4])
+        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        return random.choice([least, most, most - 1, least + 1])
+
+    def columns(self, kind: type[Columns]) -> Columns:
+        random = self.random
+        count = random.choice([0, 1, 1, 2, 3, 7])
+        made = {}
+        for name, (dtype, width) in kind.LAYOUT.items():
+            if name == "ids" and random.random() < 0.8:
+                first = random.choice([1, 1, 4, ID_BLOCK + 1, 2 * ID_BLOCK + 1])
+                made[name] = random.sample(range(first, first + 8), count)
+            elif random.random() < 0.6:
+                made[name] = np.full(count * width, self.item(np.dtype(dtype)), dtype)
+            else:
+                items = [self.item(np.dtype(dtype)) for _ in range(count * width)]
+                made[name] = np.array(items, dtype)
+        if kind.RAGGED:
+            most = [0, 0, 0, 4, 4, STATE_BYTES_MAX + random.randint(0, 1)]
+            made["lengths"] = [random.choice(most) for _ in range(count)]
+            made["states"] = np.zeros(sum(made["lengths"]), np.uint8)
+        return kind(**made)
+
+    def value(self, annotation):
+        """Return a value for one field."""
+        random, text = self.random, str(annotation)
+        if "None" in text and random.random() < 0.2:
+            return None
+        if isinstance(annotation, type) and issubclass(annotation, Columns):
+            return self.columns(annotation)
+        if annotation is sm.ShardLoadStats:
+            times = [random.choice([None, self.number()]) for _ in range(2)]
+            return sm.ShardLoadStats(self.integer(), self.integer(), *times)
+        if annotation is str:
+            return random.choice(["west", "east", "load", "unload", "migrate", "drain", "\ud7ff"])
+        if annotation is bytes:
+            return bytes(random.choice([0, 4, 16]))
+        if annotation is bool:
+            return random.random() < 0.5
+        if annotation is float:
+            return self.number()
+        if "..." in text or "list" in text:
+            made = [self.integer() for _ in range(random.randint(0, 4))]
+            return tuple(made) if "..." in text else made
+        if "tuple" in text:
+            near = random.random() < 0.7
+            return tuple(random.randint(-2, 2) if near else self.integer() for _ in range(2))
+        assert "int" in text, f"no value for {annotation}"
+        return self.integer()
+
+    def message(self):
+        """Return a message that a server takes from somebody, and who says it."""
+        kind = self.random.choice(TAKEN)
+        hints = typing.get_type_hints(kind)
+        said = kind(*[self.value(hints[name]) for name in kind.__struct_fields__])
+        if kind is sm.RegisterShard and self.random.random() < 0.5:
+            said = sm.RegisterShard("west", self.integer(), PROTOCOL_VERSION, 0, 0, True)
+        honest = self.random.random() < 0.95
+        link = SENDERS[kind.__module__] if honest else [OPERATOR, WEST, EAST, CLIENT]
+        return self.random.choice(link), said
+
+
+TAKEN = [
+    sm.RegisterShard,
+    sm.Heartbeat,
+    sm.ShardLoadUpdate,
+    sm.SectorReady,
+    sm.SectorRemoved,
+    sm.ProposeSectorDeactivation,
+    *[sm.EntityTransitionRequest] * 4,
+    sm.DestroyEntities,
+    sm.EntityStates,
+    sm.SendMail,
+    om.RequestIds,
+    om.SpawnEntities,
+    om.DestroyByOperator,
+    *[om.Command] * 3,
+    om.StatusRequest,
+    om.Why,
+    cm.ClientHello,
+    cm.Subscribe,
+    cm.Unsubscribe,
+    cm.Possess,
+]
+SENDERS = {sm.__name__: [WEST, EAST], om.__name__: [OPERATOR], cm.__name__: [CLIENT]}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_well_formed_message_stops_the_server(seed):
+    server, mouth = Server(), Mouth(seed)
+    for _ in range(60):
+        link, said = mouth.message()
+        try:
+            server.say(link, said)
+            server.turn(mouth.random.choice([0, 0, 0, 1, 12]))
+            server.consistent()
+        except Exception as error:
+            raise AssertionError(f"after {said}") from error
+        server.connect()
+    server.turn(12)
+    server.consistent()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_malformed_bytes_stop_the_server(seed):
+    server, mouth = Server(), Mouth(seed)
+    for _ in range(300):
+        link, said = mouth.message()
+        data = bytearray(codec.encode(said))
+        for _ in range(mouth.random.randint(0, 4)):
+            data[mouth.random.randrange(min(len(data), 120))] = mouth.random.randrange(256)
+        try:
+            decoded = codec.decode(bytes(data[: len(data) - mouth.random.choice([0, 0, 1])]))
+        except ProtocolError:
+            continue
+        server.manager.receive(link, decoded, server.now)
+        server.drain()
+        server.consistent()
+        server.connect()
+    server.turn(12)
+    server.consistent()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_datagram_stops_the_server(seed):
+    server, random = Server(), Random(seed)
+    for _ in range(200):
+        kind = random.choice([ENTITY_UPDATE, ENTITY_STATE, 0, 3])
+        payload = bytearray([kind]) + random.randbytes(random.choice([0, 3, 7, 31, 43]))
+        for at in range(1, len(payload)):
+            payload[at] = random.choice([0, 0, 0, 1, payload[at]])
+        link = random.choice([OPERATOR, WEST, CLIENT, LinkId(99)])
+        server.manager.receive_datagrams(link, [bytes(payload), b""], server.now)
+        server.consistent()
+    server.turn(3)
+    server.consistent()
