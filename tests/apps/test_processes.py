@@ -94,7 +94,7 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A replication server in a directory with keys; its address."""
-    keys.create(tmp_path / "keys", ["clients", "admin", "shard:east"])
+    keys.create(tmp_path / "keys", ["clients", "admin", "shard:east", "shard:west"])
     process = started("replication", "--listen", "127.0.0.1:0", at=tmp_path)
     try:
         yield line_of(process, r"listening on (127\.0\.0\.1:\d+)")[1]
@@ -216,21 +216,48 @@ def test_an_operator_asks_a_running_world(tmp_path: Path, server: str) -> None:
     assert "Traceback" not in log
 
 
-def test_a_simulation_that_raises_is_one_line_and_the_server_lives(
+def test_a_simulation_that_raises_is_one_line_and_the_world_lives_on(
     tmp_path: Path, server: str
 ) -> None:
     (tmp_path / "broken.py").write_text(
+        "from pathlib import Path\n"
         "class Rules:\n"
         "    state_dtype = None\n"
         "    ghosts = False\n"
         "    def __init__(self, options): ...\n"
         "    def step(self, world, dt):\n"
-        "        raise KeyError('no such rule')\n"
+        "        if Path('break').exists():\n"
+        "            raise KeyError('no such rule')\n"
     )
+    ask = ["--server", server, "--json"]
+
+    def sector() -> tuple[str, str]:
+        now = json.loads(sidereal("status", *ask, at=tmp_path).stdout)
+        names = {shard["shard_id"]: shard["name"] for shard in now["shards"]}
+        (row,) = now["sectors"]
+        return names.get(row["shard_id"], "nobody"), row["state"]
+
     os.environ["PYTHONPATH"] = str(tmp_path)
     try:
-        words = ["shard", "--name", "east", "--server", server, "--simulation", "broken:Rules"]
-        refused(words, tmp_path, "Rules.step", "no such rule", "tick")
+        words = ["shard", "--server", server, "--simulation"]
+        east = started(*words, "broken:Rules", "--name", "east", at=tmp_path)
+        while not json.loads(sidereal("status", *ask, at=tmp_path).stdout)["shards"]:
+            assert east.poll() is None, east.communicate()
+        assert sidereal("load", "0,0", *ask, at=tmp_path).returncode == 0
+        while sector() != ("east", "Active"):
+            assert east.poll() is None, east.communicate()
+        west = started(*words, "drift", "--name", "west", at=tmp_path)
+        (tmp_path / "break").touch()
+        _, log = east.communicate(timeout=PATIENCE_S)
+        assert east.returncode == 2
+        last = log.splitlines()[-1]
+        for part in ("sidereal: Rules.step raised KeyError", "no such rule", "broken.py:", "tick"):
+            assert part in last
+        assert "Traceback" not in log
+        while sector() != ("west", "Active"):
+            assert west.poll() is None, west.communicate()
     finally:
         del os.environ["PYTHONPATH"]
-    assert sidereal("status", "--server", server, at=tmp_path).returncode == 0
+    west.send_signal(signal.SIGTERM)
+    _, log = west.communicate(timeout=PATIENCE_S)
+    assert west.returncode == 0, log

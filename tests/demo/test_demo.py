@@ -37,6 +37,15 @@ def test_sabotage_in_a_real_world_is_caught_and_named(tmp_path, kind, says, lost
     assert report.lost == lost
 
 
+def test_a_flock_is_audited_but_for_its_positions(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        report = play(small(simulation="flock"), console=Console(file=log))
+    assert (report.lost, report.duplicated, report.repeated_ticks) == (0, 0, 0)
+    assert report.created == report.live == 600
+    assert report.handoffs > 0
+    assert not report.position_compared
+
+
 def test_a_world_of_real_processes_is_clean(tmp_path):
     with (tmp_path / "log").open("w") as log:
         report = play(small(shards=3), console=Console(file=log))

@@ -67,6 +67,33 @@ def test_the_map_has_a_colour_for_each_owner_and_north_is_up():
     }
 
 
+def test_no_line_of_the_view_is_wider_than_the_terminal():
+    x, y = np.meshgrid(np.arange(60), np.arange(30))
+    world = Snapshot(
+        tick=1_199,
+        ticks=1_200,
+        seconds=59.9,
+        entities=200_000,
+        handoffs=120_000,
+        migrations=120,
+        activations=2_400,
+        overruns=12,
+        shards=SHARDS,
+        sector_x=x.ravel(),
+        sector_y=y.ravel(),
+        sector_shard=np.ones(x.size, np.int64),
+    )
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    with LiveView(console) as view:
+        view.update(world, 0)
+    drawn = out.getvalue().splitlines()
+    assert len(drawn) <= 24
+    whole = "\n".join(drawn)
+    assert "2,400 activations   12 server overruns" in whole
+    assert "1,234  4.5 ms" in whole
+
+
 def test_a_large_world_is_grouped_by_the_owner_of_most():
     x, y = np.meshgrid(np.arange(-100, 100), np.arange(-50, 50))
     shard = np.where(x < 0, 1, 2).ravel()

@@ -73,13 +73,24 @@ def test_expecting_a_birth_without_an_id_is_an_error():
         plan.expected()
 
 
-def test_a_plan_of_drift_never_ends_and_flock_has_none():
+def test_a_plan_of_drift_never_ends():
     plan = Plan(motion_of("drift", OPTIONS), 5, 1000)
     assert len(plan) == 200
     moved = plan.position(np.arange(200), 905) - plan.position(np.arange(200), 5)
     assert (np.abs(moved) > 0).any(axis=1).all()
-    with pytest.raises(ConfigError, match="flock"):
-        motion_of("flock", OPTIONS)
+
+
+def test_a_plan_of_flock_knows_where_each_begins_and_foresees_nothing():
+    plan = Plan(motion_of("flock", OPTIONS), 5, 1000)
+    assert not plan.motion.foreseen
+    births = plan.births(5, 5)
+    assert len(births) == len(plan) == 200
+    assert np.isfinite(births.position).all()
+
+
+def test_what_keeps_no_account_has_no_plan():
+    with pytest.raises(ConfigError, match=r"'game:Rules' .* choose trace, drift or flock"):
+        motion_of("game:Rules", OPTIONS)
 
 
 def test_the_id_hash_can_be_undone():

@@ -92,7 +92,9 @@ def test_a_clean_run_is_ok_and_has_every_key(calm):
     assert set(read["migration_freeze_ms"]) == {"p50", "p99", "max"}
     assert set(read["imbalance"]) == {"mean", "max"}
     assert 1.0 <= read["imbalance"]["mean"] <= read["imbalance"]["max"]
-    assert set(read["shards"][0]) == {"id", "pid", "sectors", "entities", "tick_ms"}
+    assert set(read["shards"][0]) == {"id", "name", "pid", "sectors", "entities", "tick_ms"}
+    assert [shard["name"] for shard in read["shards"]] == ["s0", "s1", "s2"]
+    assert all(line == line.rstrip() for line in text_of(report).splitlines())
     assert set(read["shards"][0]["tick_ms"]) == {"p50", "p99"}
     assert set(read["memory_mb"]) == {"replication", "shards"}
     assert read["updates_per_s"] == 400
@@ -118,6 +120,14 @@ def test_each_broken_bound_is_a_reason(calm, broken, says):
     assert says in report.why_not[0]
     assert says in text_of(report)
     json.loads(report.to_json())
+
+
+def test_where_nothing_could_be_foreseen_no_position_is_judged_and_the_report_says_so(calm):
+    blind = {"compared": False, "position_error_max": float("nan")}
+    report = report_of(altered(calm, census=blind))
+    assert report.ok
+    assert (report.position_compared, report.position_error_max) == (False, None)
+    assert "not compared" in text_of(report)
 
 
 def test_old_custody_idle_shards_and_the_launcher_s_own_problems_are_reasons(calm):

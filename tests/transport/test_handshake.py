@@ -41,7 +41,7 @@ def test_a_silent_server():
     pair = Pair()
     pair.net.partition(CLIENT, SERVER)
     pair.connect()
-    assert closed_reason(pair) == "no answer from 10.0.0.2:2000"
+    assert closed_reason(pair) == "no answer from 10.0.0.2:2000: is a server running there?"
     assert pair.now - 1_000 * SECOND == 5 * SECOND
     assert pair.client.endpoint.next_timeout() is None
 

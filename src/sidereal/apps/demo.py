@@ -21,7 +21,7 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     default=_USUAL.simulation,
     show_default=True,
     metavar="NAME",
-    help="trace, drift, flock, or package.module:Class.",
+    help="trace, drift or flock.",
 )
 @click.option(
     "--entities",

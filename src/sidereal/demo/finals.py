@@ -56,6 +56,8 @@ class Census:
         Held with a state from before the last tick.
     unaccounted : ndarray, uint64
         Their blob lacks ticks, or has too many.
+    compared : bool
+        Whether the plan can say where each should be.
     position_error_max : float
         Units; nan where nothing could be compared.
     worst : int
@@ -73,6 +75,7 @@ class Census:
     overdue: U64
     behind: U64
     unaccounted: U64
+    compared: bool
     position_error_max: float
     worst: int
     repeated: int
@@ -142,7 +145,10 @@ def census(final: Final, plan: Plan, last_tick: int, spawned_through: int) -> Ce
     generation, tick = generation[checked], final.tick[checked]
     ids, state = final.ids[checked], final.state[checked]
     behind = tick < np.maximum(last_tick, plan.birth[generation] - 1)
-    off = np.abs(final.position[checked] - plan.position(generation, tick)).max(axis=1, initial=0.0)
+    position = final.position[checked]
+    compared = plan.motion.foreseen
+    due_at = plan.position(generation, tick) if compared else position
+    off = np.abs(position - due_at).max(axis=1, initial=0.0)
     off = np.where(np.isnan(off), np.inf, off)
     worst = int(off.argmax()) if len(off) else -1
     return Census(
@@ -155,7 +161,8 @@ def census(final: Final, plan: Plan, last_tick: int, spawned_through: int) -> Ce
         overdue=plan.ids[over[plan.end[over] < last_tick - ENDING_S * plan.motion.tick_hz]],
         behind=ids[behind],
         unaccounted=ids[_unaccounted(state, plan, generation, tick)],
-        position_error_max=float(off[worst]) if len(off) else float("nan"),
+        compared=compared,
+        position_error_max=float(off[worst]) if compared and len(off) else float("nan"),
         worst=int(ids[worst]) if len(off) else 0,
         repeated=int(state["repeated"].sum()) if len(off) else 0,
         skipped=int(state["skipped"].sum()) if len(off) else 0,

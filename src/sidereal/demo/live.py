@@ -17,6 +17,8 @@ from rich.text import Text
 
 LOG_EVERY_NS = 5_000_000_000
 MAP_COLUMNS, MAP_ROWS = 36, 18
+BESIDE_MAP_COLUMNS, ABOVE_MAP_ROWS = 50, 5
+"""What the shards' table, and the lines above both, leave of a terminal."""
 
 COLOURS = (
     "blue",
@@ -135,19 +137,27 @@ class LiveView:
             f"  entities {snapshot.entities} ({loads})  sectors {len(snapshot.sector_x)}"
             f"  handoffs {snapshot.handoffs} ({self._rate:.0f}/s)"
             f"  migrations {snapshot.migrations}  slowest tick {slowest:.1f} ms"
-            f"  overruns {snapshot.overruns}"
+            f"  server overruns {snapshot.overruns}"
         )
 
     def _drawing(self, snapshot: Snapshot) -> RenderableType:
         head = Text(
             f"{snapshot.seconds:.0f} s   tick {snapshot.tick:,} of {snapshot.ticks:,}"
-            f"   {snapshot.entities:,} entities   {self._rate:,.0f} handoffs/s"
-            f"   {snapshot.migrations:,} migrations   {snapshot.activations:,} activations"
-            f"   {snapshot.overruns:,} overruns"
+            f"   {snapshot.entities:,} entities   {self._rate:,.0f} handoffs/s\n"
+            f"{snapshot.migrations:,} migrations   {snapshot.activations:,} activations"
+            f"   {snapshot.overruns:,} server overruns"
         )
         bar = ProgressBar(total=max(snapshot.ticks, 1), completed=snapshot.tick, width=72)
         side = Table.grid(padding=(0, 3))
-        side.add_row(sector_map(snapshot), _shard_table(snapshot))
+        columns, rows = self._console.size
+        side.add_row(
+            sector_map(
+                snapshot,
+                columns=max(4, min(MAP_COLUMNS, (columns - BESIDE_MAP_COLUMNS) // 2)),
+                rows=max(4, min(MAP_ROWS, rows - ABOVE_MAP_ROWS)),
+            ),
+            _shard_table(snapshot),
+        )
         return Group(head, bar, side)
 
 
@@ -156,29 +166,29 @@ def colour_of(shard: int) -> str:
     return COLOURS[shard % len(COLOURS)]
 
 
-def sector_map(snapshot: Snapshot) -> Text:
+def sector_map(snapshot: Snapshot, columns: int = MAP_COLUMNS, rows: int = MAP_ROWS) -> Text:
     """Sectors by owner, two characters each, north up; grouped where the world is larger."""
     text = Text()
     if not len(snapshot.sector_x):
         return text
     x, y = snapshot.sector_x.astype(np.int64), snapshot.sector_y.astype(np.int64)
     x, y = x - x.min(), y.max() - y
-    group = max(int(x.max()) // MAP_COLUMNS, int(y.max()) // MAP_ROWS) + 1
+    group = max(int(x.max()) // columns, int(y.max()) // rows) + 1
     cells: dict[tuple[int, int], Counter[int]] = {}
     for column, row, shard in zip(
         (x // group).tolist(), (y // group).tolist(), snapshot.sector_shard.tolist(), strict=True
     ):
         cells.setdefault((row, column), Counter())[shard] += 1
-    rows, columns = int(y.max()) // group + 1, int(x.max()) // group + 1
-    for row in range(rows):
-        for column in range(columns):
+    high, wide = int(y.max()) // group + 1, int(x.max()) // group + 1
+    for row in range(high):
+        for column in range(wide):
             owners = cells.get((row, column))
             if owners is None:
                 text.append("  ")
                 continue
             shard = min(owners, key=lambda owner: (-owners[owner], owner))
             text.append("··" if shard < 0 else "  ", "" if shard < 0 else f"on {colour_of(shard)}")
-        text.append("\n" if row + 1 < rows else "")
+        text.append("\n" if row + 1 < high else "")
     return text
 
 

@@ -85,6 +85,6 @@ class Measure:
                 sectors=shard.sectors,
                 memory_mb=self.memory_mb[shard.name],
             )
-            for shard in status.shards
+            for shard in sorted(status.shards, key=lambda shard: shard.name)
             if shard.alive and shard.name in self.memory_mb
         ]

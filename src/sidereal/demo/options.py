@@ -13,7 +13,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     trace
         Recorded movement (CSV, CSV.gz, Parquet or .npz); None is the one that comes along.
     simulation
-        A short name (trace, drift, flock) or ``package.module:Class``.
+        trace, drift or flock: what keeps the account that the audit reads.
     entities
         How many are alive at once.
     shards

@@ -19,6 +19,7 @@ from sidereal.demo.idhash import mixed_ids
 from sidereal.errors import ConfigError
 from sidereal.simulations import blob
 from sidereal.simulations.drift import DriftField
+from sidereal.simulations.flock import FlockField
 from sidereal.simulations.replay import Ints, Replay
 from sidereal.simulations.tracks import F64, I64
 
@@ -26,8 +27,13 @@ U64 = npt.NDArray[np.uint64]
 
 
 class Motion(Protocol):
-    """How copies live and move: `Replay` or `DriftField`."""
+    """How copies live and move: `Replay`, `DriftField` or `FlockField`.
 
+    Where ``foreseen`` is False, nobody can say beforehand where an entity will be: its
+    position is known at its spawn only, and the audit compares none.
+    """
+
+    foreseen: bool
     entities: int
     side: float
     tick_hz: float
@@ -51,13 +57,18 @@ def motion_of(simulation: str, options: Mapping[str, Any]) -> Motion:
     Raises
     ------
     ConfigError
-        The simulation has no closed form, so nothing could be compared with it.
+        The simulation does not keep the account in the entities' state that the audit reads.
     """
     if simulation == "trace":
         return Replay.from_options(options)
     if simulation == "drift":
         return DriftField(options)
-    raise ConfigError(f"simulation '{simulation}' cannot be planned; choose trace or drift")
+    if simulation == "flock":
+        return FlockField(options)
+    raise ConfigError(
+        f"simulation '{simulation}' is none that a demo can audit: choose trace, drift or flock,"
+        " and run your own with 'sidereal replication' and 'sidereal shard'"
+    )
 
 
 @dataclass(frozen=True)

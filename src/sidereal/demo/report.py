@@ -58,6 +58,7 @@ class ShardLine(msgspec.Struct, frozen=True):
     """One shard at the end of the run."""
 
     id: int
+    name: str
     pid: int
     sectors: int
     entities: int
@@ -100,6 +101,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     live: int
     lost: int
     duplicated: int
+    position_compared: bool
     position_error_max: float | None
     repeated_ticks: int
     skipped_ticks: Tail
@@ -212,6 +214,7 @@ def make_report(
         live=people.live,
         lost=len(people.lost),
         duplicated=len(people.duplicated),
+        position_compared=people.compared,
         position_error_max=position if np.isfinite(position) else None,
         repeated_ticks=verdict.tally.excused_ticks + people.repeated,
         skipped_ticks=_tail(way.skipped, 1.0),
@@ -251,7 +254,7 @@ def _broken_bounds(verdict: Verdict, server: ServerFigures) -> list[str]:
     broken = []
     people = verdict.census
     error = people.position_error_max
-    if not verdict.faulty and not error <= POSITION_ERROR_MAX and people.live:
+    if people.compared and not verdict.faulty and not error <= POSITION_ERROR_MAX and people.live:
         broken.append(
             f"position error {error:.3g} of entity {people.worst};"
             f" at most {POSITION_ERROR_MAX:g} without faults"
@@ -315,6 +318,7 @@ def _shard_line(shard: ShardFigures, run: ShardRun | None) -> ShardLine:
     steps = run.step_ns[run.step_ns > 0] if run else np.empty(0, np.int64)
     return ShardLine(
         id=shard.id,
+        name=run.name if run else "",
         pid=shard.pid,
         sectors=shard.sectors,
         entities=int(run.count[-1]) if run and len(run.count) else 0,

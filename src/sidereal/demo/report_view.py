@@ -7,15 +7,21 @@ from rich.text import Text
 
 from sidereal.demo.report import Report
 
-PLAIN_WIDTH = 160
+PLAIN_WIDTH = 1000
 """Where nobody's window has a width, a figure keeps its line."""
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report; without a terminal the same as plain text."""
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
-    console.print(Group(_figures(report), _shards(report), _verdict(report)))
+    whole = Group(_figures(report), _shards(report), _verdict(report))
+    if console.is_terminal:
+        console.print(whole)
+        return
+    console.width = PLAIN_WIDTH
+    with console.capture() as drawn:
+        console.print(whole)
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    print("\n".join(lines), file=console.file)
 
 
 def _figures(report: Report) -> Table:
@@ -39,7 +45,12 @@ def _figures(report: Report) -> Table:
             f"{report.skipped_share:.4%} skipped ({_spread(report.skipped_ticks, '')} a handoff),"
             f" {report.repeated_ticks:,} repeated",
         ),
-        ("position error", _number(report.position_error_max, " units at most", "{:.2g}")),
+        (
+            "position error",
+            _number(report.position_error_max, " units at most", "{:.2g}")
+            if report.position_compared
+            else "not compared: where this simulation moves an entity cannot be foreseen",
+        ),
         (
             "handoffs",
             f"{report.handoffs:,} ({report.handoffs_per_s:,.0f}/s),"
@@ -81,10 +92,10 @@ def _figures(report: Report) -> Table:
 def _shards(report: Report) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("shard", "pid", "sectors", "entities", "tick p50", "tick p99", "memory"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="left" if heading == "shard" else "right")
     for shard, memory in zip(report.shards, report.memory_mb.shards, strict=True):
         table.add_row(
-            str(shard.id),
+            shard.name,
             str(shard.pid),
             f"{shard.sectors:,}",
             f"{shard.entities:,}",

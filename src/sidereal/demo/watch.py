@@ -12,6 +12,7 @@ class Watch:
     def __init__(self) -> None:
         self._notes: list[str] = []
         self._names: dict[int, str] = {}
+        self._before: dict[str, int] | None = None
 
     def note(self, line: str) -> None:
         """Have a line shown with the next snapshot."""
@@ -19,7 +20,10 @@ class Watch:
 
     def snapshot(self, status: Status, start_tick: int, stop_tick: int, tick_hz: float) -> Snapshot:
         """Return the world now, as a run from one tick to another sees it."""
-        counters = status.counters
+        if self._before is None:
+            self._before = dict(status.counters)
+        before = self._before
+        counters = {name: n - before.get(name, 0) for name, n in status.counters.items()}
         rows = status.sectors
         shards = [
             ShardState(

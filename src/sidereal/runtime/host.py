@@ -23,6 +23,9 @@ log = logging.getLogger("sidereal.shard")
 SETTLE_NS = NS_PER_S // 200
 """After the last tick of a run: how often arrivals are looked for."""
 
+COMPLAIN_NS = NS_PER_S
+"""A simulation that goes wrong does so every tick: it is told so often, at most."""
+
 
 class Witness(Protocol):
     """Looks on at a host, for an audit."""
@@ -71,6 +74,7 @@ class Host:
         self.simulation = simulation
         self.witness = witness
         self.pace = Pace()
+        self._complain_at = 0
 
     def run(self, until: Callable[[], bool]) -> None:
         """Simulate until `until` says so.
@@ -144,7 +148,8 @@ class Host:
                 log.info("lease regained")
             case ev.SessionEnded():
                 log.warning("session ended: %s; registering anew", event.reason)
-            case ev.PositionsInvalid():
+            case ev.PositionsInvalid() if now_ns() >= self._complain_at:
+                self._complain_at = now_ns() + COMPLAIN_NS
                 log.warning(
                     "%d positions are NaN, infinite or outside the world; entity %d and the"
                     " others stay at their last valid ones",

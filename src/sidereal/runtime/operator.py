@@ -173,7 +173,7 @@ class Operator:
             elif isinstance(event, MessageReceived):
                 self._answers.append(codec.decode(event.data))
             elif isinstance(event, LinkClosed):
-                raise HandshakeError(f"{self._server[0]}:{self._server[1]}: {event.reason}")
+                raise HandshakeError(f"cannot join as an operator: {event.reason}")
         if self._open and self._answers:
             return
         if now_ns() >= deadline:

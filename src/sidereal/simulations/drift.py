@@ -55,6 +55,8 @@ class DriftField:
         ``entities``, ``crowd``, ``sector_size``, ``tick_hz``, ``speed``, ``seed``.
     """
 
+    foreseen = True
+
     def __init__(self, options: Mapping[str, Any]) -> None:
         chosen = numbers_of(options)
         self.entities: int = chosen["entities"]

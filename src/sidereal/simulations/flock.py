@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sidereal.simulations import blob
 from sidereal.simulations.api import World
-from sidereal.simulations.drift import GOLDEN, UNITS_PER_S
+from sidereal.simulations.drift import GOLDEN, UNITS_PER_S, DriftField
 from sidereal.simulations.neighbours import near_pairs
 from sidereal.simulations.replay import numbers_of, world_side
 from sidereal.simulations.tracks import F64
@@ -23,6 +23,12 @@ SIGHT_OF_SECTOR = 0.05
 
 APART, ALIGN, GATHER, HOME = 2.0, 1.0, 0.3, 1.0
 """Urges, in 1/s of the cruising speed at full strength."""
+
+
+class FlockField(DriftField):
+    """A plan's view of `flock`: where each bird is let go; where it flies, nobody can foresee."""
+
+    foreseen = False
 
 
 class FlockSimulation:

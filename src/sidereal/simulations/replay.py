@@ -47,6 +47,8 @@ class Replay:
         Each copy's track, and the step of it at which its first life begins.
     """
 
+    foreseen = True
+
     def __init__(
         self,
         trace: Trace,

@@ -141,7 +141,7 @@ class Initiator:
         where = f"{self._address[0]}:{self._address[1]}"
         if self._reject is None:
             if self._cookie == NO_COOKIE:
-                return f"no answer from {where}"
+                return f"no answer from {where}: is a server running there?"
             return (
                 f"{where} answered but did not accept key {self.key_name!r} in time; "
                 "the key may differ there, or the network loses too much"

@@ -1,0 +1,51 @@
+"""The picture of a run: counts since it began, and what is new since the last look."""
+
+import numpy as np
+
+from sidereal.demo.watch import Watch
+from sidereal.wire.operator_messages import SectorRows, ShardStatus, Status
+
+
+def shard(number):
+    fields = dict.fromkeys(ShardStatus.__struct_fields__, 0)
+    fields |= {"shard_id": number, "name": f"shard-{number}", "alive": True, "draining": False}
+    return ShardStatus(**fields)
+
+
+def status(tick, shards, **counters):
+    none = {
+        name: np.empty((0, width) if width > 1 else 0, kind)
+        for name, (kind, width) in SectorRows.LAYOUT.items()
+    }
+    return Status(
+        request=1,
+        tick=tick,
+        term=1,
+        entities=7,
+        custody=0,
+        custody_oldest_ns=0,
+        shards=[shard(number) for number in shards],
+        sectors=SectorRows(**none),
+        counters=counters,
+        freezes_ns=[],
+        rehomed_age_ticks_max=0,
+    )
+
+
+def test_what_happened_before_the_run_is_not_counted():
+    watch = Watch()
+    first = watch.snapshot(status(90, [0], activations=39), 100, 199, 20.0)
+    later = watch.snapshot(status(119, [0], activations=60, handoffs=5), 100, 199, 20.0)
+    assert (first.activations, first.tick, first.seconds) == (0, 0, 0.0)
+    assert (later.activations, later.handoffs) == (21, 5)
+    assert (later.tick, later.ticks, later.seconds) == (20, 100, 1.0)
+
+
+def test_a_shard_that_is_gone_is_noted_once():
+    watch = Watch()
+    watch.note("killed shard-1 (pid 7)")
+    told = [
+        watch.snapshot(status(tick, shards), 1, 100, 20.0).notes
+        for tick, shards in ((10, [0, 1]), (11, [0]), (12, [0]))
+    ]
+    assert told == [["killed shard-1 (pid 7)"], ["shard-1 is dead; its sectors went to others"], []]
