@@ -7,7 +7,7 @@ from sidereal.wire.operator_messages import SectorRows, ShardStatus, Status
 
 
 def shard(number):
-    fields = {name: 0 for name in ShardStatus.__struct_fields__}
+    fields = dict.fromkeys(ShardStatus.__struct_fields__, 0)
     fields |= {"shard_id": number, "name": f"shard-{number}", "alive": True, "draining": False}
     return ShardStatus(**fields)
 
