@@ -18,7 +18,7 @@ from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
 from sidereal.world.columns import Columns
-from sidereal.world.entities import EntityRows, TransitionRows
+from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows, gather
 from sidereal.world.rules import NS_PER_S, WorldRules
 
 SETTINGS = Settings(rules=WorldRules(sector_size=100.0), rebalance_ns=NS_PER_S, cold_load=1.0)
@@ -93,7 +93,8 @@ class Server:
         assert counters["created"] == len(table) + counters["destroyed"]
         assert len(np.unique(table.handle)) == len(table), "two entities share a handle"
         assert (table.version > 0).all()
-        assert np.isfinite(table.position).all() and np.isfinite(table.velocity).all()
+        assert np.isfinite(table.position).all()
+        assert np.isfinite(table.velocity).all()
         for entry in books.sectors.values():
             assert max(map(abs, entry.coords)) < 2**31
 
@@ -103,22 +104,22 @@ def rows(ids, kind=EntityRows, **columns):
     count = len(ids)
     x = columns.pop("x", np.full(count, 50.0))
     position = columns.pop("position", np.column_stack([x, np.full(count, 50.0)]))
-    made = dict(
-        ids=ids,
-        group=np.zeros(count),
-        position=position,
-        velocity=np.ones((count, 2)),
-        sector=np.floor(np.nan_to_num(position) / 100).clip(-(2**31) + 1, 2**31 - 1),
-        version=np.zeros(count),
-        handle=np.zeros(count),
-        tick=np.full(count, 190),
-        flags=np.zeros(count),
-        sensor=np.zeros(count),
-        lengths=np.zeros(count),
-        states=np.empty(0),
-    )
+    made = {
+        "ids": ids,
+        "group": np.zeros(count),
+        "position": position,
+        "velocity": np.ones((count, 2)),
+        "sector": np.floor(position / 100).clip(-(2**31) + 1, 2**31 - 1),
+        "version": np.zeros(count),
+        "handle": np.zeros(count),
+        "tick": np.full(count, 190),
+        "flags": np.zeros(count),
+        "sensor": np.zeros(count),
+        "lengths": np.zeros(count),
+        "states": np.empty(0),
+    }
     if kind is TransitionRows:
-        made |= dict(target=made["sector"], epoch=np.ones(count))
+        made |= {"target": made["sector"], "epoch": np.ones(count)}
     return kind(**(made | columns))
 
 
@@ -148,7 +149,8 @@ class Mouth:
     def item(self, dtype: np.dtype) -> float:
         random = self.random
         if dtype.kind == "f":
-            return self.number()
+            with np.errstate(over="ignore"):
+                return dtype.type(self.number())
         if random.random() < 0.85:
             return random.choice([0, 1, 1, 2, 3, 5, 190 if dtype.itemsize > 1 else 4])
         least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
@@ -184,7 +186,7 @@ class Mouth:
             times = [random.choice([None, self.number()]) for _ in range(2)]
             return sm.ShardLoadStats(self.integer(), self.integer(), *times)
         if annotation is str:
-            return random.choice(["west", "east", "load", "unload", "migrate", "drain", "\ud7ff"])
+            return random.choice(["load", "unload", "migrate", "drain", "undrain", "west"])
         if annotation is bytes:
             return bytes(random.choice([0, 4, 16]))
         if annotation is bool:
@@ -200,16 +202,98 @@ class Mouth:
         assert "int" in text, f"no value for {annotation}"
         return self.integer()
 
-    def message(self):
+    def message(self, server: Server):
         """Return a message that a server takes from somebody, and who says it."""
-        kind = self.random.choice(TAKEN)
+        random = self.random
+        kind = random.choice(TAKEN)
         hints = typing.get_type_hints(kind)
-        said = kind(*[self.value(hints[name]) for name in kind.__struct_fields__])
-        if kind is sm.RegisterShard and self.random.random() < 0.5:
-            said = sm.RegisterShard("west", self.integer(), PROTOCOL_VERSION, 0, 0, True)
-        honest = self.random.random() < 0.95
-        link = SENDERS[kind.__module__] if honest else [OPERATOR, WEST, EAST, CLIENT]
-        return self.random.choice(link), said
+        fields = {name: self.value(hints[name]) for name in kind.__struct_fields__}
+        link = random.choice(SENDERS[kind.__module__])
+        if random.random() < 0.75:
+            fields |= self.plausible(kind, server, link)
+        if random.random() < 0.05:
+            link = random.choice([OPERATOR, WEST, EAST, CLIENT])
+        return link, kind(**fields)
+
+    def plausible(self, kind, server: Server, link: LinkId) -> dict:
+        """Return fields as an honest peer would have them, one column now and then wrong."""
+        random, books = self.random, server.books
+        shard = books.shards.by_link(link)
+        if kind is sm.RegisterShard:
+            name = "west" if link == WEST else "east"
+            return {"name": name, "protocol": PROTOCOL_VERSION, "term_seen": 0}
+        if kind in (sm.SectorReady, sm.SectorRemoved) and shard is not None and shard.sectors:
+            entry = books.sectors[random.choice(sorted(shard.sectors))]
+            fields = {"sector": entry.coords, "epoch": entry.epoch}
+            if kind is sm.SectorRemoved:
+                mine = gather(books.table, books.rows_in(shard.shard_id, entry.coords))
+                fields |= {"attempt": entry.attempt, "entities": self.spoilt(mine)}
+            return fields
+        if kind is om.SpawnEntities:
+            first = ID_BLOCK + random.randrange(3 * ID_BLOCK)
+            if server.manager._grants.get(OPERATOR):
+                first = random.choice(server.manager._grants[OPERATOR])[0] + random.randrange(99)
+            return {"entities": self.spoilt(rows(np.arange(first, first + 3, dtype=np.uint64)))}
+        if shard is None:
+            return {}
+        mine = books.rows_of(shard.shard_id)
+        some = mine[: random.randint(0, len(mine))]
+        if kind is sm.DestroyEntities:
+            table = books.table
+            claims = ClaimRows(ids=table.ids[some[:1]], version=table.version[some[:1]])
+            return {"claims": self.spoilt(claims)}
+        if kind is sm.EntityStates:
+            table, count = books.table, len(some)
+            states = StateRows(
+                ids=table.ids[some],
+                version=table.version[some],
+                tick=table.tick[some] + 1,
+                lengths=np.full(count, 2),
+                states=np.zeros(2 * count),
+            )
+            return {"states": self.spoilt(states)}
+        if kind is sm.EntityTransitionRequest:
+            return {"entities": self.spoilt(self.requests(books, shard, some))}
+        return {}
+
+    def requests(self, books, shard, some) -> TransitionRows:
+        """Return requests to leave, and to spawn, that the server would take."""
+        random = self.random
+        leaving = gather(books.table, some)
+        serial = max(shard.spawn_serial + 1, shard.grants[-1][0]) if shard.grants else 1
+        born = rows(np.arange(serial, serial + random.randint(0, 3), dtype=np.uint64))
+        asking = EntityRows.concat([leaving, born])
+        _, epoch = books.owners.get(asking.sector)
+        step = np.array([random.randint(-1, 1), random.randint(-1, 1)], np.int32)
+        columns = {name: getattr(asking, name) for name in EntityRows.LAYOUT}
+        if random.random() < 0.3:
+            columns["group"] = np.full(len(asking), 7)
+            columns["sector"] = np.zeros((len(asking), 2))
+        return TransitionRows(
+            **columns,
+            lengths=asking.lengths,
+            states=asking.states,
+            target=asking.sector + step,
+            epoch=epoch,
+        )
+
+    def spoilt(self, found: Columns) -> Columns:
+        """Return the rows, half of the time with one item of one column wrong, or a row twice."""
+        random = self.random
+        if not len(found) or random.random() < 0.5:
+            return found
+        if random.random() < 0.2:
+            return type(found).concat([found, found.take([random.randrange(len(found))])])
+        made = {name: getattr(found, name).copy() for name in type(found).LAYOUT}
+        name = random.choice(sorted(made))
+        item = self.item(np.dtype(type(found).LAYOUT[name][0]))
+        made[name][random.randrange(len(found))] = item
+        if type(found).RAGGED:
+            made |= {"lengths": found.lengths, "states": found.states}
+            if random.random() < 0.1:
+                made["lengths"] = np.full(len(found), STATE_BYTES_MAX + 1)
+                made["states"] = np.zeros(int(made["lengths"].sum()), np.uint8)
+        return type(found)(**made)
 
 
 TAKEN = [
@@ -241,7 +325,7 @@ SENDERS = {sm.__name__: [WEST, EAST], om.__name__: [OPERATOR], cm.__name__: [CLI
 def test_no_well_formed_message_stops_the_server(seed):
     server, mouth = Server(), Mouth(seed)
     for _ in range(60):
-        link, said = mouth.message()
+        link, said = mouth.message(server)
         try:
             server.say(link, said)
             server.turn(mouth.random.choice([0, 0, 0, 1, 12]))
@@ -257,7 +341,7 @@ def test_no_well_formed_message_stops_the_server(seed):
 def test_no_malformed_bytes_stop_the_server(seed):
     server, mouth = Server(), Mouth(seed)
     for _ in range(300):
-        link, said = mouth.message()
+        link, said = mouth.message(server)
         data = bytearray(codec.encode(said))
         for _ in range(mouth.random.randint(0, 4)):
             data[mouth.random.randrange(min(len(data), 120))] = mouth.random.randrange(256)

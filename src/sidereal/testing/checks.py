@@ -15,7 +15,6 @@ from sidereal.world.columns import U32, U64
 from sidereal.world.sectors import SectorState
 
 if TYPE_CHECKING:
-    from sidereal.replication.books import SectorEntry
     from sidereal.testing.cluster import Cluster, SimulatedShard
 
 REST = 1e-6
@@ -163,26 +162,21 @@ def settled(cluster: "Cluster") -> None:
     assert total == len(table), f"{len(table)} recorded, {total} simulated"
 
 
-def moving(cluster: "Cluster") -> "list[SectorEntry]":
-    """Return the sectors that are on their way, or that something waits for."""
-    return [
-        entry
-        for entry in cluster.manager.books.sectors.values()
-        if entry.state not in (SectorState.ACTIVE, SectorState.UNLOADED)
-        or entry.awaiting
-        or entry.custody_since_ns is not None
-    ]
-
-
 def at_rest(cluster: "Cluster") -> None:
     """Settled; and nothing is on its way, undecided, or known here other than there.
 
     Entities must have stood still for long enough that their last updates arrived.
     """
     settled(cluster)
-    stuck = moving(cluster)
-    assert not stuck, f"not at rest: {stuck[0]}"
     books = cluster.manager.books
+    stuck = [
+        entry
+        for entry in books.sectors.values()
+        if entry.state not in (SectorState.ACTIVE, SectorState.UNLOADED)
+        or entry.awaiting
+        or entry.custody_since_ns is not None
+    ]
+    assert not stuck, f"not at rest: {stuck[0]}"
     table = books.table
     owner, _ = books.owners.get(table.sector)
     assert (owner == table.shard).all(), "an entity was sent to another than its sector's owner"
