@@ -175,3 +175,15 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(builtins, "__import__", without_pyarrow)
     assert "sidereal-sectors[parquet]" in error_of(tmp_path / "a.parquet")
+
+
+def test_what_is_no_npz_of_plain_arrays_is_refused_in_words_of_the_trace(tmp_path):
+    other = tmp_path / "other.npz"
+    other.write_text("hello")
+    with pytest.raises(TraceError, match=r"other\.npz: cannot be read: no \.npz archive"):
+        load_trace(other)
+    objects = tmp_path / "objects.npz"
+    ids = np.array([1, "a"], object)
+    np.savez(objects, id=ids, t=np.arange(2.0), x=np.zeros(2), y=np.zeros(2))
+    with pytest.raises(TraceError, match="must be arrays of numbers or strings, not of objects"):
+        load_trace(objects)

@@ -244,6 +244,8 @@ def _is_number(text: str) -> bool:
 
 
 def _read_npz(file: Path) -> _Rows:
+    if not zipfile.is_zipfile(file):
+        raise TraceError(f"{file}: cannot be read: no .npz archive: write one with numpy.savez")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             missing = [column for column in COLUMNS if column not in arrays.files]
@@ -251,8 +253,11 @@ def _read_npz(file: Path) -> _Rows:
                 have = ", ".join(arrays.files) or "none"
                 raise TraceError(f"{file}: no array '{missing[0]}' among {have}")
             columns = {column: arrays[column] for column in COLUMNS}
-    except ValueError as error:
-        raise TraceError(f"{file}: cannot be read: {_one_line(error)}") from error
+    except ValueError as error:  # NumPy's refusal to unpickle, or an array cut short
+        raise TraceError(
+            f"{file}: cannot be read: id, t, x, y must be arrays of numbers or strings,"
+            f" not of objects ({_one_line(error)})"
+        ) from error
     return _from_arrays(file, columns)
 
 
