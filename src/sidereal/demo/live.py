@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 LOG_EVERY_NS = 5_000_000_000
-MAP_COLUMNS, MAP_ROWS = 36, 18
-BESIDE_MAP_COLUMNS, ABOVE_MAP_ROWS = 50, 5
+MAP_COLUMNS, MAP_ROWS = 36, 24
+BESIDE_MAP_COLUMNS, ABOVE_MAP_ROWS = 60, 5
 """What the shards' table, and the lines above both, leave of a terminal."""
 
 COLOURS = (
@@ -147,7 +147,8 @@ class LiveView:
             f"{snapshot.migrations:,} migrations   {snapshot.activations:,} activations"
             f"   {snapshot.overruns:,} server overruns"
         )
-        bar = ProgressBar(total=max(snapshot.ticks, 1), completed=snapshot.tick, width=72)
+        bar = Table.grid()  # a bar by itself does not end its line
+        bar.add_row(ProgressBar(total=max(snapshot.ticks, 1), completed=snapshot.tick, width=72))
         side = Table.grid(padding=(0, 3))
         columns, rows = self._console.size
         side.add_row(

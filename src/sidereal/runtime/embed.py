@@ -34,8 +34,9 @@ from sidereal.world.batch import Ghosts, World
 from sidereal.world.columns import F32, F64, U8, U32, U64
 from sidereal.world.rules import NS_PER_S, WorldRules
 
-CATCH_UP_TICKS = 5
-"""A shard that is late simulates up to so many ticks one after the other; then it skips."""
+CATCH_UP_S = 1.0
+"""A shard that is late by no more simulates the ticks that it missed, one after the other; then
+it skips. A machine that stalls for half a second costs nobody a tick then."""
 
 RECONNECT_NS = NS_PER_S // 2
 
@@ -180,7 +181,7 @@ class Shard:
         current = core.clock.tick_at(now)
         if current <= self._ticked:
             return None
-        if current - self._ticked > CATCH_UP_TICKS:
+        if current - self._ticked > max(1, round(CATCH_UP_S * core.rules.tick_hz)):
             if self._ticked:
                 self.ticks_skipped += current - self._ticked - 1
             return current
