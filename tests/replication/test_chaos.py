@@ -141,7 +141,7 @@ class Chaos:
             cluster.kill(random.choice(running))
             self.join()
         elif what < 0.5 and len(running) > 1:
-            cluster.break_link(random.choice(running))
+            cluster.break_link(random.choice(running), noticed=random.random() < 0.5)
             self.join()
         elif what < 0.8 and len(running) > 1:
             victim = random.choice(running)

@@ -178,6 +178,28 @@ def test_a_shard_that_dies_while_it_is_drained_does_not_stop_the_planner():
     checks.settled(cluster)
 
 
+def test_a_step_whose_lease_ended_meanwhile_is_neither_simulated_twice_nor_half_forgotten():
+    cluster = Cluster(11, shards=1, settings=SETTINGS, step=lambda world, dt: None)
+    cluster.run(0.5)
+    cluster.spawn(np.full((2, 2), 50.0), np.zeros((2, 2)))
+    cluster.run(0.5)
+    core = cluster.shards[0].core
+    table = core.holdings.table
+    tick = cluster.shards[0].ticked + 1
+    slots = core.runnable(tick)
+    ids = table.ids[slots]
+    core.move(slots, np.full((2, 2), 60.0), np.zeros((2, 2)))
+    core._lease_until = cluster.clock.now
+    assert not core.complete(tick, slots, cluster.clock.now, destroyed=[ids[:1]])
+    assert not len(core.runnable(tick))
+    assert core._payloads == []
+    assert not cluster.manager.books.counters["destroyed"]
+    cluster.run(1)
+    assert cluster.manager.books.counters["destroyed"] == 1
+    record = cluster.manager.books.table
+    assert np.allclose(record.position[record.slots(ids[1:])], 60.0, atol=1e-4)
+
+
 def test_custody_that_ended_with_its_entity_is_not_remembered():
     cluster = Cluster(10, shards=1, settings=SETTINGS, step=lambda world, dt: None)
     cluster.run(0.5)

@@ -157,7 +157,7 @@ class ShardCore:
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load()))
-        if len(self._doomed):
+        if len(self._doomed) and self._leased:
             doomed, self._doomed = self._doomed, np.empty(0, np.uint64)
             self.destroy(doomed)
         if now >= self._propose_at:
@@ -217,13 +217,15 @@ class ShardCore:
     ) -> bool:
         """End a tick: destroy, request transitions, send updates. False: the lease ended meanwhile.
 
-        Without a lease nothing of the step leaves; the rows are as simulated, in memory only.
+        Without a lease nothing of the step leaves: the rows are as simulated, in memory only, and
+        what was to be destroyed is, once the lease is back.
         """
-        if not self.has_lease(now):
-            self.tick(now)
-            return False
         table = self.holdings.table
         table.tick[slots] = tick
+        if not self.has_lease(now):
+            self._doomed = np.unique(np.concatenate([self._doomed, *destroyed]))
+            self.tick(now)
+            return False
         for ids in destroyed:  # before anybody is asked to take them over
             self.destroy(ids)
         rows = self.holdings.crossing()

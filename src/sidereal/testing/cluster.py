@@ -63,6 +63,8 @@ class SimulatedShard:
         self.up = Pipe(clock, random, cluster.weather)
         self.down = Pipe(clock, random, cluster.weather)
         self._tokens = 0
+        self._inbox: list[Callable[[], None]] = []
+        """What arrives while the process stands still; it finds it when it goes on."""
 
     def run(self) -> None:
         """One turn of the process's loop; the next one follows."""
@@ -72,6 +74,9 @@ class SimulatedShard:
         clock.at(clock.now + POLL_NS, self.run)
         if self.paused:
             return
+        inbox, self._inbox = self._inbox, []
+        for arrived in inbox:
+            arrived()
         core, now = self.core, clock.now
         core.tick(now)
         if core.clock is not None and core.has_lease(now):
@@ -122,20 +127,24 @@ class SimulatedShard:
             )
 
     def _notice(self, token: int, arrived: bool) -> None:
-        if self.alive:
+        if self.paused:
+            self._inbox.append(partial(self._notice, token, arrived))
+        elif self.alive:
             self.core.notice([token] if arrived else [], [] if arrived else [token])
 
     def receive_bytes(self, data: bytes) -> None:
         """Take a message of the server's."""
-        message = codec.decode(data)
-        if self.alive:
-            self.core.receive(message, self.cluster.clock.now)
-            if not self.paused:
-                self.flush()
+        if self.paused:
+            self._inbox.append(partial(self.receive_bytes, data))
+        elif self.alive:
+            self.core.receive(codec.decode(data), self.cluster.clock.now)
+            self.flush()
 
     def receive_datagram(self, payload: bytes) -> None:
         """Take a datagram of the server's."""
-        if self.alive:
+        if self.paused:
+            self._inbox.append(partial(self.receive_datagram, payload))
+        elif self.alive:
             self.core.receive_datagrams([payload], self.cluster.clock.now)
 
 
@@ -226,10 +235,11 @@ class Cluster:
         shard.alive = False
         self.break_link(shard)
 
-    def break_link(self, shard: SimulatedShard) -> None:
-        """Break a shard's link; the server is told."""
+    def break_link(self, shard: SimulatedShard, *, noticed: bool = True) -> None:
+        """Break a shard's link; the server is told at once, or (not `noticed`) not at all."""
         shard.up.cut = shard.down.cut = True
-        self.link_broke(shard.link)
+        if noticed:
+            self.link_broke(shard.link)
 
     def spawn(self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0) -> U64:
         """Create entities as an operator does; returns their ids."""
