@@ -18,7 +18,7 @@ namespace sidereal {
 namespace {
 
 constexpr std::size_t direct_rows = 2 << 20;  // more do not fit the caches with their order
-constexpr std::size_t part_rows = 64 * 1024;  // fewer are not worth waking a thread
+constexpr std::size_t part_rows = std::size_t{64} * 1024;  // fewer are not worth waking a thread
 
 // Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
 struct Tally {

@@ -62,7 +62,7 @@ bool outside(Sector k, double x, double y, double size, double margin) {
 }
 
 // Below this many rows a part, waking a thread costs more than it saves.
-constexpr std::size_t part_rows = 128 * 1024;
+constexpr std::size_t part_rows = std::size_t{128} * 1024;
 
 // All parts' rows, one after another.
 std::vector<std::uint32_t> joined(std::vector<std::vector<std::uint32_t>>&& parts) {
