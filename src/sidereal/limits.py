@@ -46,6 +46,10 @@ MAIL_WAITING_BYTES_MAX = 64 * 1024 * 1024
 MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
 """Messages kept until one shard is done with them: seconds of heavy mail to a shard that reads."""
 
+LETTERS_UNSETTLED_BYTES_MAX = 32 * 1024 * 1024
+"""Messages that a shard has written and that the server has not confirmed: seconds of heavy mail,
+or what a game writes while the link is broken; beyond it `send` raises `LimitError`."""
+
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""
 

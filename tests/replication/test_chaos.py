@@ -136,6 +136,9 @@ class Chaos:
         """One blow to one shard, and soon a new one in its place."""
         cluster, random = self.cluster, self.random
         running = [s for s in cluster.alive() if not s.up.cut and not s.paused]
+        if running and random.random() < 0.5:
+            self.relink(random.choice(running))
+            return
         what = random.random()
         if what < 0.3 and len(running) > 1:
             cluster.kill(random.choice(running))
@@ -152,6 +155,22 @@ class Chaos:
                 self.join()
         else:
             self.join()
+
+    def relink(self, victim: SimulatedShard) -> None:
+        """A link breaks with all that is on it; the shard makes another, soon or too late."""
+        cluster, random = self.cluster, self.random
+        old = victim.link
+        victim.up.cut = victim.down.cut = True
+        victim.core.lost()
+        if random.random() < 0.5:
+            cluster.link_broke(old)
+        away = random.choice([0, 50, 300, 900, 1500]) * MS
+
+        def again() -> None:
+            if victim.alive and victim.up.cut:
+                victim.relink()
+
+        cluster.clock.at(cluster.clock.now + away, again)
 
     def join(self) -> None:
         """A new shard process, under a new name."""

@@ -11,7 +11,7 @@ from runtime.table import PSKS, Table, grown
 from sidereal.client import core as client_core
 from sidereal.client import events as ev
 from sidereal.errors import HandshakeError
-from sidereal.shard import core as shard_core
+from sidereal.shard import session as shard_core
 
 
 def watched(world: Table, entity: int) -> sidereal.Client:

@@ -81,6 +81,8 @@ class AuditedShard:
                     | ev.PossessionChanged()
                     | ev.LeaseLost()
                     | ev.LeaseRegained()
+                    | ev.LinkLost()
+                    | ev.SessionResumed()
                 ):
                     pass
                 case _:

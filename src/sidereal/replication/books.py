@@ -28,6 +28,10 @@ from sidereal.world.sectors import SectorEvent, SectorState, advance
 CUSTODY = -1
 """In the table's ``shard`` column: the server holds the entity, nobody simulates it."""
 
+SENT = 1
+"""In the table's ``phase`` column: the holder was sent the entity's state at this version. Without
+it, the holder's own shadow was acknowledged, or the server has had the entity since."""
+
 DATAGRAM_PAYLOAD_BYTES = 1100
 """What fits a datagram of the default size beside its header, tag and acknowledgements."""
 
@@ -64,6 +68,8 @@ class SectorEntry:
     """Its shard died, and it has not been assigned since."""
     awaiting: list[Awaiting] = field(default_factory=list)
     why: str = "never assigned"
+    cause: str = "activation"
+    """Of the last assignment, as `AssignSector` says it."""
 
     def happen(self, event: SectorEvent) -> None:
         """Go where the table of `sidereal.world.sectors` says."""

@@ -21,7 +21,7 @@ def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> N
     """Answer, and thereby extend the lease."""
     shard.answered_ns = now
     books.mail.settled(shard, message.mail_seen)
-    books.send(shard, HeartbeatAck(message.sent_ns, now))
+    books.send(shard, HeartbeatAck(message.sent_ns, now, shard.mail_taken or 0))
 
 
 def forgive(books: Books, stalled_ns: int, now: int) -> None:

@@ -12,7 +12,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, group
 from sidereal.limits import CHUNK_BYTES_MAX
 from sidereal.replication import balance, transitions
-from sidereal.replication.books import CUSTODY, Books, SectorEntry
+from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import (
     AssignSector,
@@ -50,8 +50,7 @@ def activate_wanted(books: Books, now: int) -> None:
 def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: int) -> None:
     """Give a sector, with the custody rows `rows` in it, to a shard: from the record on."""
     entry.happen(SectorEvent.ASSIGN if entry.state is SectorState.UNLOADED else SectorEvent.MOVED)
-    first_time = entry.epoch == 0
-    cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
+    entry.cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
     entry.orphaned = False
     books.give(entry, shard.shard_id)
     entry.custody_since_ns = None
@@ -63,12 +62,19 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     acknowledged = [books.table.slots(group.ids) for group in own.values()]
     sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
     books.table.shard[sent] = shard.shard_id
-    chunks = _chunks(gather(books.table, sent))
-    books.send(shard, AssignSector(entry.coords, entry.epoch, first_time, len(chunks), cause))
-    for number, chunk in enumerate(chunks):
-        books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
+    tell(books, shard, entry, sent)
     transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)
+
+
+def tell(books: Books, shard: ShardInfo, entry: SectorEntry, rows: U32) -> None:
+    """Send a shard a sector that the record gives it, with its rows `rows`."""
+    books.table.phase[rows] |= np.uint8(SENT)
+    chunks = _chunks(gather(books.table, rows))
+    message = AssignSector(entry.coords, entry.epoch, entry.epoch == 1, len(chunks), entry.cause)
+    books.send(shard, message)
+    for number, chunk in enumerate(chunks):
+        books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
 
 
 def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> None:
@@ -78,6 +84,11 @@ def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> Non
         books.counters["stale_sector_messages"] += 1
         return
     entry.happen(SectorEvent.READY)
+    end_freeze(books, entry, now)
+
+
+def end_freeze(books: Books, entry: SectorEntry, now: int) -> None:
+    """The sector runs again, if it was frozen: note for how long it stood still."""
     if entry.frozen_ns:
         books.freezes_ns.append(now - entry.frozen_ns)
         entry.frozen_ns = 0

@@ -1,7 +1,7 @@
 """Mail: bytes for whoever holds an entity, in order from each sender, each once.
 
 A letter goes at once to the shard that was sent the entity, under the next
-number of that shard's session, and is kept until the shard says that it is done
+number of that shard's incarnation, and is kept until the shard says that it is done
 with it. When the record takes entities from a shard, the message that made it
 so says which letters their game was given; the others are withdrawn and wait
 here, before newer ones, until the entity arrives somewhere. A shadow that turns
@@ -55,6 +55,8 @@ class Letter:
     payload: bytes
     kept_by: int | None = None
     """The shard from which it was withdrawn, which may have it still."""
+    number: int = 0
+    """Under which it was sent there."""
 
     @property
     def nbytes(self) -> int:
@@ -120,7 +122,7 @@ class MailRoom:
         for letters in self._cut(shard, ids).values():
             for number, letter in letters.items():
                 if number > seen or number in held:
-                    self._wait(replace(letter, kept_by=shard.shard_id))
+                    self._wait(replace(letter, kept_by=shard.shard_id, number=number))
 
     def arrived(self, books: "Books", slots: U32, kept_by: int | None = None) -> None:
         """The rows `slots` were just sent to the shards that the record names: mail follows.
@@ -136,6 +138,17 @@ class MailRoom:
             for letter in self._open(entity):
                 if kept_by is None or letter.kept_by != kept_by:
                     self._send(books, holder, letter)
+                elif letter.number > holder.mail_seen:
+                    self._keep(holder, letter.number, letter)
+
+    def redeliver(self, books: "Books", shard: ShardInfo, seen: int) -> None:
+        """A new session: send again, under its old number, what had not come in the last one."""
+        sent = self._sent.get(shard.shard_id)
+        for number, entity in sent.order if sent is not None else ():
+            letter = sent.by_entity.get(entity, {}).get(number) if sent is not None else None
+            if letter is not None and number > seen:
+                delivery = DeliverMail(number, entity, letter.sender.name, letter.payload)
+                books.send(shard, delivery)
 
     def destroyed(self, books: "Books", ids: U64) -> None:
         """Entities are no more: tell the senders of what waits for them."""
@@ -176,12 +189,20 @@ class MailRoom:
     def _send(self, books: "Books", holder: ShardInfo, letter: Letter) -> None:
         holder.mail_sent += 1
         number = holder.mail_sent
-        sent = self._sent.setdefault(holder.shard_id, Unacknowledged())
-        sent.by_entity.setdefault(letter.entity, {})[number] = letter
-        sent.order.append((number, letter.entity))
-        sent.nbytes += letter.nbytes
+        self._keep(holder, number, letter)
         books.counters["mail_sent"] += 1
         books.send(holder, DeliverMail(number, letter.entity, letter.sender.name, letter.payload))
+
+    def _keep(self, holder: ShardInfo, number: int, letter: Letter) -> None:
+        """Remember a letter until the holder is done with it."""
+        sent = self._sent.setdefault(holder.shard_id, Unacknowledged())
+        sent.by_entity.setdefault(letter.entity, {})[number] = letter
+        sent.nbytes += letter.nbytes
+        at = len(sent.order)
+        while at and sent.order[at - 1][0] > number:
+            at -= 1
+        if not at or sent.order[at - 1] != (number, letter.entity):
+            sent.order.insert(at, (number, letter.entity))
 
     def _cut(self, shard: ShardInfo, ids: U64) -> dict[int, dict[int, Letter]]:
         sent = self._sent.get(shard.shard_id)

@@ -8,11 +8,12 @@ own: `transitions`, `lifecycle`, `leases`, `activation`, `balance`, `operators`.
 from collections.abc import Sequence
 
 from sidereal.errors import ProtocolError
-from sidereal.ids import Incarnation, LinkId
+from sidereal.ids import LinkId
 from sidereal.kernel import ABSENT, apply_states, apply_updates
-from sidereal.limits import BATCH_ROWS_MAX, GRANTS_PER_SHARD_MAX, ID_BLOCK
+from sidereal.limits import BATCH_ROWS_MAX, GRANTS_PER_SHARD_MAX
 from sidereal.replication import activation, leases, lifecycle, operators, transitions
-from sidereal.replication.books import Books, CloseLink, Output, Send
+from sidereal.replication.admission import Admission, grant
+from sidereal.replication.books import Books, CloseLink, Output
 from sidereal.replication.clients import Clients, Rng
 from sidereal.replication.ghosts import GhostFeed
 from sidereal.replication.interest import Interest
@@ -22,7 +23,7 @@ from sidereal.replication.registry import ShardInfo
 from sidereal.replication.settings import Settings
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
-from sidereal.wire.base import PROTOCOL_VERSION, Message
+from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
 from sidereal.world.columns import U64
 from sidereal.world.sectors import SectorState
@@ -53,6 +54,7 @@ class SectorManager:
         self.books = Books(settings, term, now)
         self.rebalancer = Rebalancer()
         self._ghosts = GhostFeed()
+        self._admission = Admission()
         self._clients = Clients(rng)
         self._interest = Interest()
         self._roles: dict[LinkId, str] = {}
@@ -67,15 +69,16 @@ class SectorManager:
         self._roles[link] = key_name
 
     def disconnected(self, link: LinkId, now: int) -> None:
-        """Note the end of a link. Its shard's sectors stay its own until its lease is over."""
+        """Note the end of a link. Its shard's sectors stay its own until its lease is over; until
+        then it may resume in another session.
+        """
         self._roles.pop(link, None)
         self._grants.pop(link, None)
         self._clients.disconnected(self.books, link, now)
+        self._admission.disconnected(link)
         shard = self.books.shards.end_session(link)
         if shard is not None:
             self._abort_moves(shard)
-            if not shard.sectors and not len(self.books.rows_of(shard.shard_id)):
-                leases.fence(self.books, shard, now)
 
     def receive(self, link: LinkId, message: Message, now: int) -> None:
         """Take one message; what its sender did wrong ends that link, with the reason."""
@@ -146,6 +149,7 @@ class SectorManager:
         self._ticked_ns = now
         if stalled > books.settings.stall_ns:
             leases.forgive(books, stalled, now)
+        self._admission.tick(books, now)
         for shard in leases.dead(books, now):
             self._abort_moves(shard)
             if shard.link is not None:
@@ -178,7 +182,12 @@ class SectorManager:
         if isinstance(message, sm.RegisterShard):
             if shard is not None:
                 raise ProtocolError("RegisterShard twice in one session")
-            self._register(link, name, message, now)
+            self._admission.register(books, link, name, message, now)
+            return
+        if isinstance(message, sm.ResumeShard):
+            if shard is not None:
+                raise ProtocolError("ResumeShard in the middle of a session")
+            self._admission.resume(books, link, name, message, now)
             return
         if shard is None:
             raise ProtocolError(f"{type(message).__name__} before RegisterShard")
@@ -197,8 +206,9 @@ class SectorManager:
                     books, shard, message.entities, now, message.mail_seen, message.mail_held
                 )
             case sm.SendMail():
-                sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
-                books.mail.post(books, sender, message)
+                if shard.takes_letter(message.number):
+                    sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
+                    books.mail.post(books, sender, message)
             case sm.EntityStates():
                 transitions.take_states(books, shard, message.states, now)
             case sm.DestroyEntities():
@@ -214,51 +224,9 @@ class SectorManager:
                     raise ProtocolError(
                         f"{len(shard.grants)} blocks of ids are unused: spawn from those first"
                     )
-                shard.grants.append(self._grant(link, message.count))
+                shard.grants.append(grant(books, link, message.count))
             case _:
                 raise ProtocolError(f"a shard may not send {type(message).__name__}")
-
-    def _register(self, link: LinkId, name: str, message: sm.RegisterShard, now: int) -> None:
-        books, settings = self.books, self.books.settings
-        if message.protocol != PROTOCOL_VERSION:
-            raise ProtocolError(
-                f"shard {name} speaks protocol {message.protocol}, this server"
-                f" {PROTOCOL_VERSION}: install the same release on both"
-            )
-        if message.name != name:
-            raise ProtocolError(f"the key is for shard {name!r}, not for {message.name!r}")
-        if message.term_seen > books.term:
-            raise ProtocolError(
-                f"shard {name} has seen term {message.term_seen}; this server's is"
-                f" {books.term}: another server has taken over"
-            )
-        same = [s for s in books.shards if (s.name, s.incarnation) == (name, message.incarnation)]
-        if same:
-            raise ProtocolError(f"incarnation {message.incarnation} of {name} is known already")
-        shard = books.shards.register(
-            name, Incarnation(message.incarnation), link, message.wants_ghosts, now
-        )
-        ack = sm.RegistrationAck(
-            shard_id=shard.shard_id,
-            term=books.term,
-            rules=books.rules,
-            sent_ns=message.sent_ns,
-            server_ns=now,
-            origin_ns=books.origin_ns,
-            lease_ns=settings.lease_ns,
-            heartbeat_ns=settings.heartbeat_ns,
-            load_report_ns=settings.load_report_ns,
-            idle_unload_ns=settings.idle_unload_ns,
-        )
-        books.send(shard, ack)
-        shard.grants.append(self._grant(link, ID_BLOCK))
-
-    def _grant(self, link: LinkId, count: int) -> tuple[int, int]:
-        if not 0 < count <= ID_BLOCK:
-            raise ProtocolError(f"{count} ids asked for; 1 to {ID_BLOCK} are granted at a time")
-        first, count = self.books.grant_ids(count)
-        self.books.out.append(Send(link, sm.GrantIds(first, count)))
-        return first, count
 
     def _destroy(self, shard: ShardInfo, message: sm.DestroyEntities) -> None:
         """The holder destroys; claims that are out of date have no effect but their outcome."""
@@ -296,7 +264,7 @@ class SectorManager:
         books = self.books
         match message:
             case om.RequestIds():
-                self._grants.setdefault(link, []).append(self._grant(link, message.count))
+                self._grants.setdefault(link, []).append(grant(books, link, message.count))
             case om.SpawnEntities():
                 operators.spawn(books, link, self._grants.get(link, []), message, now)
                 lifecycle.activate_wanted(books, now)

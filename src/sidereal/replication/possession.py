@@ -81,6 +81,16 @@ class Possessions:
             elif untold is not None:
                 self._send(books, entity, untold, held=False)
 
+    def at(self, books: "Books", shard_id: int) -> tuple[tuple[int, int], ...]:
+        """Return the entities that a shard has and a session that is there steers, with it."""
+        found: list[tuple[int, int]] = []
+        for entity, number in sorted(self._holder.items()):
+            session, slot = books.sessions.get(number), books.slot_of(entity)
+            there = slot is not None and int(books.table.shard[slot]) == shard_id
+            if there and session is not None and session.link is not None:
+                found.append((entity, number))
+        return tuple(found)
+
     def destroyed(self, books: "Books", ids: U64) -> None:
         """Entities are no more; tell those who steered them."""
         if not self._holder and not self._untold:

@@ -36,6 +36,15 @@ class ShardInfo:
     grants: list[tuple[int, int]] = field(default_factory=list)
     mail_sent: int = 0
     mail_seen: int = 0
+    mail_taken: int | None = 0
+    """The number of its last letter that came; None where this server cannot know."""
+
+    def takes_letter(self, number: int) -> bool:
+        """Whether its letter of that number has not come before; 0 is none."""
+        if number and self.mail_taken is not None and number <= self.mail_taken:
+            return False
+        self.mail_taken = number or self.mail_taken
+        return True
 
     def load_score(self, player_weight: float) -> float:
         """The seed's score: entities plus weighted players, plus what was assigned since."""
@@ -75,6 +84,18 @@ class ActiveShards:
         self._by_id[info.shard_id] = info
         self._by_link[link] = info
         return info
+
+    def attach(self, info: ShardInfo, link: LinkId) -> None:
+        """A new session of a known incarnation."""
+        info.link = link
+        self._by_link[link] = info
+
+    def find(self, name: str, incarnation: int) -> ShardInfo | None:
+        """Return the shard of that name and incarnation, or None where it is dead or unknown."""
+        for info in self._by_id.values():
+            if (info.name, info.incarnation) == (name, incarnation):
+                return info
+        return None
 
     def end_session(self, link: LinkId) -> ShardInfo | None:
         """Forget the link; the shard stays until its lease is over."""

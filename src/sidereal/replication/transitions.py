@@ -24,7 +24,7 @@ from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import CUSTODY_ENTITIES_MAX
-from sidereal.replication.books import CUSTODY, Awaiting, Books
+from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import (
     AcknowledgeTransition,
@@ -184,6 +184,7 @@ def acknowledge(books: Books, shard: ShardInfo, slots: U32, asked: U32, tick: U3
 def enter(books: Books, slots: U32) -> None:
     """Send `EntityEnterSector` for the rows `slots` to the shards that the record names."""
     holder = books.table.shard[slots]
+    books.table.phase[slots] |= np.uint8(SENT)
     for shard_id in np.unique(holder):
         rows = gather(books.table, slots[holder == shard_id])
         _, epoch = books.owners.get(rows.sector)
@@ -289,6 +290,7 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     table.upsert(rows.ids, rows.position, rows.velocity, slots)
     _write_columns(books, slots, rows, rows.target)
     table.version[slots] = rows.version + 1
+    table.phase[slots] = 0
     table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
     table.bind(slots, books.handles.renew(table.handle[slots]))
     return slots

@@ -2,8 +2,9 @@
 
 No event loop, no callback: `poll` gives typed events, `due` the tick that is to
 be simulated, `begin` its rows as columns, `end` takes them back. A link that
-breaks is made anew, under a new incarnation; what was here is then simulated
-elsewhere, and an event says so.
+breaks is made anew, and the simulation goes on under its lease meanwhile. Only where
+the server has given this shard up, because it was away for longer, is what was here
+simulated elsewhere; an event says so, and the shard registers anew.
 """
 
 import os
@@ -86,7 +87,6 @@ class Shard:
         self._channel = Channel(None)
         self._link: LinkId | None = None
         self._core: ShardCore | None = None
-        self._term_seen = 0
         self._ever = False
         self._retry_at = 0
         self._ticked = 0
@@ -325,16 +325,23 @@ class Shard:
         return self._core
 
     def _open(self, now: int) -> None:
-        incarnation = Incarnation(int.from_bytes(os.urandom(7), "little"))
-        self._core = ShardCore(
-            self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=self._term_seen
-        )
-        self._core.open(now)
+        core = self._core
+        if core is None or core.fenced:
+            incarnation = Incarnation(int.from_bytes(os.urandom(7), "little"))
+            term_seen = 0 if core is None else core.term_seen
+            core = ShardCore(
+                self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=term_seen
+            )
+            self._core = core
+        core.open(now)
 
     def _message(self, data: bytes, now: int) -> None:
         core = self._core
         if core is not None:
             self._guard(lambda: core.receive(codec.decode(data), now))
+            if core.fenced and core is self._core:
+                self._events += core.events()
+                self._open(now)
 
     def _core_datagrams(self, payloads: list[bytes], now: int) -> None:
         if self._core is not None:
@@ -355,14 +362,9 @@ class Shard:
                 f"shard {self.name} cannot join {self._server[0]}:{self._server[1]}: {reason}"
             )
         if self._core is not None:
+            self._core.lost()
             self._events += self._core.events()
-            self._term_seen = self._core.term_seen
-            table = self._core.holdings.table
-            held = np.flatnonzero(table.phase & SHADOW == 0)
-            self._events.append(
-                ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
-            )
-        self._core = None
+            self._events.append(ev.LinkLost(reason))
         self._link = None
         self._retry_at = now + RECONNECT_NS
 

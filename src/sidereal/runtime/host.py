@@ -146,6 +146,10 @@ class Host:
                 log.warning("lease over: nothing is simulated until the server answers")
             case ev.LeaseRegained():
                 log.info("lease regained")
+            case ev.LinkLost():
+                log.warning("link lost: %s; connecting again", event.reason)
+            case ev.SessionResumed():
+                log.info("session resumed")
             case ev.SessionEnded():
                 log.warning("session ended: %s; registering anew", event.reason)
             case ev.PositionsInvalid() if now_ns() >= self._complain_at:

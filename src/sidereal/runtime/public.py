@@ -12,6 +12,7 @@ from sidereal.shard.events import (
     GhostsChanged,
     LeaseLost,
     LeaseRegained,
+    LinkLost,
     MailReceived,
     MailRefused,
     PositionsInvalid,
@@ -22,6 +23,7 @@ from sidereal.shard.events import (
     SectorResumed,
     SectorUnassigned,
     SessionEnded,
+    SessionResumed,
 )
 from sidereal.world.batch import Ghosts, World
 from sidereal.world.rules import WorldRules
@@ -37,6 +39,7 @@ __all__ = [
     "GhostsChanged",
     "LeaseLost",
     "LeaseRegained",
+    "LinkLost",
     "MailReceived",
     "MailRefused",
     "Operator",
@@ -48,6 +51,7 @@ __all__ = [
     "SectorResumed",
     "SectorUnassigned",
     "SessionEnded",
+    "SessionResumed",
     "Shard",
     "World",
     "WorldRules",

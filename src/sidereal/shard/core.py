@@ -14,24 +14,30 @@ from sidereal.ids import Incarnation, Sector, ShardId
 from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK, MAIL_BYTES_MAX
 from sidereal.shard import events as ev
+from sidereal.shard import resumption
 from sidereal.shard.answers import Answers
+from sidereal.shard.grants import Grants
 from sidereal.shard.holdings import Holdings
+from sidereal.shard.letters import Letters
+from sidereal.shard.load import Load
 from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.outbox import Outbox
-from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, SHADOW, SPAWNING, STILL
+from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
 from sidereal.shard.sectors import Sectors
+from sidereal.shard.session import Session, Stage
 from sidereal.shard.sightings import Sightings
+from sidereal.shard.steering import Steering
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
-from sidereal.wire.base import PROTOCOL_VERSION, Message
+from sidereal.wire.base import Message
 from sidereal.world.clock import WorldClock
 from sidereal.world.columns import F32, F64, U8, U32, U64
-from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows
+from sidereal.world.entities import ClaimRows, EntityRows, TransitionRows
 from sidereal.world.rules import NS_PER_S, WorldRules
 
 
 class ShardCore:
-    """One incarnation of one shard, for one session.
+    """One incarnation of one shard, through all its sessions.
 
     Parameters
     ----------
@@ -46,60 +52,86 @@ class ShardCore:
     def __init__(
         self, name: str, incarnation: Incarnation, *, wants_ghosts: bool = False, term_seen: int = 0
     ) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.term_seen = term_seen
-        self.shard_id: ShardId | None = None
+        self.session = Session(name, incarnation, wants_ghosts, term_seen)
         self.rules = WorldRules()
         self.holdings = Holdings(self.rules)
         self.sectors = Sectors(self.holdings)
-        self.clock: WorldClock | None = None
-        self._wants_ghosts = wants_ghosts
         self._answers = Answers(self.holdings, self.sectors)
         self._outbox = Outbox(self.rules)
-        self._ack: sm.RegistrationAck | None = None
         self._send: list[Message] = []
+        self._held_back: list[Message] = []
         self._payloads: list[bytes] = []
         self._events: list[ev.Event] = []
-        self._lease_until = 0
-        self._leased = False
         self._heartbeat_at = 0
         self._report_at = 0
         self._propose_at = 0
         self._mailbox = Mailbox()
         self._sightings = Sightings()
-        self._ids: list[tuple[int, int]] = []
-        self._asked_ids = False
-        self._step_ms: list[float] = []
+        self._ids = Grants()
+        self._load = Load()
         self._doomed: U64 = np.empty(0, np.uint64)
+        self._letters = Letters()
+        self._steering = Steering()
+        self.fenced = False
+        """The server has given up this incarnation: nothing here counts any more."""
+
+    @property
+    def name(self) -> str:
+        """The shard's configured name."""
+        return self.session.name
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Which life of that name this is."""
+        return self.session.incarnation
+
+    @property
+    def term_seen(self) -> int:
+        """The highest term of a server that it has talked to."""
+        return self.session.term_seen
+
+    @property
+    def shard_id(self) -> ShardId | None:
+        """What the server calls it; None before it is registered."""
+        return self.session.shard_id
+
+    @property
+    def clock(self) -> WorldClock | None:
+        """World time; None before it is registered."""
+        return self.session.clock
 
     # --- session -------------------------------------------------------------
 
     def open(self, now: int) -> None:
-        """Begin the session: register."""
-        self._send.append(
-            sm.RegisterShard(
-                name=self.name,
-                incarnation=self.incarnation,
-                protocol=PROTOCOL_VERSION,
-                term_seen=self.term_seen,
-                sent_ns=now,
-                wants_ghosts=self._wants_ghosts,
-            )
-        )
+        """Begin a session: register, or resume with all that is here."""
+        opening = self.session.opening(now)
+        self._send = [
+            opening
+            if self.shard_id is None
+            else resumption.inventory(opening, self.holdings, self.sectors, self._mailbox)
+        ]
+
+    def lost(self) -> None:
+        """The link has ended: what was in flight is forgotten; the simulation goes on."""
+        self.session.stage = Stage.CLOSED
+        self._send = []
+        self._held_back = []
+        self._payloads = []
+        self._outbox.forget()
+        self._ids.asked = False
 
     def receive(self, message: Message, now: int) -> None:
         """Take one message of the server's; raise `ProtocolError` where it makes no sense."""
-        if self._ack is None and not isinstance(message, sm.RegistrationAck):
-            raise ProtocolError(f"{type(message).__name__} before RegistrationAck")
+        if not self.session.is_open:
+            self._opened_by(message, now)
+            return
         match message:
-            case sm.RegistrationAck():
-                self._registered(message, now)
             case sm.HeartbeatAck():
-                self._answered(message, now)
+                self.session.answered(message, now)
+                self.session.watch(now, self._events)
+                self._letters.taken(message.mail_taken)
             case sm.GrantIds():
-                self._ids.append((message.first, message.count))
-                self._asked_ids = False
+                self._ids.put(message.first, message.count)
             case sm.AssignSector():
                 self.sectors.assign(message, self._send, self._events)
             case sm.SectorInitialState():
@@ -129,9 +161,7 @@ class ShardCore:
             case sm.MailRefused():
                 self._events.append(ev.MailRefused(message.entity, message.reason))
             case sm.Possession():
-                self._events.append(
-                    ev.PossessionChanged(message.entity, message.session, message.held)
-                )
+                self._steering.changed(message.entity, message.session, message.held, self._events)
             case _:
                 raise ProtocolError(f"a server may not send {type(message).__name__} to a shard")
 
@@ -144,20 +174,20 @@ class ShardCore:
 
     def tick(self, now: int) -> None:
         """Do what is due: heartbeats, reports, proposals; notice a lease that is over."""
-        ack = self._ack
+        ack = self.session.ack
         if ack is None:
             return
-        if self._leased and now >= self._lease_until:
-            self._leased = False
-            self._events.append(ev.LeaseLost())
+        self.session.watch(now, self._events)
+        if not self.session.is_open:
+            return
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + ack.heartbeat_ns
             tick = self.clock.tick_at(now) if self.clock is not None else 0
             self._send.append(sm.Heartbeat(now, tick, self._mailbox.settled()))
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
-            self._send.append(sm.ShardLoadUpdate(self._load()))
-        if len(self._doomed) and self._leased:
+            self._send.append(sm.ShardLoadUpdate(self._load.report(self.holdings.table)))
+        if len(self._doomed) and self.session.leased:
             doomed, self._doomed = self._doomed, np.empty(0, np.uint64)
             self.destroy(doomed)
         if now >= self._propose_at:
@@ -191,7 +221,7 @@ class ShardCore:
 
     def has_lease(self, now: int) -> bool:
         """Whether anything may be simulated at `now`."""
-        return self._leased and now < self._lease_until
+        return self.session.has_lease(now)
 
     def runnable(self, tick: int) -> U32:
         """Return the slots that `tick` simulates; shadows among them."""
@@ -228,14 +258,15 @@ class ShardCore:
             return False
         for ids in destroyed:  # before anybody is asked to take them over
             self.destroy(ids)
-        rows = self.holdings.crossing()
-        if len(rows):
-            self._request(rows)
-            self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
-        self._payloads += self._outbox.collect(table, self.holdings.own, tick)
-        self._send_oversized()
+        if self.session.is_open:
+            rows = self.holdings.crossing()
+            if len(rows):
+                self._request(rows)
+                self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
+            self._payloads += self._outbox.collect(table, self.holdings.own, tick)
+            self._send += self._outbox.oversized(table)
         if step_ms is not None:
-            self._step_ms.append(step_ms)
+            self._load.stepped(step_ms)
         return True
 
     # --- the game's wishes ---------------------------------------------------
@@ -283,11 +314,8 @@ class ShardCore:
             states=np.empty(0, np.uint8) if states is None else states,
         )
         rows.check()
-        table = self.holdings.table
         self._answers.install(rows, SPAWNING)
-        requests = self.holdings.request(table.slots(ids), where)
-        table.phase[table.slots(ids)] = SPAWNING
-        self._request(requests)
+        self._ask_for(ids)
         return ids
 
     def destroy(self, ids: U64) -> None:
@@ -302,60 +330,90 @@ class ShardCore:
             table.phase[slots] |= DESTROYING
             claims = ClaimRows(ids=table.ids[slots], version=table.version[slots])
             held = self._mailbox.held(claims.ids)
-            self._send.append(sm.DestroyEntities(claims, self._mailbox.seen, held))
+            self._say(sm.DestroyEntities(claims, self._mailbox.seen, held))
 
     def send_mail(self, entity: int, payload: bytes) -> None:
         """Send bytes to whichever shard holds `entity`."""
         if len(payload) > MAIL_BYTES_MAX:
             raise LimitError(f"a message of {len(payload)} bytes; at most {MAIL_BYTES_MAX}")
-        self._send.append(sm.SendMail(entity, payload))
+        letter = self._letters.write(entity, payload)
+        if self.session.is_open:
+            self._send.append(letter)
 
     # --- inside --------------------------------------------------------------
 
-    def _registered(self, ack: sm.RegistrationAck, now: int) -> None:
-        if self._ack is not None:
-            raise ProtocolError("RegistrationAck twice in one session")
-        if ack.term < self.term_seen:
-            raise ProtocolError(
-                f"a server of term {ack.term}; this shard has seen {self.term_seen}"
-            )
-        self._ack = ack
-        self.term_seen = ack.term
-        self.shard_id = ShardId(ack.shard_id)
+    def _say(self, message: Message) -> None:
+        """Send. What is asked for without a session shows in the next one's inventory; what is
+        asked for while a session opens is said once it is open.
+        """
+        if self.session.is_open:
+            self._send.append(message)
+        elif self.session.stage is not Stage.CLOSED:
+            self._held_back.append(message)
+
+    def _opened_by(self, message: Message, now: int) -> None:
+        session = self.session
+        match message, session.stage:
+            case sm.RegistrationAck(), Stage.OPENING:
+                first = self.shard_id is None
+                session.registered(message, now)
+                session.watch(now, self._events)
+                self._heartbeat_at = self._report_at = now
+                if first:
+                    self._begin(message)
+            case sm.IncarnationFenced(), Stage.OPENING if self.shard_id is not None:
+                self._give_up(message.reason)
+            case sm.SessionVerdict(), Stage.JUDGED:
+                session.stage = Stage.OPEN
+                self._judged(message)
+            case _:
+                raise ProtocolError(
+                    f"{type(message).__name__} while the session is {session.stage.value}"
+                )
+
+    def _begin(self, ack: sm.RegistrationAck) -> None:
         self.rules = ack.rules
         self.holdings = Holdings(ack.rules)
         self.sectors = Sectors(self.holdings)
         self._answers = Answers(self.holdings, self.sectors)
         self._outbox = Outbox(ack.rules)
-        self.clock = WorldClock(ack.origin_ns, ack.rules.tick_ns)
-        self.clock.sample(ack.sent_ns, ack.server_ns, now)
-        self._extend_lease(ack.sent_ns)
-        self._heartbeat_at = self._report_at = now
-        self._events.append(ev.Registered(self.shard_id, ack.rules))
+        self._letters.resume(0, self._send)
+        self._events.append(ev.Registered(ShardId(ack.shard_id), ack.rules))
 
-    def _answered(self, message: sm.HeartbeatAck, now: int) -> None:
-        assert self.clock is not None
-        if message.sent_ns > now:
-            raise ProtocolError("an answer to a heartbeat that was never sent")
-        self.clock.sample(message.sent_ns, message.server_ns, now)
-        self._extend_lease(message.sent_ns)
-        if not self._leased and now < self._lease_until:
-            self._leased = True
-            self._events.append(ev.LeaseRegained())
+    def _judged(self, verdict: sm.SessionVerdict) -> None:
+        rows, send = verdict.entities, self._send
+        doomed = resumption.obey(self.holdings, self.sectors, verdict, send, self._events)
+        self._mailbox.forget_gone(self.holdings.table)
+        spawning = resumption.spawning(self.holdings, rows)
+        if len(spawning):
+            self._ask_for(spawning)
+        self.destroy(doomed)
+        send += self._held_back
+        self._held_back = []
+        refused = self._letters.resume(verdict.mail_taken, send)
+        self._events += [
+            ev.MailRefused(letter.entity, "whether it came is not known: the server is a new one")
+            for letter in refused
+        ]
+        self._steering.resume(dict(verdict.possessed), self._events)
+        self._events.append(ev.SessionResumed())
 
-    def _extend_lease(self, sent_ns: int) -> None:
-        assert self._ack is not None
-        first = self._lease_until == 0
-        self._lease_until = max(self._lease_until, sent_ns + self._ack.lease_ns)
-        if first:
-            self._leased = True
+    def _give_up(self, reason: str) -> None:
+        table = self.holdings.table
+        held = np.flatnonzero(table.phase & SHADOW == 0)
+        self._events.append(
+            ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
+        )
+        self.fenced = True
+        self.session.give_up()
 
-    def _load(self) -> sm.ShardLoadStats:
-        flags = self.holdings.table.flags
-        players = int((flags & 1).sum())
-        mean = sum(self._step_ms) / len(self._step_ms) if self._step_ms else None
-        self._step_ms.clear()
-        return sm.ShardLoadStats(len(self.holdings.table), players, mean)
+    def _ask_for(self, ids: U64) -> None:
+        """Ask for entities that are to be spawned."""
+        table = self.holdings.table
+        slots = table.slots(ids)
+        requests = self.holdings.request(slots, table.sector[slots])
+        table.phase[slots] = SPAWNING
+        self._request(requests)
 
     def _request(self, rows: TransitionRows) -> None:
         grouped = rows.group != 0
@@ -371,48 +429,14 @@ class ShardCore:
 
     def _ask(self, rows: TransitionRows) -> None:
         held = self._mailbox.held(rows.ids)
-        self._send.append(sm.EntityTransitionRequest(rows, self._mailbox.seen, held))
-
-    def _send_oversized(self) -> None:
-        slots = self._outbox.oversized
-        if not len(slots):
-            return
-        table = self.holdings.table
-        lengths, states = table.states(slots)
-        rows = StateRows(
-            ids=table.ids[slots],
-            version=table.version[slots],
-            tick=table.tick[slots],
-            lengths=lengths,
-            states=states,
-        )
-        self._send.append(sm.EntityStates(rows))
+        self._say(sm.EntityTransitionRequest(rows, self._mailbox.seen, held))
 
     def _take_ids(self, count: int) -> U64:
-        taken: list[np.ndarray] = []
-        missing = count
-        while missing and self._ids:
-            first, there = self._ids.pop(0)
-            used = min(missing, there)
-            taken.append(np.arange(first, first + used, dtype=np.uint64))
-            missing -= used
-            if there > used:
-                self._ids.insert(0, (first + used, there - used))
-        left = sum(there for _, there in self._ids)
-        if left < ID_BLOCK // 2 and not self._asked_ids:
-            self._asked_ids = True
+        ids = self._ids.take(count)
+        if self._ids.low and not self._ids.asked and self.session.is_open:
+            self._ids.asked = True
             self._send.append(om.RequestIds(ID_BLOCK))
-        if missing:
-            raise LimitError(
-                f"{count} ids wanted, {count - missing} left: spawn again when granted"
-            )
-        return np.concatenate(taken) if taken else np.empty(0, np.uint64)
-
-    def mark_dirty(self, ids: U64) -> None:
-        """Have the whole of these entities sent again."""
-        table = self.holdings.table
-        slots = table.slots(ids)
-        table.dirty[slots[slots != ABSENT]] |= MOVED | CHANGED
+        return ids
 
     def sector_list(self) -> list[Sector]:
         """Return the sectors that this shard has, in the order of their assignment."""

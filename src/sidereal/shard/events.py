@@ -162,8 +162,20 @@ class LeaseRegained:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The link is gone. All goes on while the lease lasts; a new link is being made."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResumed:
+    """The link is back; what had changed meanwhile was told by the events before this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The link is gone, and with it every sector and entity; a new registration follows.
+    """The server has given up this shard's life, and with it all that was here; it registers anew.
 
     ``ids`` u64, ``version`` u32 and ``tick`` u32 are of the entities that were held.
     """
@@ -192,5 +204,7 @@ Event = (
     | PossessionChanged
     | LeaseLost
     | LeaseRegained
+    | LinkLost
+    | SessionResumed
     | SessionEnded
 )

@@ -14,8 +14,11 @@ import numpy as np
 
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, pack_states, pack_updates
 from sidereal.shard.phase import CHANGED, MOVED
+from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
+from sidereal.wire.shard_messages import EntityStates
 from sidereal.world.columns import U8, U32, U64
+from sidereal.world.entities import StateRows
 from sidereal.world.rules import WorldRules
 
 DATAGRAM_PAYLOAD_BYTES = 1100
@@ -40,8 +43,7 @@ class Outbox:
         self._rules = rules
         self._flights: deque[Flight] = deque()
         self._unsent: deque[tuple[U32, U64, int]] = deque()
-        self.oversized: U32 = np.empty(0, np.uint32)
-        """Rows of the last `collect` whose state no datagram holds: they go as `EntityStates`."""
+        self._oversized: U32 = np.empty(0, np.uint32)
 
     def collect(self, table: EntityTable, own: SectorMap, tick: int) -> list[bytes]:
         """Return the datagrams of this tick. Only held rows of `tick` are looked at."""
@@ -51,7 +53,7 @@ class Outbox:
         due = tick - table.state_tick.astype(np.int64) >= self._rules.state_interval_ticks
         changed = np.flatnonzero(held & (dirty & CHANGED != 0) & due).astype(np.uint32)
         payloads: list[bytes] = []
-        self.oversized = np.empty(0, np.uint32)
+        self._oversized = np.empty(0, np.uint32)
         if len(moved):
             data, offsets, order, rows, skipped = pack_updates(
                 table,
@@ -71,9 +73,24 @@ class Outbox:
                 table, changed, ENTITY_STATE, DATAGRAM_PAYLOAD_BYTES
             )
             dirty[changed] &= ~np.uint8(CHANGED)
-            self.oversized = skipped
+            self._oversized = skipped
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
         return payloads
+
+    def oversized(self, table: EntityTable) -> list[Message]:
+        """Return the messages of those rows of the last `collect` whose state no datagram holds."""
+        slots = self._oversized
+        if not len(slots):
+            return []
+        lengths, states = table.states(slots)
+        rows = StateRows(
+            ids=table.ids[slots],
+            version=table.version[slots],
+            tick=table.tick[slots],
+            lengths=lengths,
+            states=states,
+        )
+        return [EntityStates(rows)]
 
     def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))

@@ -10,7 +10,7 @@ import numpy as np
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import counts
+from sidereal.kernel import ABSENT, counts
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.mailbox import Mailbox
@@ -135,12 +135,41 @@ class Sectors:
         columns = table.ids[running], table.version[running], table.tick[running]
         out.append(ev.SectorResumed(message.sector, *columns))
 
+    def only(self, wanted: frozenset[Sector], out: list[ev.Event]) -> None:
+        """A session resumed: of the sectors here, these are still this shard's."""
+        for coords in [c for c in self.held if c not in wanted]:
+            del self.held[coords]
+            self._holdings.own.remove(np.array([coords], np.int32))
+            out.append(ev.SectorUnassigned(coords, np.empty(0, np.uint64)))
+
+    def go_on(self, send: list[Message], out: list[ev.Event]) -> None:
+        """A session resumed: what was loading is as whole as it gets, what was frozen runs."""
+        table = self._holdings.table
+        for coords, held in self.held.items():
+            if held.chunks_open:
+                arrived = EntityRows.concat(held.arrived)
+                held.arrived = []
+                held.chunks_open = 0
+                there = arrived.take(table.slots(arrived.ids) != ABSENT)
+                send.append(sm.SectorReady(coords, held.epoch))
+                out.append(ev.SectorAssigned(coords, held.first_time, held.cause, there))
+            elif held.attempt is not None:
+                held.attempt = None
+                slots = self._holdings.rows_in(coords)
+                running = slots[table.phase[slots] == 0]
+                columns = table.ids[running], table.version[running], table.tick[running]
+                out.append(ev.SectorResumed(coords, *columns))
+
+    def owns(self, sectors: np.ndarray) -> np.ndarray:
+        """Return for each row of sectors (i32 (n, 2)) whether it is this shard's."""
+        shard, _ = self._holdings.own.get(sectors)
+        return np.asarray(shard >= 0)
+
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
         moving = [coords for coords, held in self.held.items() if not held.still]
         if len(moving) == len(self.held):
-            shard, _ = self._holdings.own.get(sectors)
-            return np.asarray(shard >= 0)
+            return self.owns(sectors)
         known = set(moving)
         return np.array([(int(x), int(y)) in known for x, y in sectors.tolist()], bool)
 

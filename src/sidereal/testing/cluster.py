@@ -138,7 +138,38 @@ class SimulatedShard:
             self._inbox.append(partial(self.receive_bytes, data))
         elif self.alive:
             self.core.receive(codec.decode(data), self.cluster.clock.now)
+            if self.core.fenced:
+                self._begin_anew()
             self.flush()
+
+    def relink(self) -> None:
+        """Open a new session over a new link; the old one is dead at this end."""
+        cluster = self.cluster
+        self.up.cut = self.down.cut = True
+        self._inbox.clear()
+        self.core.lost()
+        cluster.gone(self.link)
+        self.link = cluster.next_link()
+        self.up = Pipe(cluster.clock, cluster.random, cluster.weather)
+        self.down = Pipe(cluster.clock, cluster.random, cluster.weather)
+        cluster.manager.connected(self.link, f"shard:{self.name}")
+        self.core.open(cluster.clock.now)
+        self.flush()
+
+    def _begin_anew(self) -> None:
+        """The server has given this life up."""
+        told = self.core.events()
+        self.log += told
+        if self.cluster.hear is not None:
+            self.cluster.hear(self, told)
+        incarnation = Incarnation(self.cluster.random.getrandbits(48))
+        self.core = ShardCore(
+            self.name,
+            incarnation,
+            wants_ghosts=self.cluster.ghosts,
+            term_seen=self.core.term_seen,
+        )
+        self.core.open(self.cluster.clock.now)
 
     def receive_datagram(self, payload: bytes) -> None:
         """Take a datagram of the server's."""
@@ -188,7 +219,7 @@ class Cluster:
         """Called with what each shard's game is told, when it is told."""
         self.history = checks.History()
         self._links = 100
-        self._granted = (0, 0)
+        self._broken: set[LinkId] = set()
         self._tick_ns = self.settings.rules.tick_ns
         self.manager.connected(OPERATOR, "admin")
         for number in range(shards):
@@ -203,13 +234,21 @@ class Cluster:
 
     def add_shard(self, name: str) -> SimulatedShard:
         """Start a shard process."""
-        self._links += 1
-        shard = SimulatedShard(self, name, LinkId(self._links), self.random.getrandbits(48))
+        shard = SimulatedShard(self, name, self.next_link(), self.random.getrandbits(48))
         self.shards.append(shard)
         self.manager.connected(shard.link, f"shard:{name}")
         shard.core.open(self.clock.now)
         shard.run()
         return shard
+
+    def next_link(self) -> LinkId:
+        """Return a link's name that none had."""
+        self._links += 1
+        return LinkId(self._links)
+
+    def gone(self, link: LinkId) -> None:
+        """A link is broken at the shard's end: what the server says over it reaches nobody."""
+        self._broken.add(link)
 
     def add_client(self) -> SimulatedClient:
         """Start a game client."""
@@ -219,8 +258,7 @@ class Cluster:
 
     def new_link(self, client: SimulatedClient, key_name: str) -> LinkId:
         """Connect a client to the server."""
-        self._links += 1
-        link = LinkId(self._links)
+        link = self.next_link()
         self._client_links[link] = client
         self.manager.connected(link, key_name)
         return link
@@ -299,6 +337,8 @@ class Cluster:
             client = self._client_links.get(output.link)
             if client is not None:
                 self._to_client(client, output)
+                continue
+            if shard is None and output.link in self._broken:
                 continue
             match output:
                 case Send() if shard is None:

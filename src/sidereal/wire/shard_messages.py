@@ -14,13 +14,14 @@ from sidereal.world.entities import (
     StateRows,
     TransitionRows,
 )
+from sidereal.world.inventory import EntityInventory, EntityVerdicts, SectorInventory
 from sidereal.world.rules import WorldRules
 
 # --- a session opens ---------------------------------------------------------
 
 
 class RegisterShard(Message, tag=1, frozen=True):
-    """Shard → server: the first message of a session. A restart draws a new `incarnation`."""
+    """Shard → server: the first message of an incarnation, which a restart draws anew."""
 
     name: str
     incarnation: int
@@ -45,6 +46,45 @@ class RegistrationAck(Message, tag=2, frozen=True):
     idle_unload_ns: int
 
 
+class ResumeShard(Message, tag=27, frozen=True):
+    """Shard → server: the first message of a later session of the same incarnation.
+
+    It lists all that the shard has. Of the mail of earlier sessions, all up to number
+    `mail_seen` had come.
+    """
+
+    name: str
+    incarnation: int
+    protocol: int
+    term_seen: int
+    sent_ns: int
+    wants_ghosts: bool
+    sectors: SectorInventory
+    entities: EntityInventory
+    mail_seen: int
+
+
+class SessionVerdict(Message, tag=28, frozen=True):
+    """Server → shard: right after `RegistrationAck`, what the record says of the inventory.
+
+    `sectors` lists those that go on; whatever else was in the inventory is dropped. What the
+    record gives the shard beside follows as assignments and arrivals. `mail_taken` is the
+    number of the shard's last `SendMail` that came; -1 where a new server does not know.
+    `possessed` names each possessed entity that the shard has, with its session.
+    """
+
+    sectors: tuple[Coords, ...]
+    entities: EntityVerdicts
+    mail_taken: int
+    possessed: tuple[tuple[Id, int], ...]
+
+
+class IncarnationFenced(Message, tag=29, frozen=True):
+    """Server → shard: this incarnation is dead or unknown; forget all, register as a new one."""
+
+    reason: str
+
+
 class GrantIds(Message, tag=3, frozen=True):
     """Server → shard or operator: ids ``first`` to ``first + count - 1`` are yours to spawn."""
 
@@ -67,10 +107,14 @@ class Heartbeat(Message, tag=4, frozen=True):
 
 
 class HeartbeatAck(Message, tag=5, frozen=True):
-    """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`."""
+    """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`.
+
+    Of your mail, all up to number `mail_taken` has come.
+    """
 
     sent_ns: int
     server_ns: int
+    mail_taken: int = 0
 
 
 class ShardLoadStats(Message, frozen=True):
@@ -233,14 +277,18 @@ class EntityStates(Message, tag=26, frozen=True):
 
 
 class SendMail(Message, tag=22, frozen=True):
-    """Shard or client → server: bring `payload` to whoever holds `entity`."""
+    """Shard or client → server: bring `payload` to whoever holds `entity`.
+
+    A shard numbers its own, from 1, and says again after a break what may not have come.
+    """
 
     entity: Id
     payload: bytes
+    number: int = 0
 
 
 class DeliverMail(Message, tag=23, frozen=True):
-    """Server → shard: the `number`-th message of this session; `sender` as ``kind:name``."""
+    """Server → shard: the `number`-th message to this incarnation; `sender` as ``kind:name``."""
 
     number: int
     entity: Id
