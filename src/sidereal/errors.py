@@ -36,3 +36,11 @@ class LimitError(SiderealError):
 
 class StoreError(SiderealError):
     """The journal cannot be trusted or written any more: the server stops before it lies."""
+
+
+class Deposed(StoreError):
+    """A higher term was acquired: another server leads now, and this one must stop."""
+
+
+class StoreFailed(StoreError):
+    """A write failed, or nobody knows whether it did: this process must stop, and start again."""
