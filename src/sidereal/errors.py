@@ -44,3 +44,18 @@ class Deposed(StoreError):
 
 class StoreFailed(StoreError):
     """A write failed, or nobody knows whether it did: this process must stop, and start again."""
+
+
+class StoreInUse(StoreError):
+    """Another process has the data directory open."""
+
+
+class StoreDamaged(StoreError):
+    """What is kept does not hold: it was changed by something other than a crash."""
+
+    def __init__(self, where: str, flaw: str) -> None:
+        self.flaw = f"{where}: {flaw}"
+        super().__init__(
+            f"{where} is damaged: {flaw}. Nothing was changed. `sidereal journal verify` shows "
+            "how far it reads; put a good copy in its place, or begin with another directory."
+        )

@@ -18,7 +18,7 @@ class NoClaim:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Nothing is held."""
 
 

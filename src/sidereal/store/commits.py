@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sidereal.errors import LimitError
 from sidereal.limits import COMMIT_BYTES_MAX
@@ -16,12 +17,11 @@ from sidereal.limits import COMMIT_BYTES_MAX
 _HEADER = struct.Struct("<IQQI")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where the chain stands after a commit."""
+class Mark(NamedTuple):
+    """Where the chain stands after a commit; at its start, by default."""
 
-    position: int
-    checksum: int
+    position: int = 0
+    checksum: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,6 @@ class Commit:
     def mark(self) -> Mark:
         """Where the chain stands after it."""
         return Mark(self.position, self.checksum)
-
-
-START = Mark(0, 0)
 
 
 def _checksum(before: Mark, position: int, term: int, count: int, body: bytes) -> int:

@@ -13,15 +13,17 @@ import fcntl
 import os
 from pathlib import Path
 
-from sidereal.errors import StoreError
+from sidereal.errors import StoreError, StoreInUse
 
 JOURNAL = "journal.sqlite"
+WAL = f"{JOURNAL}-wal"
 LOCK = "lock"
-_OURS = {LOCK, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal", "lost+found"}
+_NOTHING_YET = {LOCK, "lost+found"}
+"""What may be there before there is a journal."""
 
 
 class Claim:
-    """The lock of a directory, held until `release` or the end of the process.
+    """The lock of a directory, held until `close` or the end of the process.
 
     Parameters
     ----------
@@ -30,8 +32,10 @@ class Claim:
 
     Raises
     ------
+    StoreInUse
+        Another process has it.
     StoreError
-        Another process has it, or it cannot be made or written.
+        It cannot be made or written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,14 +56,14 @@ class Claim:
                 raise StoreError(
                     f"cannot lock {directory}: {error.strerror}. Give a directory on a local disk."
                 ) from error
-            raise StoreError(
+            raise StoreInUse(
                 f"{directory} is in use by process {holder}: stop that one first, "
                 "or give another directory."
             ) from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let another have it."""
         if self._file >= 0:
             os.close(self._file)
@@ -79,7 +83,7 @@ def is_new(directory: Path) -> bool:
     others = sorted(
         path.name
         for path in directory.iterdir()
-        if path.name not in _OURS - {f"{JOURNAL}-wal"} and path.suffix != ".new"
+        if path.name not in _NOTHING_YET and not path.name.startswith(f"{JOURNAL}.new")
     )
     if others:
         raise StoreError(

@@ -13,10 +13,10 @@ from enum import Enum, auto
 from threading import Lock
 from typing import Literal
 
-from sidereal.errors import StoreFailed
-from sidereal.store.commits import START, Commit, Mark, after, flaw, seal
+from sidereal.errors import StoreDamaged, StoreFailed
+from sidereal.store.commits import Commit, Mark, after, flaw, seal
 from sidereal.store.face import Loaded
-from sidereal.store.words import check_position, damaged, deposed
+from sidereal.store.words import check_position, deposed
 
 log = logging.getLogger("sidereal.store")
 
@@ -64,7 +64,7 @@ class MemoryDisk:
 
     term: int = 0
     commits: list[Commit] = field(default_factory=list)
-    base: Mark = START
+    base: Mark = field(default_factory=Mark)
     snapshot: tuple[int, tuple[bytes, ...]] | None = None
     lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -155,7 +155,7 @@ class MemoryStore:
             before = disk.base
             for commit in disk.commits:
                 if problem := flaw(before, commit):
-                    raise damaged("this journal", problem)
+                    raise StoreDamaged("this journal", problem)
                 before = commit.mark
             position, parts = disk.snapshot or (0, None)
             return Loaded(disk.term, parts, position, after(position, disk.commits))

@@ -22,8 +22,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from sidereal.errors import StoreDamaged
 from sidereal.store.directory import sync
-from sidereal.store.words import damaged
 
 MAGIC = b"SIDSNAP1"
 _FIXED = struct.Struct("<8sQQI")
@@ -74,15 +74,15 @@ def read(path: Path, term: int, position: int, checksum: int) -> tuple[bytes, ..
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise damaged(str(path), f"it cannot be read: {error.strerror}") from error
+        raise StoreDamaged(str(path), f"it cannot be read: {error.strerror}") from error
     start = _FIXED.size + _CRC.size
     if len(data) < start or data[: len(MAGIC)] != MAGIC:
-        raise damaged(str(path), "it does not begin as a snapshot does")
+        raise StoreDamaged(str(path), "it does not begin as a snapshot does")
     _, found_term, found_position, count = _FIXED.unpack_from(data)
     table = data[start : start + count * _PART.size]
     actual = zlib.crc32(table, zlib.crc32(data[: _FIXED.size]))
     if (found_term, found_position, actual) != (term, position, checksum):
-        raise damaged(
+        raise StoreDamaged(
             str(path),
             f"it is of term {found_term}, position {found_position}, header checksum "
             f"{actual:08x}, but the journal means {term}, {position}, {checksum:08x}",
@@ -92,7 +92,7 @@ def read(path: Path, term: int, position: int, checksum: int) -> tuple[bytes, ..
     for number, (length, expected) in enumerate(_PART.iter_unpack(table)):
         part = data[at : at + length]
         if zlib.crc32(part) != expected or len(part) != length:
-            raise damaged(str(path), f"part {number} of {count} does not have its checksum")
+            raise StoreDamaged(str(path), f"part {number} of {count} does not have its checksum")
         parts.append(part)
         at += length
     return tuple(parts)

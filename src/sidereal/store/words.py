@@ -1,6 +1,6 @@
 """What a store says when it refuses: the same words, whichever store it is."""
 
-from sidereal.errors import Deposed, StoreError
+from sidereal.errors import Deposed
 
 
 def deposed(term: int, higher: int) -> Deposed:
@@ -8,14 +8,6 @@ def deposed(term: int, higher: int) -> Deposed:
     return Deposed(
         f"term {term} is over: another server took term {higher} in this store. "
         "This one writes nothing more; stop it."
-    )
-
-
-def damaged(where: str, what: str) -> StoreError:
-    """What is kept cannot be trusted."""
-    return StoreError(
-        f"{where} is damaged: {what}. Nothing was changed. `sidereal journal verify` shows "
-        "how far it reads; put a good copy in its place, or begin with another directory."
     )
 
 
