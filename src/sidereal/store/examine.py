@@ -118,6 +118,8 @@ class Examination:
             self._db.execute("BEGIN")  # from here on one moment of it
             self.head = tables.head(self._path, self._db)
             self.snapshot = tables.named(self._db)
+            for (line,) in self._db.execute("PRAGMA quick_check(3)"):
+                self._note(None if line == "ok" else f"{self._path}: {line}")
         except StoreDamaged as error:
             self._note(error.flaw)
         except sqlite3.Error as error:

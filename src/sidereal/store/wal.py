@@ -2,8 +2,10 @@
 
 At a frame that does not hold, SQLite ends the log and says nothing: right for a commit that
 was never finished, wrong for one that was durable and has been damaged since. Only the last
-transaction can be unfinished, as each is durable before the next begins. So where more
-follows than that one, the log is damaged in the middle.
+transaction can be unfinished, as each is durable before the next begins. So behind the last
+frame that holds there may be what one transaction leaves: frames of this log with no page
+twice, one that commits at most, and that one last; in between, frames of an older log or
+zeros where a write did not come through. All else is damage.
 
 The form is that of https://sqlite.org/fileformat2.html, section 4. A frame's checksum adds
 up 32-bit words, and each sum adds the other: the weights of the words are the Fibonacci
@@ -21,6 +23,9 @@ _MAGIC = 0x377F0682
 _VERSION = 3_007_000
 _FRAME_HEADER_BYTES = 24
 _WORD = 0xFFFFFFFF
+
+_AGE_MAX = 1 << 20
+"""A log that begins again has a first salt one higher; one process does not do that so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def survey(data: bytes) -> Log:
     page, commit, frame_salt1, frame_salt2, *found = (
         frames[:, at : at + 4].copy().view(">u4")[:, 0] for at in range(0, 24, 4)
     )
-    ours = (frame_salt1 == salt1) & (frame_salt2 == salt2) & (page != 0)
+    ours = (frame_salt1 == salt1) & (frame_salt2 == salt2)
     covered = np.concatenate([frames[:, :8], frames[:, _FRAME_HEADER_BYTES:]], axis=1)
     expected = _sums(covered.view(f"{order}u4"), sum0, sum1)
     holds = 0
@@ -66,30 +71,34 @@ def survey(data: bytes) -> Log:
             break
         holds += 1
     finished = int(np.flatnonzero(commit[:holds])[-1]) + 1 if commit[:holds].any() else 0
-    return _ending(data, finished, np.flatnonzero(ours[finished:]), commit[finished:], frame_bytes)
-
-
-def _ending(
-    data: bytes,
-    finished: int,
-    later: NDArray[np.int64],
-    commit: NDArray[np.uint32],
-    frame_bytes: int,
-) -> Log:
-    """Tell a torn end from damage, by the frames of this log after the last that is finished."""
     held_bytes = _HEADER.size + finished * frame_bytes
-    ends = later[commit[later] != 0]
-    if len(ends) > 1 or (len(ends) and ends[0] != later[-1]):
+    age = (salt1 - frame_salt1.astype(np.int64)) & _WORD
+    older = (age > 0) & (age < _AGE_MAX)
+    never = (frame_salt1 == 0) & (frame_salt2 == 0)
+    if not (ours | older | never)[finished:].all() or not _one(page, commit, ours, finished):
         return Log(
             finished,
             held_bytes,
             0,
-            f"the write-ahead log does not hold at byte {held_bytes:,}, and whole commits follow",
+            f"the write-ahead log does not hold from byte {held_bytes:,} on, and what follows "
+            "is more than one commit that was never finished",
         )
-    torn_bytes = (int(later[-1]) + 1) * frame_bytes if len(later) else 0
+    torn_bytes = 0
+    if ours[finished:].any():
+        torn_bytes = (int(np.flatnonzero(ours)[-1]) + 1 - finished) * frame_bytes
     if (len(data) - _HEADER.size) % frame_bytes:
         torn_bytes = len(data) - held_bytes
     return Log(finished, held_bytes, torn_bytes, None)
+
+
+def _one(
+    page: NDArray[np.uint32], commit: NDArray[np.uint32], ours: NDArray[np.bool_], finished: int
+) -> bool:
+    """Whether the frames of this log after those that hold can be of a single transaction."""
+    later = finished + np.flatnonzero(ours[finished:])
+    ends = later[commit[later] != 0]
+    twice = len(np.unique(page[later])) < len(later)
+    return not twice and (len(ends) == 0 or (len(ends) == 1 and ends[0] == later[-1]))
 
 
 def _sums(words: NDArray[np.uint32], sum0: int, sum1: int) -> list[tuple[int, int]]:
