@@ -81,7 +81,8 @@ def read(path: Path, term: int, position: int, checksum: int) -> tuple[bytes, ..
     _, found_term, found_position, count = _FIXED.unpack_from(data)
     table = data[start : start + count * _PART.size]
     actual = zlib.crc32(table, zlib.crc32(data[: _FIXED.size]))
-    if (found_term, found_position, actual) != (term, position, checksum):
+    (said,) = _CRC.unpack_from(data, _FIXED.size)
+    if said != actual or (found_term, found_position, actual) != (term, position, checksum):
         raise StoreDamaged(
             str(path),
             f"it is of term {found_term}, position {found_position}, header checksum "
@@ -95,4 +96,6 @@ def read(path: Path, term: int, position: int, checksum: int) -> tuple[bytes, ..
             raise StoreDamaged(str(path), f"part {number} of {count} does not have its checksum")
         parts.append(part)
         at += length
+    if at != len(data):
+        raise StoreDamaged(str(path), f"it goes on after its {count} parts")
     return tuple(parts)
