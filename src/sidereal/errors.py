@@ -36,3 +36,26 @@ class LimitError(SiderealError):
 
 class StoreError(SiderealError):
     """The journal cannot be trusted or written any more: the server stops before it lies."""
+
+
+class Deposed(StoreError):
+    """A higher term was acquired: another server leads now, and this one must stop."""
+
+
+class StoreFailed(StoreError):
+    """A write failed, or nobody knows whether it did: this process must stop, and start again."""
+
+
+class StoreInUse(StoreError):
+    """Another process has the data directory open."""
+
+
+class StoreDamaged(StoreError):
+    """What is kept does not hold: it was changed by something other than a crash."""
+
+    def __init__(self, where: str, flaw: str) -> None:
+        self.flaw = f"{where}: {flaw}"
+        super().__init__(
+            f"{where} is damaged: {flaw}. Nothing was changed. `sidereal journal verify` shows "
+            "how far it reads; put a good copy in its place, or begin with another directory."
+        )

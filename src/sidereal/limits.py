@@ -68,3 +68,7 @@ EARLY_UPDATE_ROWS_MAX = 65_536
 
 HANDLE_INDEX_BITS = 24
 """A handle is an index of 24 bits and a generation of 8: 16 million entities alive at once."""
+
+COMMIT_BYTES_MAX = 512 * 1024 * 1024
+"""One commit, and all that waits for one: SQLite refuses rows near 1 GB, and a disk that is half a
+gigabyte behind will not catch up."""

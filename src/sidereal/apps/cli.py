@@ -19,6 +19,7 @@ COMMANDS = {
     "replication": "sidereal.apps.replication:replication",
     "shard": "sidereal.apps.shard:shard",
     "keys": "sidereal.apps.keys:keys",
+    "journal": "sidereal.apps.journal:journal",
     "status": "sidereal.apps.operate:status",
     "why": "sidereal.apps.operate:why",
     "migrate": "sidereal.apps.operate:migrate",
