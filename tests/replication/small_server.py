@@ -49,7 +49,7 @@ class Server:
         for link, name in ((WEST, "west"), (EAST, "east")):
             if self.books.shards.by_link(link) is None:
                 self.manager.connected(link, f"shard:{name}")
-                life = self.books.counters["fences"] + self.books.shards._next
+                life = self.books.counters["fences"] + self.books.shards.next_id
                 hello = sm.RegisterShard(name, life, PROTOCOL_VERSION, 0, self.now, True)
                 self.say(link, hello)
 
@@ -70,7 +70,7 @@ class Server:
 
     def drain(self) -> dict[LinkId, list]:
         heard: dict[LinkId, list] = {}
-        for output in self.manager.poll():
+        for output in self.manager.poll().outputs:
             if hasattr(output, "reason"):
                 self.closed.add(output.link)
             elif hasattr(output, "message"):

@@ -54,7 +54,7 @@ def test_a_session_that_breaks_at_any_instant_is_resumed_by_the_same_incarnation
     cluster.run(2)
     settle(cluster)
     counters = cluster.manager.books.counters
-    assert counters["sessions_resumed"] == 1
+    assert counters["shard_sessions_resumed"] == 1
     assert counters["fences"] == counters["rehomed"] == 0
     assert shard.core.incarnation == life
     assert len(told(shard, ev.SessionResumed)) == 1

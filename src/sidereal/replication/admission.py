@@ -12,7 +12,8 @@ from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
 from sidereal.limits import ID_BLOCK
 from sidereal.replication import resumption
-from sidereal.replication.books import Books, CloseLink, Send
+from sidereal.replication.books import CUSTODY, Books, CloseLink, Send
+from sidereal.replication.records import Registered
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION
@@ -90,11 +91,13 @@ class Admission:
         resumption.resume(books, shard, link, message, now)
 
 
-def grant(books: Books, link: LinkId, count: int) -> tuple[int, int]:
+def grant(
+    books: Books, link: LinkId, count: int, shard: ShardInfo | None = None
+) -> tuple[int, int]:
     """Grant a block of ids to a shard or an operator."""
     if not 0 < count <= ID_BLOCK:
         raise ProtocolError(f"{count} ids asked for; 1 to {ID_BLOCK} are granted at a time")
-    first, count = books.grant_ids(count)
+    first, count = books.grant_ids(count, CUSTODY if shard is None else shard.shard_id)
     books.out.append(Send(link, sm.GrantIds(first, count)))
     return first, count
 
@@ -127,8 +130,9 @@ def _admit(books: Books, link: LinkId, message: sm.RegisterShard, now: int) -> N
     shard = books.shards.register(
         message.name, Incarnation(message.incarnation), link, message.wants_ghosts, now
     )
+    books.note(Registered(shard.shard_id, shard.name, shard.incarnation, shard.wants_ghosts))
     books.send(shard, _answer(books, shard, message.sent_ns, now))
-    shard.grants.append(grant(books, link, ID_BLOCK))
+    shard.grants.append(grant(books, link, ID_BLOCK, shard))
 
 
 def _answer(books: Books, shard: ShardInfo, sent_ns: int, now: int) -> sm.RegistrationAck:

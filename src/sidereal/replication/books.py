@@ -18,6 +18,7 @@ from sidereal.limits import CLOCK_AHEAD_NS_MAX
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.possession import Possessions
+from sidereal.replication.records import AnyRecord, Granted
 from sidereal.replication.registry import ActiveShards, ShardInfo
 from sidereal.replication.sessions import Session, Sessions
 from sidereal.replication.settings import Settings
@@ -122,13 +123,19 @@ class Books:
         self.possessions = Possessions()
         self.counters: Counter[str] = Counter()
         self.out: list[Output] = []
+        self.journal: list[AnyRecord] = []
+        """Decisions that are not committed yet: nothing of `out` leaves before they are."""
         self.freezes_ns: list[int] = []
         self.rehomed_age_ticks_max = 0
         self.crossed: list[tuple[np.ndarray, np.ndarray]] = []
         """Accepted crossings since the last survey: from, to (i32 (n, 2) each)."""
         self.wanted: dict[Sector, None] = {}
         """Unloaded sectors that something is in or about to enter, in order of first mention."""
-        self._next_id = 1
+        self.next_id = 1
+
+    def note(self, record: AnyRecord) -> None:
+        """Write a decision down."""
+        self.journal.append(record)
 
     def tick_at(self, now: int) -> int:
         """Return the world tick at `now`."""
@@ -179,10 +186,11 @@ class Books:
         self.possessions.destroyed(self, ids)
         self.mail.destroyed(self, ids)
 
-    def grant_ids(self, count: int) -> tuple[int, int]:
+    def grant_ids(self, count: int, shard_id: int = CUSTODY) -> tuple[int, int]:
         """Return the first id and the count of a block that nobody had or will have."""
-        first = self._next_id
-        self._next_id += count
+        first = self.next_id
+        self.next_id += count
+        self.note(Granted(shard_id, first, count))
         return first, count
 
     def give(self, entry: SectorEntry, shard_id: int) -> None:

@@ -12,6 +12,7 @@ from sidereal.ids import LinkId
 from sidereal.limits import SUBSCRIPTION_RADIUS_SECTORS_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
 from sidereal.replication.books import Books, CloseLink
 from sidereal.replication.mail import Sender
+from sidereal.replication.records import SessionOpened, SessionOver
 from sidereal.replication.sessions import TOKEN_BYTES, Session, Subscription
 from sidereal.wire import client_messages as cm
 from sidereal.wire.base import PROTOCOL_VERSION, Message
@@ -66,6 +67,7 @@ class Clients:
         """End the sessions that nobody came back to."""
         for session in books.sessions.expired(now, books.settings.session_resume_ns):
             books.possessions.expired(session)
+            books.note(SessionOver(session.number))
             books.counters["sessions_expired"] += 1
 
     def _hello(self, books: Books, link: LinkId, message: cm.ClientHello, now: int) -> None:
@@ -80,6 +82,7 @@ class Clients:
         resumed = session is not None
         if session is None:
             session = books.sessions.open(link, self._rng(TOKEN_BYTES))
+            books.note(SessionOpened(session.number, session.token))
         else:
             if session.link is not None:
                 reason = f"session {session.number} goes on over another link"

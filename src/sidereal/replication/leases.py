@@ -11,9 +11,11 @@ state that the server received. A timeout is never a change of owner before that
 import numpy as np
 
 from sidereal.replication.books import CUSTODY, Books, CloseLink
+from sidereal.replication.records import Fenced
 from sidereal.replication.registry import ShardInfo
 from sidereal.replication.transitions import unique_sectors
 from sidereal.wire.shard_messages import Heartbeat, HeartbeatAck
+from sidereal.world.entities import gather
 from sidereal.world.sectors import SectorEvent
 
 
@@ -66,4 +68,5 @@ def fence(books: Books, shard: ShardInfo, now: int) -> None:
     for entry in books.sectors.values():
         entry.awaiting = [a for a in entry.awaiting if a.shard_id != shard.shard_id]
     books.shards.remove(shard)
+    books.note(Fenced(shard.shard_id, gather(table, held)))
     books.counters["fences"] += 1

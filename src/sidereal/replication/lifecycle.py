@@ -13,6 +13,7 @@ from sidereal.kernel import ABSENT, group
 from sidereal.limits import CHUNK_BYTES_MAX
 from sidereal.replication import balance, transitions
 from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
+from sidereal.replication.records import Assigned, Unloaded
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import (
     AssignSector,
@@ -24,7 +25,7 @@ from sidereal.wire.shard_messages import (
     UnassignSector,
 )
 from sidereal.world.columns import U32
-from sidereal.world.entities import EntityRows, gather
+from sidereal.world.entities import ClaimRows, EntityRows, gather
 from sidereal.world.sectors import SectorEvent, SectorState
 
 ROW_BYTES = 80
@@ -63,8 +64,12 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
     books.table.shard[sent] = shard.shard_id
     tell(books, shard, entry, sent)
-    transitions.settle(books, waiting, shard.shard_id)
+    kept = transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)
+    table = books.table
+    claims = ClaimRows(ids=table.ids[kept], version=table.version[kept])
+    states = gather(table, sent)
+    books.note(Assigned(entry.coords, entry.epoch, shard.shard_id, states, claims))
 
 
 def tell(books: Books, shard: ShardInfo, entry: SectorEntry, rows: U32) -> None:
@@ -131,6 +136,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
         assign(books, entry, target, held, now)
     else:
         entry.happen(SectorEvent.REMOVED)
+        books.note(Unloaded(entry.coords, gather(books.table, held)))
         entry.frozen_ns = 0
         entry.entities = 0
         if entry.target is None:

@@ -5,21 +5,30 @@ here knows a socket, a file or a clock. What it decides lives in topics of its
 own: `transitions`, `lifecycle`, `leases`, `activation`, `balance`, `operators`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.kernel import ABSENT, apply_states, apply_updates
 from sidereal.limits import BATCH_ROWS_MAX, GRANTS_PER_SHARD_MAX
-from sidereal.replication import activation, leases, lifecycle, operators, transitions
+from sidereal.replication import (
+    activation,
+    leases,
+    lifecycle,
+    operators,
+    records,
+    transitions,
+)
 from sidereal.replication.admission import Admission, grant
-from sidereal.replication.books import Books, CloseLink, Output
+from sidereal.replication.books import CloseLink, Output
 from sidereal.replication.clients import Clients, Rng
 from sidereal.replication.ghosts import GhostFeed
 from sidereal.replication.interest import Interest
 from sidereal.replication.mail import Sender
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
+from sidereal.replication.replay import Moment, image_of, restore
 from sidereal.replication.settings import Settings
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -33,6 +42,13 @@ ROLE_OPERATOR = "admin"
 ROLE_CLIENT = "clients"
 
 
+class Step(NamedTuple):
+    """What is to be committed; and what is to be sent, but not before that is durable."""
+
+    records: list[bytes]
+    outputs: list[Output]
+
+
 class SectorManager:
     """The replication server's core.
 
@@ -43,15 +59,36 @@ class SectorManager:
     term
         Which leadership this is; one higher at each takeover.
     now
-        The present, in ns of a clock that counts suspended time; tick 0 begins now.
+        The present, in ns of a clock that counts suspended time. In a new world, tick 0.
     rng
         ``rng(n)`` gives n random bytes, for clients' tokens; without it, clients are refused.
+    clock, wall_ns
+        The name of the clock that `now` is of, and the time since 1970, for a successor.
+    history
+        What the journal holds: the newest image, if there is one, and the records after it.
+
+    Raises
+    ------
+    StoreDamaged, ConfigError
+        The history makes no sense, or is of a world with other rules.
     """
 
     def __init__(
-        self, settings: Settings, *, term: int = 1, now: int = 0, rng: Rng | None = None
+        self,
+        settings: Settings,
+        *,
+        term: int = 1,
+        now: int = 0,
+        rng: Rng | None = None,
+        clock: str = "",
+        wall_ns: int = 0,
+        history: Iterable[bytes] = (),
     ) -> None:
-        self.books = Books(settings, term, now)
+        decoded = (records.decode(data) for data in history)
+        self.books = restore(settings, term, Moment(now, clock, wall_ns), decoded)
+        (began,) = self.books.journal
+        assert isinstance(began, records.Began)
+        self._began = began
         self.rebalancer = Rebalancer()
         self._ghosts = GhostFeed()
         self._admission = Admission()
@@ -166,13 +203,20 @@ class SectorManager:
         self._ghosts.round(books, now)
         self._interest.round(books, now)
 
-    def poll(self) -> list[Output]:
-        """Return, in order, what is to be sent, and forget it."""
-        out, self.books.out = self.books.out, []
+    def poll(self) -> Step:
+        """Return, and forget, what is to be committed and what is to be sent then, in order."""
+        books = self.books
+        out, books.out = books.out, []
+        journal, books.journal = books.journal, []
         for output in out:
             if isinstance(output, CloseLink):
                 self._roles.pop(output.link, None)
-        return out
+        return Step([records.encode(record) for record in journal], out)
+
+    def image(self) -> bytes:
+        """Return the whole record as of the last `poll`, for a snapshot of the journal there."""
+        assert not self.books.journal, "poll first: a snapshot is of what was polled"
+        return records.encode(image_of(self.books, self._began))
 
     # --- shards --------------------------------------------------------------
 
@@ -224,7 +268,7 @@ class SectorManager:
                     raise ProtocolError(
                         f"{len(shard.grants)} blocks of ids are unused: spawn from those first"
                     )
-                shard.grants.append(grant(books, link, message.count))
+                shard.grants.append(grant(books, link, message.count, shard))
             case _:
                 raise ProtocolError(f"a shard may not send {type(message).__name__}")
 

@@ -6,6 +6,7 @@ from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, sectors
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, Books, Send
+from sidereal.replication.records import Destroyed
 from sidereal.replication.transitions import unique_sectors
 from sidereal.wire.operator_messages import (
     Command,
@@ -88,6 +89,7 @@ def forget(books: Books, ids: np.ndarray) -> ClaimRows:
             if gone.any():
                 told = ClaimRows(ids=group.ids[gone], version=group.asked[gone])
                 books.send(books.shards.get(group.shard_id), EntitiesDestroyed(told))
+    books.note(Destroyed(claims))
     books.handles.take_back(table.handle[slots])
     table.remove(ids)
     books.destroyed(ids)

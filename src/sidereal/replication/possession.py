@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sidereal.limits import POSSESSIONS_PER_CLIENT_MAX
+from sidereal.replication.records import Possessed
 from sidereal.replication.sessions import Session
 from sidereal.wire.client_messages import PossessOutcome
 from sidereal.wire.shard_messages import Possession
@@ -39,17 +40,32 @@ class Possessions:
             return ""
         if len(session.possessed) >= POSSESSIONS_PER_CLIENT_MAX:
             return f"{POSSESSIONS_PER_CLIENT_MAX} entities are yours already: release one"
-        self._holder[entity] = session.number
-        session.possessed[entity] = None
+        self.restore(session, entity, True)
+        books.note(Possessed(session.number, entity, True))
         self._tell(books, entity, session, held=True)
         return ""
 
     def release(self, books: "Books", session: Session, entity: int) -> None:
         """Take an entity from a session that has it."""
         if entity in session.possessed:
-            del session.possessed[entity]
-            del self._holder[entity]
+            self.restore(session, entity, False)
+            books.note(Possessed(session.number, entity, False))
             self._tell(books, entity, session, held=False)
+
+    def restore(self, session: Session, entity: int, held: bool) -> None:
+        """Write down that a session has an entity, or has it no more."""
+        if held:
+            self._holder[entity] = session.number
+            session.possessed[entity] = None
+        else:
+            self._holder.pop(entity, None)
+            session.possessed.pop(entity, None)
+
+    def forget(self, books: "Books", entity: int) -> None:
+        """An entity is no more."""
+        session = books.sessions.get(self._holder.get(entity, 0))
+        if session is not None:
+            self.restore(session, entity, False)
 
     def away(self, books: "Books", session: Session) -> None:
         """The session's link has ended: it steers nothing."""

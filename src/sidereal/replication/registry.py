@@ -73,16 +73,22 @@ class ActiveShards:
     def __init__(self) -> None:
         self._by_id: dict[ShardId, ShardInfo] = {}
         self._by_link: dict[LinkId, ShardInfo] = {}
-        self._next = 0
+        self.next_id = 0
 
     def register(
         self, name: str, incarnation: Incarnation, link: LinkId, wants_ghosts: bool, now: int
     ) -> ShardInfo:
         """Add one incarnation under a new id."""
-        info = ShardInfo(ShardId(self._next), name, incarnation, link, now, wants_ghosts)
-        self._next += 1
+        info = ShardInfo(ShardId(self.next_id), name, incarnation, link, now, wants_ghosts)
+        self.next_id += 1
         self._by_id[info.shard_id] = info
         self._by_link[link] = info
+        return info
+
+    def restore(self, info: ShardInfo) -> ShardInfo:
+        """Add one that an earlier server registered; it has no session yet."""
+        self._by_id[info.shard_id] = info
+        self.next_id = max(self.next_id, info.shard_id + 1)
         return info
 
     def attach(self, info: ShardInfo, link: LinkId) -> None:

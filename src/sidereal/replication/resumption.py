@@ -49,7 +49,7 @@ def resume(books: Books, shard: ShardInfo, link: LinkId, message: ResumeShard, n
     )
     _send_lacking(books, shard, verdicts, run)
     books.mail.redeliver(books, shard, message.mail_seen)
-    books.counters["sessions_resumed"] += 1
+    books.counters["shard_sessions_resumed"] += 1
     for verdict in Verdict:
         found = int((verdicts.verdict == verdict).sum())
         if found:

@@ -52,17 +52,26 @@ class Sessions:
     def __init__(self) -> None:
         self._by_number: dict[int, Session] = {}
         self._by_link: dict[LinkId, Session] = {}
-        self._next = 1
+        self.next_number = 1
 
     def open(self, link: LinkId, token: bytes) -> Session:
         """Begin a session; raise `ProtocolError` where there are too many."""
         if len(self._by_number) >= SESSIONS_MAX:
             raise ProtocolError(f"{SESSIONS_MAX} sessions are open already: come back later")
-        session = Session(self._next, token, link)
-        self._next += 1
+        session = Session(self.next_number, token, link)
+        self.next_number += 1
         self._by_number[session.number] = session
         self._by_link[link] = session
         return session
+
+    def restore(self, session: Session) -> None:
+        """Add one that an earlier server opened; it is away until its client comes back."""
+        self._by_number[session.number] = session
+        self.next_number = max(self.next_number, session.number + 1)
+
+    def remove(self, session: Session) -> None:
+        """Forget a session that is away."""
+        del self._by_number[session.number]
 
     def find(self, number: int, token: bytes) -> Session | None:
         """Return the session that `token` resumes, or None."""

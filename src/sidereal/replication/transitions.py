@@ -25,6 +25,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import CUSTODY_ENTITIES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
+from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import (
     AcknowledgeTransition,
@@ -95,6 +96,7 @@ def request(
     books.crossed.append((rows.sector[moved], rows.target[moved]))
     slots = _write(books, rows, destination)
     here = destination == shard.shard_id
+    _note(books, shard, slots, born, here)
     there = ~here & ~unknown
     books.mail.withdraw(shard, rows.ids[~here], mail_seen, mail_held)
     if here.any():
@@ -123,6 +125,7 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
     books.table.version[slots] = 1
     books.table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
     books.counters["created"] += len(rows)
+    books.note(Placed(gather(books.table, slots)))
     known = destination >= 0
     if known.any():
         enter(books, slots[known])
@@ -314,6 +317,25 @@ def _await_owner(books: Books, shard: ShardInfo, rows: TransitionRows, now: int)
         entry.awaiting.append(
             Awaiting(shard.shard_id, rows.ids[here], rows.version[here], rows.tick[here])
         )
+
+
+def _note(books: Books, shard: ShardInfo, slots: U32, born: Mask, here: Mask) -> None:
+    """Write down what was accepted: who was born, who stays with its shard, who goes on."""
+    table = books.table
+    if born.any():
+        books.note(Spawned(shard.shard_id, gather(table, slots[born])))
+    stay = slots[here & ~born]
+    if len(stay):
+        crossed = CrossRows(
+            ids=table.ids[stay],
+            group=table.group[stay],
+            sector=table.sector[stay],
+            version=table.version[stay],
+        )
+        books.note(Crossed(crossed))
+    leave = slots[~here & ~born]
+    if len(leave):
+        books.note(HandedOff(gather(table, leave)))
 
 
 def _custody_full(books: Books, more: int) -> bool:

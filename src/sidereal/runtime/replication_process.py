@@ -180,7 +180,7 @@ class ReplicationServer:
 
     def _send(self) -> None:
         endpoint = self.channel.endpoint
-        for output in self.manager.poll():
+        for output in self.manager.poll().outputs:
             match output:
                 case Send():
                     try:

@@ -332,7 +332,7 @@ class Cluster:
 
     def _drain(self) -> None:
         by_link = {shard.link: shard for shard in self.shards}
-        for output in self.manager.poll():
+        for output in self.manager.poll().outputs:
             shard = by_link.get(output.link)
             client = self._client_links.get(output.link)
             if client is not None:

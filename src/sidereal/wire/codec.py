@@ -36,22 +36,24 @@ MESSAGES: dict[int, type[Message]] = {_tag(message): message for message in _mes
 """Every message by its tag."""
 
 
-def _to_wire(value: Any) -> bytes:
+def columns_to_bytes(value: Any) -> bytes:
+    """Encode what msgspec cannot: columns. An ``enc_hook``."""
     if isinstance(value, Columns):
         return value.to_bytes()
-    raise TypeError(f"{type(value).__name__} cannot be sent")
+    raise TypeError(f"{type(value).__name__} cannot be encoded")
 
 
-def _from_wire(kind: type, value: Any) -> Any:
+def columns_from_bytes(kind: type, value: Any) -> Any:
+    """Decode columns. A ``dec_hook``."""
     if issubclass(kind, Columns) and isinstance(value, bytes):
         return kind.from_bytes(value)
     raise ProtocolError(f"{kind.__name__} came as {type(value).__name__}, not as bytes")
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_to_wire)
+_encoder = msgspec.msgpack.Encoder(enc_hook=columns_to_bytes)
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
     Union[tuple(MESSAGES.values())],  # noqa: UP007
-    dec_hook=_from_wire,
+    dec_hook=columns_from_bytes,
 )
 
 
