@@ -56,7 +56,9 @@ def test_the_configuration_shown_is_every_key_with_its_default(tmp_path: Path) -
     file.write_text(block("tests: configuration"), encoding="utf-8")
     shown, usual = config.load(file), config.load(None)
     assert shown.world == usual.world
-    assert shown.replication == structs.replace(usual.replication, keys=tmp_path / "keys")
+    assert shown.replication == structs.replace(
+        usual.replication, keys=tmp_path / "keys", data=tmp_path / "data"
+    )
     text = file.read_text(encoding="utf-8")
     for section, kind in (
         ("world", config.WorldConfig),

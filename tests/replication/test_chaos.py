@@ -161,6 +161,7 @@ class Chaos:
         cluster, random = self.cluster, self.random
         old = victim.link
         victim.up.cut = victim.down.cut = True
+        victim._inbox.clear()
         victim.core.lost()
         if random.random() < 0.5:
             cluster.link_broke(old)

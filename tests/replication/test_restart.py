@@ -62,9 +62,11 @@ class Journal:
 
     def kill(self) -> None:
         cluster = self.cluster
+        cluster.history.record(cluster)
         cluster.manager = Down(cluster.manager)
         for shard in cluster.alive():
             shard.up.cut = shard.down.cut = True
+            shard._inbox.clear()
             shard.core.lost()
 
     def start(self) -> None:

@@ -119,7 +119,12 @@ class Processes:
         self.directory = directory
         self.keys = directory / "keys"
         self._world = world
-        self._replication = {"listen": "127.0.0.1:0", "keys": str(self.keys), **replication}
+        self._replication = {
+            "listen": "127.0.0.1:0",
+            "keys": str(self.keys),
+            "data": str(directory / "data"),
+            **replication,
+        }
         self.server: Process | None = None
         self.shards: list[Process] = []
         self.address = Address("127.0.0.1", 0)

@@ -5,12 +5,14 @@ it. Events come back typed; nothing here knows what a message means.
 """
 
 import os
+import select
 from collections.abc import Callable
 
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
 from sidereal.transport import Endpoint, Event
 from sidereal.transport.sockets import UdpSocket
+from sidereal.world.rules import NS_PER_S
 
 Address = tuple[str, int]
 
@@ -65,6 +67,20 @@ class Channel:
         deadline = until_ns if due is None else min(until_ns, due)
         left = deadline - now_ns()
         return self.socket.wait(left) if left > 0 else False
+
+    def wait_with(self, other: int, until_ns: int) -> bool:
+        """As `wait`, and wake as well when the file descriptor `other` becomes readable.
+
+        Returns whether a datagram has arrived.
+        """
+        due = self.endpoint.next_timeout()
+        deadline = until_ns if due is None else min(until_ns, due)
+        left = deadline - now_ns()
+        if left <= 0:
+            return False
+        mine = self.socket.fileno()
+        ready, _, _ = select.select([mine, other], [], [], left / NS_PER_S)
+        return mine in ready
 
     def close(self) -> None:
         """Say what is left to say, and close the socket."""

@@ -13,7 +13,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -50,6 +50,9 @@ class ReplicationConfig(Struct, frozen=True, kw_only=True):
     idle_unload_s: Annotated[float, Meta(ge=0.1, le=1e7)] = 300.0
     rebalance_s: Annotated[float, Meta(ge=0.1, le=1e6)] = 60.0
     keys: Path = Path("keys")
+    store: Literal["sqlite", "memory"] = "sqlite"
+    data: Path = Path("data")
+    snapshot_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 5.0
 
 
 class ShardConfig(Struct, frozen=True, kw_only=True):
@@ -91,6 +94,8 @@ _WANTED = {
     "name": "letters, digits, '.', '_' and '-', at most 64, such as 'east'",
     "simulation": "trace, drift, flock, or package.module:Class",
     "options": "a table, [shard.options]",
+    "store": "sqlite, which outlives the process, or memory",
+    "data": "the path of a directory for the world's journal, such as 'data'",
 }
 
 

@@ -7,7 +7,9 @@ but the socket.
 
 import logging
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 from sidereal.errors import ConfigError, LimitError, ProtocolError
@@ -18,10 +20,12 @@ from sidereal.replication.settings import Settings
 from sidereal.runtime import keys, memory
 from sidereal.runtime.address import Address
 from sidereal.runtime.channel import Channel
-from sidereal.runtime.clock import now_ns
+from sidereal.runtime.clock import clock_name, now_ns
 from sidereal.runtime.config import Config
+from sidereal.runtime.gate import Gate
 from sidereal.runtime.pace import Pace
 from sidereal.runtime.signals import stop_on_signals
+from sidereal.store import SqliteStore, Store
 from sidereal.transport import (
     Connected,
     DatagramNotice,
@@ -76,21 +80,50 @@ class ReplicationServer:
         Host and port; port 0 is any free one.
     psks
         Keys by name: ``shard:NAME``, ``clients``, ``admin``.
+    store
+        Opens the store of the journal, from which a successor takes over; None: nothing is kept.
+    snapshot_s
+        How often the whole record is written beside the journal.
 
     Raises
     ------
     ConfigError
-        The port is in use, or the address is not this machine's.
+        The port is in use, or the address is not this machine's; or the journal is of a world
+        with other rules.
+    StoreError
+        The journal is damaged or in use.
     """
 
-    def __init__(self, settings: Settings, listen: Address, psks: dict[str, bytes]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listen: Address,
+        psks: dict[str, bytes],
+        store: Callable[[], Store] | None = None,
+        snapshot_s: float = 5.0,
+    ) -> None:
         try:
             self.channel = Channel(listen, psks.get)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {listen}: {error.strerror}: is another server running there?"
             ) from error
-        self.manager = SectorManager(settings, now=now_ns(), rng=os.urandom)
+        try:
+            self.gate = Gate(None if store is None else store())
+            self.manager = SectorManager(
+                settings,
+                term=self.gate.term,
+                now=now_ns(),
+                rng=os.urandom,
+                clock=clock_name(),
+                wall_ns=time.time_ns(),
+                history=self.gate.history,
+            )
+        except BaseException:
+            self.channel.close()
+            raise
+        self._snapshot_ns = round(snapshot_s * NS_PER_S)
+        self._snapshot_at = now_ns() + self._snapshot_ns
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
         self._next_tick = 0
@@ -112,10 +145,11 @@ class ReplicationServer:
     def step(self) -> None:
         """Wait for the next tick or the next datagram, and do what there is to do."""
         started = now_ns()
-        if self.channel.wait(self._next_tick) and self._next_tick - now_ns() > PASS_NS:
+        if self._wait() and self._next_tick - now_ns() > PASS_NS:
             self.pace.breathe(PASS_NS)
-        for event in self.channel.pump():
-            self._take(event)
+        if not self.gate.full:  # else peers wait until the disk has caught up
+            for event in self.channel.pump():
+                self._take(event)
         now = now_ns()
         if now >= self._next_tick:
             due = self._next_tick
@@ -126,10 +160,21 @@ class ReplicationServer:
                 self._next_tick = now_ns() + self._tick_ns
             self.pace.tick(due, started)
             self._account(now)
+        self.gate.put(self.manager.poll())
+        if now >= self._snapshot_at and self.gate.snapshot(self.manager.image()):
+            self._snapshot_at = now + self._snapshot_ns
         self._send()
 
+    def _wait(self) -> bool:
+        """Wait for the next tick, a datagram (True), or a commit."""
+        committed = self.gate.fileno()
+        if committed is None:
+            return self.channel.wait(self._next_tick)
+        return self.channel.wait_with(committed, self._next_tick)
+
     def close(self) -> None:
-        """Say goodbye to everybody and close the socket."""
+        """Say goodbye to everybody, close the journal and the socket."""
+        self.gate.close()
         now = now_ns()
         for link in list(self._names):
             self.channel.endpoint.close(link, "the replication server stops", now)
@@ -180,7 +225,7 @@ class ReplicationServer:
 
     def _send(self) -> None:
         endpoint = self.channel.endpoint
-        for output in self.manager.poll().outputs:
+        for output in self.gate.released():
             match output:
                 case Send():
                     try:
@@ -202,11 +247,18 @@ class ReplicationServer:
 def run(config: Config) -> int:
     """Run a replication server until SIGINT or SIGTERM; return the exit status."""
     psks = keys.load(config.replication.keys)
-    server = ReplicationServer(settings_of(config), config.replication.listen, psks)
+    replication = config.replication
+    store = None if replication.store == "memory" else partial(SqliteStore, replication.data)
+    server = ReplicationServer(
+        settings_of(config), replication.listen, psks, store, replication.snapshot_s
+    )
     stop = stop_on_signals()
     memory.keep()
     print(f"listening on {server.address}", flush=True)
     log.info("listening on %s with %d keys", server.address, len(psks))
+    books = server.manager.books
+    if books.term > 1:
+        log.info("term %d: %d entities found in the journal", books.term, len(books.table))
     try:
         server.serve(stop)
     finally:
