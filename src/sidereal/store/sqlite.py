@@ -11,17 +11,20 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from threading import Lock
 
 from sidereal.errors import Deposed, StoreDamaged, StoreFailed
 from sidereal.store import snapshots, tables
 from sidereal.store.commits import Mark, after, seal
 from sidereal.store.directory import JOURNAL, WAL, Claim, is_new, sync
 from sidereal.store.face import Loaded
+from sidereal.store.turns import Turns
 from sidereal.store.wal import survey
 from sidereal.store.words import check_position, deposed
 
 log = logging.getLogger("sidereal.store")
+
+PIECE_BYTES = 4 * 1024 * 1024
+"""A compaction drops so much at a time: a commit waits for one piece, not for all."""
 
 BUSY_S = 5.0
 """How long a commit waits for a tool that looks at the journal."""
@@ -46,7 +49,7 @@ class SqliteStore:
         self.directory = directory
         self._path = directory / JOURNAL
         self._failed: str | None = None
-        self._lock = Lock()
+        self._turns = Turns()
         self._snapshots = 0
         with ExitStack() as undo:
             self._claim = undo.enter_context(closing(Claim(directory)))
@@ -110,22 +113,34 @@ class SqliteStore:
                 (self.directory / older.file).unlink(missing_ok=True)
 
     def compact(self, term: int) -> None:
-        """See `Store.compact`. Commits go on while most of it is done."""
-        with self._transaction("compact"):
-            head, named = self._fenced(term), tables.named(self._db)
-            last = self._db.execute(
-                "SELECT position, checksum FROM commits WHERE position <= ? "
-                "ORDER BY position DESC LIMIT 1",
-                (named.position if named else 0,),
-            ).fetchone()
-            if last:
-                self._db.execute("DELETE FROM commits WHERE position <= ?", last[:1])
-                tables.write_head(self._db, head._replace(base=Mark(*last)))
+        """See `Store.compact`. Commits have their turn between its pieces."""
+        more = True
+        while more:
+            more = self._drop_piece(term)
         with self._naming("move what the write-ahead log holds"):
-            self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        # What was committed meanwhile is little. Once all is moved, the log begins again.
+            for _ in range(2):  # the second time what was committed during the first
+                self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        # What came since is little. Once all is moved, the log begins again.
         with self._working("move the rest of the write-ahead log"):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _drop_piece(self, term: int) -> bool:
+        """Drop the oldest commits that the snapshot covers; say whether there are more."""
+        with self._transaction("compact"):
+            head, named = self._fenced(term), tables.named(self._db)
+            size, last = 0, None
+            for position, checksum, length in self._db.execute(
+                "SELECT position, checksum, length(body) FROM commits WHERE position <= ? "
+                "ORDER BY position",
+                (named.position if named else 0,),
+            ):
+                size, last = size + length, Mark(position, checksum)
+                if size >= PIECE_BYTES:
+                    break
+            if last:
+                self._db.execute("DELETE FROM commits WHERE position <= ?", (last.position,))
+                tables.write_head(self._db, head._replace(base=last))
+            return size >= PIECE_BYTES
 
     def load(self) -> Loaded:
         """See `Store.load`."""
@@ -148,7 +163,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self._lock:
+        with self._turns:
             self._failed = self._failed or f"the journal in {self.directory} is closed"
             self._opened.close()
 
@@ -166,7 +181,6 @@ class SqliteStore:
 
         The process before may have died before it was, or because it could not be.
         """
-        self._db.execute("PRAGMA journal_mode = WAL")
         busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreFailed(
@@ -198,7 +212,7 @@ class SqliteStore:
     @contextmanager
     def _working(self, doing: str) -> Iterator[None]:
         """Have the connection alone."""
-        with self._lock, self._naming(doing):
+        with self._turns, self._naming(doing):
             yield
 
     @contextmanager
@@ -228,8 +242,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _create(directory: Path) -> None:
     """Make an empty journal, all or nothing."""
+    for left in directory.glob(f"{JOURNAL}.new*"):
+        left.unlink()
     unfinished = directory / f"{JOURNAL}.new"
-    unfinished.unlink(missing_ok=True)
     db = sqlite3.connect(unfinished, isolation_level=None)
     tables.create(db)
     db.close()

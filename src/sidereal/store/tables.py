@@ -81,6 +81,7 @@ def create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {FORMAT}")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA journal_mode = WAL")
     db.executescript(_TABLES)
     db.execute("INSERT INTO head VALUES (1, ?, ?, ?, ?, ?, ?)", Head(0, Mark(), Mark()).row)
 
