@@ -247,7 +247,7 @@ class _Run:
             return
         rows = _rows(births, self.plan_ids[births.generation])
         for part in rows.split(SPAWN_ROWS):
-            outcome = self.operator.spawn(part)
+            outcome = self.operator.spawn_rows(part)
             if outcome.refused:
                 raise SiderealError(
                     f"the server refused {len(outcome.refused)} entities: {outcome.reason}"
