@@ -8,13 +8,14 @@ clients what is near. Every entity has exactly one owner at all times.
 here too (``sidereal.Shard``), and nothing of it loads before the first is asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""As `typing.TYPE_CHECKING`, whose import would take as long as Python takes to start."""
 
 if TYPE_CHECKING:
     from sidereal.runtime.public import *  # noqa: F403  one list of names, kept there
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Find a public name."""
     if name[:1].isupper():  # the public names are classes; modules are found by importing them
         from sidereal.runtime import public

@@ -27,6 +27,10 @@ CUSTODY_ENTITIES_MAX = 1_000_000
 ID_BLOCK = 1 << 20
 """Entity ids granted at a time: at 10,000 spawns a second a block lasts 100 s."""
 
+SPAWNS_WAITING_MAX = 1 << 21
+"""Entities that a game has asked for and whose ids are not granted yet, or that wait for a lease:
+two blocks of ids; beyond it asking for more is refused."""
+
 GRANTS_PER_SHARD_MAX = 64
 """Blocks of ids that one shard may hold unused: it asks for one when half a block is left."""
 

@@ -18,11 +18,7 @@ from sidereal.runtime import keys
 pytestmark = pytest.mark.processes
 
 PATIENCE_S = 60
-SIDEREAL = [
-    sys.executable,
-    "-c",
-    "import sys; from sidereal.apps.cli import main; sys.exit(main())",
-]
+SIDEREAL = [sys.executable, "-m", "sidereal.apps.start"]
 SMALL = ["demo", "--entities", "300", "--shards", "2"]
 REPORTED = {
     "ok", "seconds", "ticks", "tick_overruns", "entities_peak", "created", "destroyed", "live",
@@ -153,6 +149,10 @@ def test_a_killed_shard_loses_no_entity(tmp_path: Path) -> None:
         ("id,t,x,y\n1,0,0,0\n1,1,nan,0\n", ["row 2 (line 3)", "nan"]),
         ("id,t,x,y\n1,0,0,0\n1,one,0,0\n", ["row 2 (line 3)", "'one'"]),
         ("id,t,x,y\n1,0,0,0\n1,0,5,0\n", ["1"]),
+        (
+            "id,t,x,y\n1,0,0,0\n1,1,0,-3e15\n",
+            ["row 2 (line 3)", "y is -3000000000000000.0", "at most 5.36871e+10"],
+        ),
     ],
 )
 def test_a_trace_that_cannot_be_played_is_one_line(

@@ -1,6 +1,7 @@
 """A server, shards and clients on real sockets, all turned by the test in one thread."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,24 @@ from sidereal.world.rules import WorldRules
 PSKS = {name: os.urandom(32) for name in ("clients", "shard:one", "shard:two", "admin")}
 SETTINGS = Settings(rules=WorldRules(sector_size=100.0, tick_hz=50.0))
 PATIENCE_S = 15.0
+
+
+class Thread(threading.Thread):
+    """A thread whose failure is the test's."""
+
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        self.join(PATIENCE_S)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
 
 
 class Table:

@@ -1,7 +1,6 @@
 """The README's blocks run: a shard fills a sector and simulates it; a client sees it and speaks."""
 
 import re
-import secrets
 import threading
 import time
 from pathlib import Path
@@ -9,10 +8,8 @@ from pathlib import Path
 import pytest
 
 import sidereal
-from sidereal.replication.settings import Settings
-from sidereal.runtime.address import Address
+from runtime.table import Thread
 from sidereal.runtime.operator import Operator
-from sidereal.runtime.replication_process import ReplicationServer
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 PATIENCE_S = 20.0
@@ -25,38 +22,6 @@ def defined(mark: str) -> dict:
     names: dict = {}
     exec(compile(block[1], str(README), "exec"), names)
     return names
-
-
-class Thread(threading.Thread):
-    """A thread whose failure is the test's."""
-
-    error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            super().run()
-        except BaseException as error:
-            self.error = error
-
-    def finish(self) -> None:
-        self.join(PATIENCE_S)
-        assert not self.is_alive()
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.fixture
-def world():
-    """A replication server on a free port, and its keys."""
-    keys = {name: secrets.token_bytes(32) for name in ("clients", "admin", "shard:east")}
-    server = ReplicationServer(Settings(), Address("127.0.0.1", 0), keys)
-    stop = threading.Event()
-    thread = Thread(target=server.serve, args=(stop.is_set,))
-    thread.start()
-    yield server.address, keys
-    stop.set()
-    thread.finish()
-    server.close()
 
 
 @pytest.mark.processes

@@ -9,6 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from sidereal.errors import TraceError
+from sidereal.kernel import sectors
+from sidereal.simulations.replay import Replay
 from sidereal.simulations.trace_file import load_trace
 
 ROWS = [("7", 0.5, 1.0, 2.0), ("10", 0.0, -1.5, 0.25), ("7", 0.0, 0.0, 0.0), ("7", 9.0, 3.0, 4.0)]
@@ -37,9 +39,9 @@ def assert_same(a, b):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def error_of(path):
+def error_of(path, sector_size=1000.0):
     with pytest.raises(TraceError) as caught:
-        load_trace(path)
+        load_trace(path, sector_size)
     message = str(caught.value)
     assert "\n" not in message
     assert path.name in message
@@ -187,3 +189,29 @@ def test_what_is_no_npz_of_plain_arrays_is_refused_in_words_of_the_trace(tmp_pat
     np.savez(objects, id=ids, t=np.arange(2.0), x=np.zeros(2), y=np.zeros(2))
     with pytest.raises(TraceError, match="must be arrays of numbers or strings, not of objects"):
         load_trace(objects)
+
+
+@pytest.mark.parametrize("column", ["x", "y", "t"])
+def test_a_value_beyond_the_world_is_named_with_its_row_and_the_bound(tmp_path, column):
+    far = {"t": 0.0, "x": 0.0, "y": 0.0} | {column: -1e300}
+    rows = [*ROWS, ("8", *far.values())]
+    bound = "1e+15" if column == "t" else f"{2**30 * 50:g}"
+    for file in (write(tmp_path / "far.csv", rows), write(tmp_path / "far.csv.gz", rows)):
+        message = error_of(file, 50.0)
+        for part in ("row 5 (line 6)", f"{column} is -1e+300", bound):
+            assert part in message
+
+
+def test_the_largest_trace_that_is_taken_plays_inside_the_world(tmp_path):
+    edge = 2**30 * 7.0
+    corners = [("1", 0.0, -edge, -edge), ("1", 1e9, edge, edge), ("2", 0.0, edge, -edge)]
+    file = write(tmp_path / "edge.csv", corners)
+    error_of(write(tmp_path / "over.csv", [*corners, ("3", 0, np.nextafter(edge, 1e300), 0)]), 7.0)
+    options = {"trace": str(file), "sector_size": 7.0, "entities": 100, "crowd": 1e-3}
+    replay = Replay.from_options(options)
+    copies, loops = np.arange(100), np.ones(100, int)
+    assert (replay.life(copies, loops) < 2**32).all()
+    for age in (0, 2**31):
+        position = replay.position(copies, loops, np.full(100, age))
+        _, invalid = sectors(position, 7.0)
+        assert not len(invalid)

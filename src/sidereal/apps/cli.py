@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from sidereal.apps.start import INTERRUPTED
 from sidereal.errors import SiderealError
 
 COMMANDS = {
@@ -70,8 +71,9 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args) or ["--help"]
     try:
         status = sidereal.main(words, prog_name="sidereal", standalone_mode=False)
-    except click.Abort:
-        return 130
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sidereal: interrupted", err=True)
+        return INTERRUPTED
     except click.UsageError as error:
         asked = error.ctx.command_path if error.ctx else "sidereal"
         return _refuse(f"{error.format_message()} Try: {asked} --help")
@@ -86,7 +88,3 @@ def _refuse(reason: str) -> int:
     """One line, whatever the reason holds, and the status of a refusal."""
     click.echo(f"sidereal: {' '.join(reason.split())}", err=True)
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

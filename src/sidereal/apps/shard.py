@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -15,7 +17,11 @@ import click
 @click.option("--key", metavar="FILE", help="Its key; keys/shard-NAME.key by default.")
 @click.option("--verbose", is_flag=True, help="Log details too.")
 def shard(config: Path | None, verbose: bool, **flags: str | None) -> int:
-    """Run a shard until it is told to stop."""
+    """Run a shard until it is told to stop.
+
+    A simulation's module is looked for in the working directory too.
+    """
+    sys.path.insert(0, os.getcwd())
     from sidereal.runtime import config as configuration
     from sidereal.runtime import logs
 

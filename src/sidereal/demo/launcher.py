@@ -98,8 +98,12 @@ def play(
     ------
     TraceError, ConfigError, SimulationError
         Before anything is started: the input cannot be played.
+    KeyboardInterrupt
+        Interrupted before anything was started, or twice.
     """
     motion = motion_of(options.simulation, simulation_options(options))
+    if interrupted is not None and interrupted.asked:
+        raise KeyboardInterrupt  # nothing has been started, and there is nothing to report on
     with tempfile.TemporaryDirectory(prefix="sidereal-") as place:
         directory = Path(place)
         audit = directory / "audit"
@@ -121,15 +125,17 @@ def play(
 
 
 class Interrupt:
-    """Ctrl-C ends the run, not the launcher: a second one does."""
+    """Ctrl-C ends the run, not the launcher: a second one does, once its processes have ended."""
 
     def __init__(self) -> None:
         self.asked = False
+        self._leaving = False
         self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
-        if self.asked:
+        if self.asked and not self._leaving:
+            self._leaving = True
             raise KeyboardInterrupt
         self.asked = True
 
@@ -247,7 +253,7 @@ class _Run:
             return
         rows = _rows(births, self.plan_ids[births.generation])
         for part in rows.split(SPAWN_ROWS):
-            outcome = self.operator.spawn(part)
+            outcome = self.operator.spawn_rows(part)
             if outcome.refused:
                 raise SiderealError(
                     f"the server refused {len(outcome.refused)} entities: {outcome.reason}"

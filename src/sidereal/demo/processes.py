@@ -140,7 +140,7 @@ class Processes:
         """Start the server, then a shard for each name."""
         keys.create(self.keys, ["admin", "clients", *(f"shard:{name}" for name in names)])
         config = self._write("replication", {})
-        command = (sys.executable, "-m", "sidereal.apps.cli", "replication", "--config")
+        command = (sys.executable, "-m", "sidereal.apps.start", "replication", "--config")
         self.server = Process("replication", [*command, str(config)], self.directory)
         line = self.server.said.readline().decode().strip()
         if not line.startswith("listening on "):

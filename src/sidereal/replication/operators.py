@@ -55,6 +55,7 @@ def spawn(
         reason = f"the record is full: {len(books.table)} entities are alive; destroy some first"
     columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
     columns["sector"] = where
+    columns["tick"] = np.where(rows.tick == 0, np.uint32(books.tick_at(now)), rows.tick)
     placed = EntityRows(**columns, lengths=rows.lengths, states=rows.states).take(good)
     if len(placed):
         transitions.place(books, placed, now)

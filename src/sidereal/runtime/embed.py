@@ -20,6 +20,7 @@ from sidereal.ids import Incarnation, LinkId
 from sidereal.kernel import ABSENT
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.wishes import Wishes
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.shard.phase import SHADOW
@@ -31,7 +32,7 @@ from sidereal.transport import (
     MessageReceived,
 )
 from sidereal.wire import codec
-from sidereal.world.batch import Ghosts, World
+from sidereal.world.batch import Ghosts, Spawn, World
 from sidereal.world.columns import F32, F64, U8, U32, U64
 from sidereal.world.rules import NS_PER_S, WorldRules
 
@@ -91,6 +92,7 @@ class Shard:
         self._retry_at = 0
         self._ticked = 0
         self._events: list[ev.Event] = []
+        self._wishes = Wishes()
 
     # --- life ----------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class Shard:
             if acked or lost:
                 self._core.notice(acked, lost)
             self._core.tick(now)
+            self._ask_wishes(now)
             self._events += self._core.events()
             self._ever = self._ever or self.registered
         self._flush()
@@ -178,14 +181,19 @@ class Shard:
         core = self._core
         if core is None or core.clock is None or not core.has_lease(now):
             return None
+        following = self._following(core, now)
+        if following is not None and self._ticked:
+            self.ticks_skipped += following - self._ticked - 1
+        return following
+
+    def _following(self, core: ShardCore, now: int) -> int | None:
+        """Return the world tick that is simulated next; None while it has not begun."""
+        assert core.clock is not None
         current = core.clock.tick_at(now)
         if current <= self._ticked:
             return None
-        if current - self._ticked > max(1, round(CATCH_UP_S * core.rules.tick_hz)):
-            if self._ticked:
-                self.ticks_skipped += current - self._ticked - 1
-            return current
-        return self._ticked + 1
+        late = current - self._ticked > max(1, round(CATCH_UP_S * core.rules.tick_hz))
+        return current if late else self._ticked + 1
 
     # --- a tick --------------------------------------------------------------
 
@@ -221,6 +229,7 @@ class Shard:
         `witness` is told what the tick led to before anything of it leaves the process.
         """
         core = self._connected()
+        now = now_ns() if now is None else now
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
             self._write_states(core, world.slots, world.state)
@@ -228,19 +237,13 @@ class Shard:
         left = core.complete(
             world.tick,
             world.slots,
-            now_ns() if now is None else now,
+            now,
             step_ms,
             destroyed=world.destroyed,
         )
-        if left:
-            for wish in world.wishes:
-                self.spawn(
-                    wish.position,
-                    wish.velocity,
-                    state=wish.state,
-                    flags=wish.flags,
-                    sensor=wish.sensor,
-                )
+        for spawn in world.wishes:
+            self._wishes.add(spawn)
+        self._ask_wishes(now)
         events = core.events()
         if witness is not None:
             witness(events)
@@ -279,7 +282,8 @@ class Shard:
     ) -> U64:
         """Ask for new entities, simulated from the next tick on; returns their ids, u64 (n,).
 
-        They may be shown at once; they exist once `EntitiesKept` says so.
+        They may be shown at once; they exist once `EntitiesKept` says so. `LimitError` where
+        too few ids are granted yet: `wish` waits for them.
         """
         core = self._connected()
         lengths: U32 | None = None
@@ -288,7 +292,7 @@ class Shard:
             lengths = np.full(len(state), state.dtype.itemsize, np.uint32)
             states = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
         return core.spawn(
-            self._ticked,
+            self._lived(core, now_ns()),
             np.ascontiguousarray(position, np.float64),
             np.ascontiguousarray(velocity, np.float64),
             lengths=lengths,
@@ -297,6 +301,13 @@ class Shard:
             sensor=sensor,
             group=group,
         )
+
+    def wish(self, spawn: Spawn) -> None:
+        """Ask for new entities as soon as there is a lease and ids for them, in whatever session.
+
+        That is what `World.spawn` does when its tick ends. `LimitError` where too many wait.
+        """
+        self._wishes.add(spawn)
 
     def destroy(self, ids: U64) -> None:
         """Destroy entities of this shard; `EntitiesDestroyed` follows."""
@@ -323,6 +334,20 @@ class Shard:
         if self._core is None:
             raise SimulationError(f"shard {self.name} is not connected: poll until Registered")
         return self._core
+
+    def _ask_wishes(self, now: int) -> None:
+        if len(self._wishes) and self._core is not None and self._core.has_lease(now):
+            self._wishes.ask(self._grant)
+
+    def _grant(self, wish: Spawn) -> None:
+        self.spawn(
+            wish.position, wish.velocity, state=wish.state, flags=wish.flags, sensor=wish.sensor
+        )
+
+    def _lived(self, core: ShardCore, now: int) -> int:
+        """Return the tick of what begins now: the one before that which is simulated next."""
+        following = None if core.clock is None else self._following(core, now)
+        return self._ticked if following is None else following - 1
 
     def _open(self, now: int) -> None:
         core = self._core

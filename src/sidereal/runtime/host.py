@@ -6,7 +6,8 @@ it is told everything before anything of it leaves the process.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sidereal.errors import SiderealError, SimulationError
@@ -14,7 +15,7 @@ from sidereal.runtime.clock import now_ns
 from sidereal.runtime.embed import Shard
 from sidereal.runtime.pace import Pace
 from sidereal.shard import events as ev
-from sidereal.simulations.api import Simulation
+from sidereal.simulations.api import Fills, Simulation
 from sidereal.world.batch import World
 from sidereal.world.rules import NS_PER_S
 
@@ -82,7 +83,7 @@ class Host:
         Raises
         ------
         SimulationError
-            The simulation raised inside ``step``.
+            The simulation raised inside ``step`` or ``fill``, or spawned outside the world.
         HandshakeError
             The replication server was never reached.
         """
@@ -98,6 +99,8 @@ class Host:
         events = shard.poll()
         for event in events:
             self._note(event)
+            if isinstance(event, ev.SectorAssigned) and event.first_time:
+                self._fill(event)
         if witness is not None:
             witness.happened(events)
         if stopped and stop is not None:
@@ -114,16 +117,8 @@ class Host:
         world = shard.begin(tick)
         if only_if_any and not len(world):
             return
-        try:
+        with self._blaming("step", f"in tick {tick}"):
             self.simulation.step(world, 1 / world.tick_hz)
-        except SiderealError:
-            raise
-        except Exception as error:
-            kind = type(self.simulation).__name__
-            where = _last_line(error)
-            raise SimulationError(
-                f"{kind}.step raised {type(error).__name__}: {error} ({where}) in tick {tick}"
-            ) from error
         ended = now_ns()
         due = shard.begins_ns(tick + 1)
         witness = self.witness
@@ -137,6 +132,28 @@ class Host:
         self.pace.tick(shard.begins_ns(tick), started)
         if now_ns() > due:
             self.pace.overrun()
+
+    def _fill(self, event: ev.SectorAssigned) -> None:
+        if not isinstance(self.simulation, Fills):
+            return
+        with self._blaming("fill", f"for sector {event.sector}"):
+            spawn = self.simulation.fill(event.sector, self.shard.rules)
+            if spawn is not None:
+                self.shard.wish(spawn)
+
+    @contextmanager
+    def _blaming(self, method: str, when: str) -> Iterator[None]:
+        """Tell what the simulation did wrong in one line."""
+        try:
+            yield
+        except SiderealError:
+            raise
+        except Exception as error:
+            kind = type(self.simulation).__name__
+            raise SimulationError(
+                f"{kind}.{method} raised {type(error).__name__}: {error}"
+                f" ({_last_line(error)}) {when}"
+            ) from error
 
     def _note(self, event: ev.Event) -> None:
         match event:

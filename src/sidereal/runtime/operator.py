@@ -6,9 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidereal.errors import HandshakeError, SiderealError
 from sidereal.ids import LinkId, Sector
+from sidereal.limits import BATCH_ROWS_MAX
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.transport import Connected, LinkClosed, MessageReceived
@@ -16,7 +18,8 @@ from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
-from sidereal.world.columns import U64
+from sidereal.world.batch import Spawn
+from sidereal.world.columns import F32, F64, U32, U64
 from sidereal.world.entities import EntityRows
 from sidereal.world.rules import NS_PER_S
 
@@ -43,6 +46,7 @@ class Operator:
         self._requests = itertools.count(1)
         self._answers: list[Message] = []
         self._open = False
+        self._left = range(0)
         self._link: LinkId = self._channel.connect(server, "admin", key)
         deadline = now_ns() + ANSWER_NS
         while not self._open:
@@ -105,8 +109,47 @@ class Operator:
         assert isinstance(answer, sm.GrantIds)
         return answer.first, answer.count
 
-    def spawn(self, entities: EntityRows) -> om.SpawnOutcome:
-        """Create entities under ids of ours; return what became of them."""
+    def spawn(
+        self,
+        position: F64,
+        velocity: F64,
+        *,
+        state: NDArray[Any] | None = None,
+        flags: U32 | None = None,
+        sensor: F32 | None = None,
+    ) -> U64:
+        """Create entities anywhere in the world, in loaded and unloaded sectors alike.
+
+        The columns are those of `sidereal.Spawn`. Returns their ids, u64 (n,), in the order of
+        the rows; they are simulated from the tick after the server has them.
+
+        Raises
+        ------
+        ValueError
+            A value is not finite, or the columns differ in length.
+        OperatorError
+            The server refuses some: positions outside the world, or no room. What it did not
+            refuse among them exists.
+        """
+        wanted = Spawn(position, velocity, state, flags, sensor)
+        count = len(wanted)
+        ids = np.empty(count, np.uint64)
+        for start in range(0, count, BATCH_ROWS_MAX):
+            part = slice(start, min(start + BATCH_ROWS_MAX, count))
+            ids[part] = self._take_ids(part.stop - start)
+            answer = self.spawn_rows(entity_rows(wanted, part, ids[part]))
+            if answer.refused:
+                raise OperatorError(
+                    f"{len(answer.refused)} of {part.stop - start} entities were not created:"
+                    f" {answer.reason}"
+                )
+        return ids
+
+    def spawn_rows(self, entities: EntityRows) -> om.SpawnOutcome:
+        """Create entities under ids that `ids` gave; return what became of them.
+
+        A ``tick`` of 0 stands for the present one.
+        """
         answer = self._ask(om.SpawnEntities(next(self._requests), entities))
         assert isinstance(answer, om.SpawnOutcome)
         return answer
@@ -139,6 +182,21 @@ class Operator:
         return self._done(om.Why(next(self._requests), sector))
 
     # --- inside --------------------------------------------------------------
+
+    def _take_ids(self, count: int) -> U64:
+        """Return ids of the blocks that were granted; what is left of one is for the next."""
+        taken = [np.arange(0, dtype=np.uint64)]
+        while count:
+            if not self._left:
+                self._left = self._granted(max(count, BATCH_ROWS_MAX))
+            some, self._left = self._left[:count], self._left[count:]
+            taken.append(np.arange(some.start, some.stop, dtype=np.uint64))
+            count -= len(some)
+        return np.concatenate(taken)
+
+    def _granted(self, count: int) -> range:
+        first, count = self.ids(count)
+        return range(first, first + count)
 
     def _command(self, verb: str, sector: Sector | None, shard: str | None) -> dict[str, Any]:
         shard_id = None
@@ -181,3 +239,24 @@ class Operator:
                 f"no answer from {self._server[0]}:{self._server[1]} in {ANSWER_NS // NS_PER_S} s"
             )
         self._channel.wait(deadline)
+
+
+def entity_rows(spawn: Spawn, part: slice, ids: U64) -> EntityRows:
+    """Return some rows of a spawn as the entities that the server is sent."""
+    count = len(ids)
+    item = 0 if spawn.state is None else spawn.state.dtype.itemsize
+    state = b"" if spawn.state is None else spawn.state[part].tobytes()
+    return EntityRows(
+        ids=ids,
+        group=np.zeros(count, np.uint64),
+        position=spawn.position[part],
+        velocity=spawn.velocity[part],
+        sector=np.zeros((count, 2), np.int32),
+        version=np.zeros(count, np.uint32),
+        handle=np.zeros(count, np.uint32),
+        tick=np.zeros(count, np.uint32),
+        flags=np.zeros(count, np.uint32) if spawn.flags is None else spawn.flags[part],
+        sensor=np.zeros(count, np.float32) if spawn.sensor is None else spawn.sensor[part],
+        lengths=np.full(count, item, np.uint32),
+        states=np.frombuffer(state, np.uint8),
+    )

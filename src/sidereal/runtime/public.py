@@ -25,7 +25,7 @@ from sidereal.shard.events import (
     SessionEnded,
     SessionResumed,
 )
-from sidereal.world.batch import Ghosts, World
+from sidereal.world.batch import Ghosts, Spawn, World
 from sidereal.world.rules import WorldRules
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "SessionEnded",
     "SessionResumed",
     "Shard",
+    "Spawn",
     "World",
     "WorldRules",
 ]

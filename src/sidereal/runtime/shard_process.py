@@ -23,8 +23,8 @@ def build(config: Config, witness: Witness | None = None) -> Host:
         chosen.name,
         chosen.server,
         keys.read(chosen.key),
-        ghosts=simulation.ghosts,
-        state_dtype=simulation.state_dtype,
+        ghosts=getattr(simulation, "ghosts", False),
+        state_dtype=getattr(simulation, "state_dtype", None),
     )
     return Host(shard, simulation, witness)
 

@@ -291,7 +291,10 @@ class ShardCore:
         count = len(position)
         where, invalid = sectors(np.ascontiguousarray(position), self.rules.sector_size)
         if len(invalid):
-            raise ValueError(f"spawn: {len(invalid)} positions lie outside the world")
+            x, y = position[invalid[0]]
+            raise ValueError(
+                f"spawn: {len(invalid)} positions lie outside the world, the first ({x}, {y})"
+            )
         group = np.zeros(count, np.uint64) if group is None else np.asarray(group, np.uint64)
         joining = group != 0
         if joining.any():
@@ -432,11 +435,10 @@ class ShardCore:
         self._say(sm.EntityTransitionRequest(rows, self._mailbox.seen, held))
 
     def _take_ids(self, count: int) -> U64:
-        ids = self._ids.take(count)
-        if self._ids.low and not self._ids.asked and self.session.is_open:
+        if self._ids.low_without(count) and not self._ids.asked and self.session.is_open:
             self._ids.asked = True
             self._send.append(om.RequestIds(ID_BLOCK))
-        return ids
+        return self._ids.take(count)
 
     def sector_list(self) -> list[Sector]:
         """Return the sectors that this shard has, in the order of their assignment."""

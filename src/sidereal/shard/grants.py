@@ -23,10 +23,9 @@ class Grants:
     def __len__(self) -> int:
         return sum(there for _, there in self._blocks)
 
-    @property
-    def low(self) -> bool:
-        """Whether it is time to ask for another block."""
-        return len(self) < ID_BLOCK // 2
+    def low_without(self, count: int) -> bool:
+        """Whether it is time to ask for another block where `count` ids are about to be taken."""
+        return len(self) - count < ID_BLOCK // 2
 
     def take(self, count: int) -> U64:
         """Return `count` ids; raise `LimitError`, and take none, where there are fewer."""

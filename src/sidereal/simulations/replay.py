@@ -90,7 +90,7 @@ class Replay:
             The trace cannot be played.
         """
         chosen = numbers_of(options)
-        return cls(load_trace(options.get("trace") or None), **chosen)
+        return cls(load_trace(options.get("trace") or None, chosen["sector_size"]), **chosen)
 
     def life(self, copy: Ints, loop: Ints) -> I64:
         """Ticks that a copy's life lasts, (n,), at least 1; its first life starts in mid-track."""

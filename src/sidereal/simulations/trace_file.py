@@ -31,6 +31,12 @@ DEFAULT_TRACE = Path(__file__).parent / "data" / "football_skillcorner_10min.csv
 COLUMNS = ("id", "t", "x", "y")
 CSV_CHUNK_ROWS = 200_000
 
+SECTORS_MAX = 2**30
+"""How many sectors from the origin a sample may lie: turned and moved, a copy is in the world."""
+
+SECONDS_MAX = 1e15
+"""How far from zero a sample's time may lie: a microsecond still counts there."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -75,13 +81,15 @@ class _Rows:
     y: npt.NDArray[np.float64]
 
 
-def load_trace(path: str | Path | None = None) -> Trace:
+def load_trace(path: str | Path | None = None, sector_size: float = 1000.0) -> Trace:
     """Read a trace; the format follows from the name.
 
     Parameters
     ----------
     path : str, Path or None
         ``.csv``, ``.csv.gz``, ``.parquet`` or ``.npz``; None is `DEFAULT_TRACE`.
+    sector_size : float
+        Of the world that it is played in: what lies outside is refused.
 
     Raises
     ------
@@ -103,14 +111,14 @@ def load_trace(path: str | Path | None = None) -> Trace:
             raise TraceError(f"{file}: a trace is .csv, .csv.gz, .parquet or .npz")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile) as error:
         raise TraceError(f"{file}: cannot be read: {_one_line(error)}") from error
-    return _tracks(file, rows)
+    return _tracks(file, rows, sector_size)
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _tracks(file: Path, rows: _Rows) -> Trace:
+def _tracks(file: Path, rows: _Rows, sector_size: float) -> Trace:
     """Check the samples, sort them by track and time, join exact repeats."""
     if len(rows.t) == 0:
         raise TraceError(f"{file}: has no rows; a trace needs at least one sample")
@@ -119,6 +127,16 @@ def _tracks(file: Path, rows: _Rows) -> Trace:
         if len(bad):
             value = values[bad[0]]
             raise TraceError(f"{_at(file, int(bad[0]))}: {column} is {value}, not a finite number")
+        bound = SECONDS_MAX if column == "t" else SECTORS_MAX * sector_size
+        far = np.flatnonzero(np.abs(values) > bound)
+        if len(far):
+            what = (
+                f"at most {bound:g} s from zero"
+                if column == "t"
+                else f"outside the world: at most {bound:g}, which is {SECTORS_MAX} sectors of"
+                f" {sector_size:g}; play it in larger sectors"
+            )
+            raise TraceError(f"{_at(file, int(far[0]))}: {column} is {values[far[0]]}, {what}")
     order_of_code, names = _name_order(rows.names)
     track = order_of_code[rows.code]
     order = np.lexsort((rows.t, track))

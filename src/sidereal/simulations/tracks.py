@@ -29,6 +29,10 @@ BUCKETS_PER_SAMPLE = 2
 STEPS_MAX = 16_000_000
 """Steps held in memory at most (256 MB); beyond, positions are interpolated when asked."""
 
+LIFE_STEPS_MAX = 2**31
+"""Steps of one track that are played at most: world ticks have 32 bits, and at 20 a second these
+last three years."""
+
 
 class Tracks:
     """Linear interpolation of many (track, time) pairs at once."""
@@ -137,7 +141,8 @@ class Steps:
         self.tracks = tracks
         self.step_s = step_s
         # A track of 0.3 s holds steps of 0.1 s at 0, 1, 2 and 3: forgive the last ulp.
-        self.life: I64 = np.floor(tracks.trace.duration / step_s * (1 + 1e-12)).astype(np.int64) + 1
+        steps = np.floor(tracks.trace.duration / step_s * (1 + 1e-12))
+        self.life: I64 = np.minimum(steps, LIFE_STEPS_MAX).astype(np.int64) + 1
         self._offset: I64 = np.concatenate(([0], np.cumsum(self.life)))
 
     @cached_property

@@ -14,7 +14,10 @@ class RequestIds(Message, tag=60, frozen=True):
 
 
 class SpawnEntities(Message, tag=61, frozen=True):
-    """Operator → server: create these, wherever they are; answered by `SpawnOutcome`."""
+    """Operator → server: create these, wherever they are; answered by `SpawnOutcome`.
+
+    A ``tick`` of 0 stands for the present one.
+    """
 
     request: int
     entities: EntityRows
