@@ -28,6 +28,7 @@ SETTINGS = Settings(
     move_cooldown_ns=1 * NS_PER_S,
     cold_load=5.0,
     survey_ns=250 * MS,
+    audit_ns=200 * MS,
 )
 
 
@@ -210,7 +211,7 @@ class Chaos:
         if not any(not s.up.cut for s in cluster.alive()):
             self.join()
         cluster.run(3)
-        for _ in range(40):
+        for _ in range(120):
             try:
                 checks.at_rest(cluster)
             except AssertionError:
@@ -219,9 +220,16 @@ class Chaos:
                 return
         checks.at_rest(cluster)
 
+    def unaccused(self) -> None:
+        """The server's own audit has looked, and found nothing."""
+        counters = self.cluster.manager.books.counters
+        assert counters["audit_differences"] == 0, self.cluster.manager.books.differences
+        assert counters["audit_sectors"] > 0
+
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_swarm_of_faults_leaves_nothing_lost_doubled_or_stuck(seed):
     chaos = Chaos(seed)
     chaos.live(8)
     chaos.rest()
+    chaos.unaccused()

@@ -230,3 +230,4 @@ def test_a_swarm_of_faults_with_dying_servers_leaves_nothing_lost_doubled_or_stu
     chaos.faults = 0.6
     chaos.live(8)
     chaos.rest()
+    chaos.unaccused()

@@ -6,6 +6,7 @@ import pytest
 from sidereal.errors import ProtocolError
 from sidereal.kernel import ABSENT
 from sidereal.replication.settings import Settings
+from sidereal.shard.grants import Grants
 from sidereal.shard.phase import SPAWNING
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
@@ -84,7 +85,8 @@ def test_a_spawn_far_from_everything_has_its_sector_loaded():
 def test_an_id_that_was_not_granted_is_not_spawned():
     cluster = two_shards_side_by_side()
     west = cluster.shards[0]
-    west.core._ids = [(10**12, 5)]
+    west.core._ids = Grants()
+    west.core._ids.put(10**12, 5)
     ids = spawn(west, [-50.0])
     cluster.run(0.3)
     assert holder(cluster, ids) == [None]

@@ -15,6 +15,7 @@ import numpy as np
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap
 from sidereal.limits import CLOCK_AHEAD_NS_MAX
+from sidereal.replication.audit import Difference, OnlineAudit
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.possession import Possessions
@@ -123,6 +124,9 @@ class Books:
         self.possessions = Possessions()
         self.counters: Counter[str] = Counter()
         self.out: list[Output] = []
+        self.audit = OnlineAudit()
+        self.differences: list[Difference] = []
+        """Faults that the audit found, the first of them."""
         self.journal: list[AnyRecord] = []
         """Decisions that are not committed yet: nothing of `out` leaves before they are."""
         self.freezes_ns: list[int] = []
@@ -156,6 +160,13 @@ class Books:
         """Queue `message` for a shard; one without a session hears of it when it is fenced."""
         if shard is not None and shard.link is not None:
             self.out.append(Send(shard.link, message))
+
+    def end_session(self, shard: ShardInfo, reason: str) -> None:
+        """Close a shard's link; it will come back, and its inventory be judged."""
+        if shard.link is not None:
+            self.out.append(CloseLink(shard.link, reason))
+            self.shards.end_session(shard.link)
+            self.audit.ended(shard.shard_id)
 
     def tell(self, sender: Sender, message: Message) -> None:
         """Queue `message` for a sender of mail, if it is still there."""
@@ -203,6 +214,10 @@ class Books:
         info = self.shards.get(shard_id)
         assert info is not None
         info.sectors.add(entry.coords)
+
+    def touch(self, entry: SectorEntry) -> None:
+        """Something is decided in a sector: the audit looks at it another time."""
+        self.audit.touch(np.array([entry.coords], np.int32))
 
     def freeze(self, entry: SectorEntry) -> None:
         """Nothing may be sent into this sector any more."""

@@ -53,6 +53,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     entry.happen(SectorEvent.ASSIGN if entry.state is SectorState.UNLOADED else SectorEvent.MOVED)
     entry.cause = "migration" if entry.frozen_ns else "rehomed" if entry.orphaned else "activation"
     entry.orphaned = False
+    books.touch(entry)
     books.give(entry, shard.shard_id)
     entry.custody_since_ns = None
     entry.target = None
@@ -125,6 +126,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     _last_states(books, shard, entry, message.entities)
     mine = books.rows_in(shard.shard_id, entry.coords)
     books.table.shard[mine] = CUSTODY
+    books.touch(entry)
     books.mail.withdraw(shard, books.table.ids[mine], message.mail_seen, message.mail_held)
     books.take(entry)
     release = ReleaseSector(entry.coords, entry.epoch, entry.attempt)
@@ -152,6 +154,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
 def resume(books: Books, entry: SectorEntry, why: str) -> None:
     """Give up a move that is not decided yet: the source goes on."""
     entry.happen(SectorEvent.RESUME)
+    books.touch(entry)
     entry.target = None
     entry.frozen_ns = 0
     entry.why = why

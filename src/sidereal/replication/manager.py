@@ -115,6 +115,7 @@ class SectorManager:
         self._admission.disconnected(link)
         shard = self.books.shards.end_session(link)
         if shard is not None:
+            self.books.audit.ended(shard.shard_id)
             self._abort_moves(shard)
 
     def receive(self, link: LinkId, message: Message, now: int) -> None:
@@ -199,6 +200,7 @@ class SectorManager:
             lifecycle.unload_idle(books, now)
             self.rebalancer.round(books, now)
         lifecycle.activate_wanted(books, now)
+        books.audit.tick(books, now)
         self._clients.tick(books, now)
         self._ghosts.round(books, now)
         self._interest.round(books, now)
@@ -257,6 +259,10 @@ class SectorManager:
                 transitions.take_states(books, shard, message.states, now)
             case sm.DestroyEntities():
                 self._destroy(shard, message)
+            case sm.AuditDigests():
+                books.audit.digests(books, shard, message, now)
+            case sm.AuditRows():
+                books.audit.rows(books, shard, message, now)
             case sm.SectorReady():
                 lifecycle.ready(books, shard, message, now)
             case sm.SectorRemoved():

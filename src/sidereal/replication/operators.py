@@ -91,6 +91,7 @@ def forget(books: Books, ids: np.ndarray) -> ClaimRows:
                 told = ClaimRows(ids=group.ids[gone], version=group.asked[gone])
                 books.send(books.shards.get(group.shard_id), EntitiesDestroyed(told))
     books.note(Destroyed(claims))
+    books.audit.touch(table.sector[slots])
     books.handles.take_back(table.handle[slots])
     table.remove(ids)
     books.destroyed(ids)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT
 from sidereal.replication import lifecycle, transitions
-from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books, CloseLink
+from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import ResumeShard, SessionVerdict
 from sidereal.world.columns import U32
@@ -24,10 +24,7 @@ Mask = NDArray[np.bool_]
 
 def end_older(books: Books, shard: ShardInfo) -> None:
     """Close the session that the shard still has."""
-    link = shard.link
-    if link is not None:
-        books.shards.end_session(link)
-        books.out.append(CloseLink(link, f"shard {shard.name} has opened a newer session"))
+    books.end_session(shard, f"shard {shard.name} has opened a newer session")
 
 
 def resume(books: Books, shard: ShardInfo, link: LinkId, message: ResumeShard, now: int) -> None:

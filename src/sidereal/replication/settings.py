@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ghost_interval_ticks: int = 2
     client_interval_ticks: int = 2
     client_bytes_per_s: int = 256 * 1024
+    audit_ns: int = 5 * NS_PER_S
+    """How often each shard is asked what it has."""
     session_resume_ns: int = 30 * NS_PER_S
     stall_ns: int = 200 * MS
     """A longer pause between two ticks is the server's own; it counts against no lease."""

@@ -60,6 +60,8 @@ def request(
 ) -> None:
     """Judge a batch of transition requests and answer each row, or hold it in custody."""
     check_ticks(books, rows, now)
+    books.audit.touch(rows.sector)
+    books.audit.touch(rows.target)
     spawning = rows.version == 0
     current = _current(books, shard, rows)
     if spawning.any():
@@ -118,6 +120,7 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
     Ids must be new to the record, positions valid. Sectors follow from the positions.
     """
     destination, _ = books.routes.get(rows.sector)
+    books.audit.touch(rows.sector)
     books.table.upsert(rows.ids, rows.position, rows.velocity)
     slots = books.table.slots(rows.ids)
     books.table.bind(slots, books.handles.grant(len(rows)))

@@ -13,8 +13,8 @@ from sidereal.errors import LimitError, ProtocolError
 from sidereal.ids import Incarnation, Sector, ShardId
 from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK, MAIL_BYTES_MAX
+from sidereal.shard import audit, resumption
 from sidereal.shard import events as ev
-from sidereal.shard import resumption
 from sidereal.shard.answers import Answers
 from sidereal.shard.grants import Grants
 from sidereal.shard.holdings import Holdings
@@ -156,6 +156,8 @@ class ShardCore:
             case sm.EntitiesDestroyed():
                 self._answers.destroyed(message.claims, self._events)
                 self._mailbox.forget_gone(self.holdings.table)
+            case sm.AuditQuestion():
+                self._send.append(audit.answer(message, self.holdings))
             case sm.DeliverMail():
                 self._mailbox.put(message)
             case sm.MailRefused():

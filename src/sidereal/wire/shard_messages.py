@@ -6,6 +6,7 @@ not match has no effect but a counted reason.
 """
 
 from sidereal.wire.base import Coords, Count, Id, Message
+from sidereal.world.digests import SectorDigests, VersionRows
 from sidereal.world.entities import (
     ClaimRows,
     EnterRows,
@@ -271,6 +272,27 @@ class EntityStates(Message, tag=26, frozen=True):
     """Shard → server: changed states that no datagram holds."""
 
     states: StateRows
+
+
+class AuditQuestion(Message, tag=30, frozen=True):
+    """Server → shard: say what you have: digests of all sectors, or the rows of these."""
+
+    number: int
+    sectors: tuple[Coords, ...]
+
+
+class AuditDigests(Message, tag=31, frozen=True):
+    """Shard → server: digests of what it has, but for rows that await an answer."""
+
+    number: int
+    digests: SectorDigests
+
+
+class AuditRows(Message, tag=32, frozen=True):
+    """Shard → server: the rows of the sectors asked for, but for those that await an answer."""
+
+    number: int
+    entities: VersionRows
 
 
 # --- mail --------------------------------------------------------------------
