@@ -130,7 +130,7 @@ def test_what_is_spawned_before_the_first_tick_has_not_waited_since_the_world_be
         shard.poll()
 
     world.turn = greet
-    world.until(lambda: shard.registered and shard.core._ids)
+    world.until(lambda: shard.registered and len(shard.core._ids))
     shard.spawn(np.zeros((1, 2)), np.zeros((1, 2)))
     batch = shard.begin(shard.due())
     assert batch.tick - batch.since.tolist()[0] <= 2
@@ -141,23 +141,23 @@ def test_a_spawn_of_a_step_whose_lease_ended_waits_for_the_next_lease(table):
     shard, record = running(world)
     batch = shard.begin(shard.last_tick + 1)
     batch.spawn(np.array([[50.0, 50.0]]), np.zeros((1, 2)))
-    shard.core._lease_until = 0
+    shard.core.session._lease_until = 0
     assert not shard.end(batch)
     assert not len(shard.core.holdings.table), "nothing of that step leaves"
     world.until(lambda: len(record) == 1)
     assert not len(shard._wishes)
 
 
-def test_a_spawn_that_has_not_left_when_its_session_ends_is_asked_for_in_the_next(table):
+def test_a_spawn_that_has_not_left_when_the_link_breaks_is_asked_for_when_it_is_made_anew(table):
     world = table("one")
     shard, record = running(world)
     batch = shard.begin(shard.last_tick + 1)
     batch.spawn(np.array([[50.0, 50.0]]), np.zeros((1, 2)))
-    shard.core._lease_until = 0
+    shard.core.session._lease_until = 0
     shard.end(batch)
     (info,) = world.server.manager.books.shards
     world.server.channel.endpoint.close(info.link, "the test cut it", now_ns())
-    world.until(lambda: world.of(shard, sidereal.SessionEnded))
+    world.until(lambda: world.of(shard, sidereal.LinkLost))
     world.until(lambda: len(record) == 1)
 
 
@@ -165,10 +165,10 @@ def test_a_spawn_for_which_no_ids_are_left_waits_for_the_grant_and_costs_none(ta
     world = table("one")
     shard, record = running(world)
     core = shard.core
-    core._ids = [(core._ids[0][0], 3)]
+    core._ids._blocks = [(core._ids._blocks[0][0], 3)]
     with pytest.raises(LimitError, match="5 ids wanted, 3 left"):
         shard.spawn(np.full((5, 2), 50.0), np.zeros((5, 2)))
-    assert core._ids[0][1] == 3
+    assert len(core._ids) == 3
     shard.wish(rows(5))
     world.until(lambda: len(record) == 5)
 
@@ -223,7 +223,7 @@ def test_what_an_operator_spawns_without_a_tick_begins_in_the_present_one(table)
     manager, link = world.server.manager, LinkId(-5)
     manager.connected(link, "admin")
     manager.receive(link, RequestIds(1), now_ns())
-    (granted,) = [out.message for out in manager.poll() if out.link == link]
+    (granted,) = [out.message for out in manager.poll().outputs if out.link == link]
     tick = manager.books.tick_at(now_ns())
     spawned = entity_rows(rows(1), slice(0, 1), np.array([granted.first], np.uint64))
     manager.receive(link, SpawnEntities(1, spawned), now_ns())

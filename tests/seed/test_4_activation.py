@@ -89,3 +89,18 @@ def test_a_proposal_is_declined_while_something_is_about_to_enter():
     cluster.run(5)
     assert cluster.said(sm.ProposeSectorDeactivation, sector=(4, 0))
     assert cluster.state((4, 0)) is SectorState.ACTIVE
+
+
+def test_a_sector_that_is_reclaimed_while_it_unloads_is_activated_and_was_not_moved():
+    cluster = Recorded(shards=2)
+    cluster.put((0, 0), 0)
+    books = cluster.manager.books
+    cluster.command(om.Command(1, "unload", (0, 0), None))
+    assert cluster.state((0, 0)) is SectorState.UNLOADING
+    cluster.one(50, 50)
+    cluster.run(1)
+    first, again = cluster.said(sm.AssignSector, sector=(0, 0))
+    assert (again.message.epoch, again.message.cause) == (first.message.epoch + 1, "activation")
+    assert cluster.state((0, 0)) is SectorState.ACTIVE
+    assert books.freezes_ns == []
+    assert books.counters["migrations"] == 0

@@ -63,6 +63,7 @@ class SectorEntry:
     custody_since_ns: int | None = None
     attempt: int = 0
     frozen_ns: int = 0
+    """Since when it stands still for a move to another shard; 0 where it does not."""
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
     moved_ns: int | None = None

@@ -105,7 +105,7 @@ def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now
     entry.happen(SectorEvent.UNASSIGN)
     entry.attempt += 1
     entry.target = target
-    entry.frozen_ns = now
+    entry.frozen_ns = 0 if target is None else now
     entry.why = why
     books.freeze(entry)
     message = UnassignSector(entry.coords, entry.epoch, entry.attempt)
