@@ -222,3 +222,22 @@ def test_a_restart_under_the_same_name_is_let_in_once_the_old_process_is_silent(
     cluster.run(3)
     assert cluster.manager.books.counters["fences"] == 1
     settle(cluster)
+
+
+def test_a_registration_whose_answer_was_lost_is_answered_again():
+    cluster = moving(12)
+    late = cluster.add_shard("late")
+    late.down.cut = True
+    cluster.run(1)  # registered, given sectors perhaps, and it knows nothing of it
+    assert len(cluster.manager.books.shards) == 3
+    assert late.core.shard_id is None
+    cluster.link_broke(late.link)
+    late.relink()
+    cluster.run(1)
+    assert late.core.shard_id == 2
+    books = cluster.manager.books
+    born = late.core.spawn(late.ticked, np.full((1, 2), 5.0), np.zeros((1, 2)))
+    cluster.run(0.5)
+    assert books.slot_of(int(born[0])) is not None
+    settle(cluster)
+    assert {*late.core.sectors.held} == books.shards.get(2).sectors

@@ -48,9 +48,14 @@ class Admission:
         _check(books, name, message)
         if link in self._waiting:
             raise ProtocolError("RegisterShard twice in one session")
-        if books.shards.find(name, message.incarnation) is not None:
-            raise ProtocolError(f"incarnation {message.incarnation} of {name} is known already")
-        if _heard(books, name, now):
+        known = books.shards.find(name, message.incarnation)
+        if known is not None:
+            # It was registered, and the answer was lost: it has nothing but what it is sent now.
+            resumption.end_older(books, known)
+            known.answered_ns = now
+            resumption.begin_again(books, known, link, _answer(books, known, message.sent_ns, now))
+            known.grants.append(grant(books, link, ID_BLOCK, known))
+        elif _heard(books, name, now):
             self._waiting[link] = Applicant(link, message, now)
         else:
             _admit(books, link, message, now)

@@ -14,7 +14,7 @@ from sidereal.kernel import ABSENT
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
-from sidereal.wire.shard_messages import ResumeShard, SessionVerdict
+from sidereal.wire.shard_messages import RegistrationAck, ResumeShard, SessionVerdict
 from sidereal.world.columns import U32
 from sidereal.world.inventory import EntityPhase, EntityVerdicts, SectorPhase, Verdict
 from sidereal.world.sectors import SectorEvent, SectorState
@@ -51,6 +51,15 @@ def resume(books: Books, shard: ShardInfo, link: LinkId, message: ResumeShard, n
         found = int((verdicts.verdict == verdict).sum())
         if found:
             books.counters[f"verdicts_{verdict.name.lower()}"] += found
+
+
+def begin_again(books: Books, shard: ShardInfo, link: LinkId, answer: RegistrationAck) -> None:
+    """Answer an incarnation whose registration was never answered: it has nothing yet."""
+    _abort_moves(books, shard)
+    _forget_asked(books, shard)
+    books.shards.attach(shard, link)
+    books.send(shard, answer)
+    _send_lacking(books, shard, EntityVerdicts.empty(), set())
 
 
 def _abort_moves(books: Books, shard: ShardInfo) -> None:
