@@ -97,6 +97,7 @@ def test_a_clean_run_is_ok_and_has_every_key(calm):
     assert all(line == line.rstrip() for line in text_of(report).splitlines())
     assert set(read["shards"][0]["tick_ms"]) == {"p50", "p99"}
     assert set(read["memory_mb"]) == {"replication", "shards"}
+    assert set(read["server_audit"]) == {"sectors", "differences"}
     assert read["updates_per_s"] == 400
     assert read["tick_overruns"] == 1
     assert "ok: every entity" in text_of(report)
@@ -128,6 +129,15 @@ def test_where_nothing_could_be_foreseen_no_position_is_judged_and_the_report_sa
     assert report.ok
     assert (report.position_compared, report.position_error_max) == (False, None)
     assert "not compared" in text_of(report)
+
+
+def test_a_difference_that_the_running_server_found_is_a_reason(calm):
+    verdict = calm
+    found = dataclasses.replace(SERVER, audit_sectors=900, audit_differences=2)
+    report = make_report(verdict, found, SHARDS, seconds=10.0, tick_hz=20.0)
+    assert not report.ok
+    assert "audit found 2 differences" in report.why_not[-1]
+    assert report.server_audit.sectors == 900
 
 
 def test_old_custody_idle_shards_and_the_launcher_s_own_problems_are_reasons(calm):

@@ -72,6 +72,8 @@ class Measure:
             tick_overruns=self.rise("server_overruns"),
             custody_oldest_s=status.custody_oldest_ns / 1e9,
             memory_mb=self.memory_replication_mb,
+            audit_sectors=self.rise("audit_sectors"),
+            audit_differences=self.rise("audit_differences"),
             migration_freeze_ns=np.array(status.freezes_ns, np.int64),
         )
 

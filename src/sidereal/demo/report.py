@@ -87,6 +87,13 @@ class Unlogged(msgspec.Struct, frozen=True):
     ticks: int
 
 
+class ServerAudit(msgspec.Struct, frozen=True):
+    """What the running server compared of its own accord, sector by sector, and what differed."""
+
+    sectors: int
+    differences: int
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A run of the demo in figures. Times in ms, rates per second, distances in units."""
 
@@ -122,6 +129,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rehomed: Rehomed
     unlogged: Unlogged
     skipped_share: float
+    server_audit: ServerAudit
 
     def to_json(self) -> bytes:
         """Indented JSON, with a newline at its end."""
@@ -153,6 +161,8 @@ class ServerFigures:
     custody_oldest_s: float
     memory_mb: float
     migration_freeze_ns: npt.NDArray[np.int64] | None = None
+    audit_sectors: int = 0
+    audit_differences: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,6 +252,7 @@ def make_report(
             int((verdict.tally.unlogged.last - verdict.tally.unlogged.first + 1).sum()),
         ),
         skipped_share=_skipped_share(verdict),
+        server_audit=ServerAudit(server.audit_sectors, server.audit_differences),
     )
 
 
@@ -272,6 +283,8 @@ def _broken_bounds(verdict: Verdict, server: ServerFigures) -> list[str]:
             f"the server has held an entity for {server.custody_oldest_s:.1f} s;"
             f" at most {CUSTODY_S_MAX:g} s at the end"
         )
+    if server.audit_differences:
+        broken.append(f"the server's own audit found {server.audit_differences} differences")
     broken += [line for run in verdict.shards if (line := _unrun(run, verdict))]
     return broken
 

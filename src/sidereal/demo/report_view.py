@@ -63,6 +63,11 @@ def _figures(report: Report) -> Table:
             f" frozen), {report.activations:,} activations, {report.deactivations:,} deactivations",
         ),
         (
+            "server's audit",
+            f"{report.server_audit.sectors:,} sectors compared,"
+            f" {report.server_audit.differences:,} differences",
+        ),
+        (
             "load",
             f"busiest shard over mean: {_number(report.imbalance.mean, '', '{:.2f}')} on average,"
             f" {_number(report.imbalance.max, '', '{:.2f}')} at most",
