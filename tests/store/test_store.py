@@ -204,4 +204,5 @@ class SqliteMachine(StoreMachine):
 
 TestMemory = MemoryMachine.TestCase
 TestSqlite = SqliteMachine.TestCase
-TestSqlite.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+SETTINGS = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestMemory.settings = TestSqlite.settings = SETTINGS
