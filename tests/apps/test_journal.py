@@ -32,14 +32,14 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
 def test_show_lists_each_record_with_its_position_size_and_checksum(
     directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(described, "describe", lambda record: f"<{record!r}>")
     status, out, _ = said(["show", str(directory)], capsys)
     assert status == 0
     assert [line.split(maxsplit=4) for line in out.splitlines()[1:]] == [
-        ["1", "1", "6", f"{zlib.crc32(FIRST):08x}", "tag 7, 6 bytes"],
-        ["2", "1", "6", f"{zlib.crc32(b'second'):08x}", "tag 115, 6 bytes"],
-        ["3", "1", "0", "00000000", "empty"],
+        ["1", "1", "6", f"{zlib.crc32(FIRST):08x}", f"<{FIRST!r}>"],
+        ["2", "1", "6", f"{zlib.crc32(b'second'):08x}", "<b'second'>"],
+        ["3", "1", "0", "00000000", "<b''>"],
     ]
-    monkeypatch.setattr(described, "describe", lambda record: f"<{record!r}>")
     _, out, _ = said(["show", str(directory), "--after", "2"], capsys)
     assert out.splitlines()[1:] == ["       3     1          0  00000000  <b''>"]
 
