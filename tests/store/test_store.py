@@ -1,6 +1,7 @@
 """What every store promises, told of both."""
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,13 @@ def test_a_commit_beyond_the_bound_is_refused_and_leaves_the_store_usable(opener
 def test_a_term_is_higher_than_any_before_it_in_whichever_process(opener: Open) -> None:
     assert [opener().acquire_term() for _ in range(4)] == [1, 2, 3, 4]
     assert opener().load() == Loaded(4, None, 0, ())
+
+
+def test_those_who_take_the_leadership_at_once_get_different_terms(opener: Open) -> None:
+    stores = [opener() for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        taken = [pool.submit(store.acquire_term) for store in stores for _ in range(5)]
+        assert sorted(each.result() for each in taken) == list(range(1, 21))
 
 
 class StoreMachine(RuleBasedStateMachine):
