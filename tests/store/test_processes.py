@@ -44,16 +44,22 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that makes a disk fail."""
-    library = tmp_path_factory.mktemp("faulty") / "faulty_disk.so"
+def preload(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes a library that comes between a process and its disk."""
+    home = tmp_path_factory.mktemp("preload")
     compiler = os.environ.get("CXX") or shutil.which("c++") or "g++"
-    subprocess.run(
-        [compiler, "-std=c++20", "-shared", "-fPIC", "-O1"]
-        + [str(HERE / "faulty_disk.cpp"), "-o", str(library)],
-        check=True,
-    )
-    return library
+
+    def make(name: str) -> str:
+        library = home / f"{name}.so"
+        if not library.exists():
+            subprocess.run(
+                [compiler, "-std=c++20", "-shared", "-fPIC", "-O1"]
+                + [str(HERE / f"{name}.cpp"), "-o", str(library)],
+                check=True,
+            )
+        return str(library)
+
+    return make
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -106,10 +112,10 @@ def test_every_commit_that_returned_outlives_kill_9_and_none_is_half(
     [("full", "disk is full: make room"), ("fsync", "disk I/O error"), ("broken", "system's log")],
 )
 def test_a_disk_that_fails_stops_the_process_and_loses_nothing_acknowledged(
-    tmp_path: Path, start: Start, faulty_disk: Path, fault: str, words: str
+    tmp_path: Path, start: Start, preload: Callable[[str], str], fault: str, words: str
 ) -> None:
     trigger = tmp_path / "fault"
-    process = start(tmp_path / "data", LD_PRELOAD=str(faulty_disk), FAULT_FILE=str(trigger))
+    process = start(tmp_path / "data", LD_PRELOAD=preload("faulty_disk"), FAULT_FILE=str(trigger))
     lines = [line(process) for _ in range(20)]
     trigger.write_text(fault)
     lines += rest(process)
@@ -123,7 +129,7 @@ def test_a_disk_that_fails_stops_the_process_and_loses_nothing_acknowledged(
 
 @pytest.mark.parametrize("fault", ["full", "fsync", "broken"])
 def test_a_start_on_a_disk_that_fails_says_so_and_changes_nothing(
-    tmp_path: Path, start: Start, faulty_disk: Path, fault: str
+    tmp_path: Path, start: Start, preload: Callable[[str], str], fault: str
 ) -> None:
     process = start(tmp_path / "data")
     lines = [line(process) for _ in range(20)]
@@ -131,7 +137,7 @@ def test_a_start_on_a_disk_that_fails_says_so_and_changes_nothing(
     lines += rest(process)
     trigger = tmp_path / "fault"
     trigger.write_text(fault)
-    failing = start(tmp_path / "data", LD_PRELOAD=str(faulty_disk), FAULT_FILE=str(trigger))
+    failing = start(tmp_path / "data", LD_PRELOAD=preload("faulty_disk"), FAULT_FILE=str(trigger))
     (refusal,) = rest(failing)
     assert refusal.startswith("StoreFailed: cannot open the journal")
     said = acknowledged(lines)
@@ -144,3 +150,47 @@ def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path, start: S
     second = start(tmp_path / "data")
     assert f"in use by process {first.pid}" in line(second)
     assert first.poll() is None
+
+
+def durable(data: Path, image: Path) -> Path:
+    """An image of a directory whose every byte is durable."""
+    image.mkdir()
+    files = sorted(data.iterdir()) if data.exists() else []
+    for path in files:
+        shutil.copy(path, image / str(path.stat().st_ino))
+    names = "".join(f"{path.stat().st_ino} {path.name}\n" for path in files)
+    (image / "names").write_text(names)
+    return image
+
+
+def restored(image: Path, into: Path) -> Path:
+    """What a loss of power left: names and contents that had been made durable."""
+    into.mkdir()
+    for entry in (image / "names").read_text().splitlines():
+        inode, _, name = entry.partition(" ")
+        content = image / inode
+        (into / name).write_bytes(content.read_bytes() if content.exists() else b"")
+    return into
+
+
+def test_every_commit_that_returned_outlives_a_loss_of_power(
+    ram: Path, start: Start, preload: Callable[[str], str]
+) -> None:
+    rng = random.Random(7)
+    data, total = ram / "data-0", 0
+    for life in range(1, 9):
+        image = durable(data, ram / f"image-{life}")
+        process = start(
+            data,
+            LD_PRELOAD=preload("power_loss"),
+            POWER_WATCH=str(data),
+            POWER_IMAGE=str(image),
+        )
+        assert line(process) == f"leads {total}"
+        lines = [line(process) for _ in range(rng.randrange(1, 60))]
+        process.send_signal(signal.SIGKILL)
+        said = max(total, acknowledged(lines + rest(process)))
+        data = restored(image, ram / f"data-{life}")
+        total = kept(data)
+        assert said <= total <= said + 1
+    assert total > 60

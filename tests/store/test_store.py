@@ -1,6 +1,7 @@
 """What every store promises, told of both."""
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,13 @@ def test_a_term_is_higher_than_any_before_it_in_whichever_process(opener: Open) 
     assert opener().load() == Loaded(4, None, 0, ())
 
 
+def test_those_who_take_the_leadership_at_once_get_different_terms(opener: Open) -> None:
+    stores = [opener() for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        taken = [pool.submit(store.acquire_term) for store in stores for _ in range(5)]
+        assert sorted(each.result() for each in taken) == list(range(1, 21))
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Processes that open one store, lead it and lose it, beside a model in plain lists."""
 
@@ -204,4 +212,5 @@ class SqliteMachine(StoreMachine):
 
 TestMemory = MemoryMachine.TestCase
 TestSqlite = SqliteMachine.TestCase
-TestSqlite.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+SETTINGS = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestMemory.settings = TestSqlite.settings = SETTINGS

@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 
 from sidereal.errors import StoreDamaged, StoreError, StoreFailed
 from sidereal.store import SqliteStore, tables
+from sidereal.store.commits import Mark, flaw, seal
 from sidereal.store.directory import JOURNAL, WAL
 from sidereal.store.examine import Examination
 from sidereal.store.wal import survey
 from store.opening import crash
 
-COMMITS = [[b"one", b"two"], [bytes(1300), b"x" * 700], [b"last", b"y" * 900, b"of all"]]
+COMMITS = [[b"one", b"two"], [bytes(1300), b"x" * 700], [b"last", b"y" * 600, b"of all"]]
 RECORDS = [record for commit in COMMITS for record in commit]
 ALL_BUT_LAST = tuple(RECORDS[:-3])
 
@@ -74,7 +77,7 @@ def test_a_log_cut_at_any_byte_of_its_last_commit_loses_that_commit_whole_and_sa
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert load(life.with_log(life.log)) == tuple(RECORDS)
-    assert len(life.log) - life.before > 1000
+    assert len(life.log) - life.before > 3 * 512
     for cut in range(life.before, len(life.log)):
         caplog.clear()
         assert load(life.with_log(life.log[:cut])) == ALL_BUT_LAST
@@ -123,6 +126,41 @@ def test_no_bit_that_flips_makes_the_store_lie(life: Life, data: st.DataObject) 
         assert content(directory) == before, "a damaged journal was changed"
 
 
+def test_no_bit_of_a_finished_commit_flips_unseen(life: Life) -> None:
+    frame = 24 + 512
+    for at in range(32, life.before):
+        in_header = (at - 32) % frame < 24
+        for bit in range(8) if in_header else [at % 8]:
+            flipped = bytearray(life.log)
+            flipped[at] ^= 1 << bit
+            assert survey(bytes(flipped)).problem, (at, bit)
+
+
+def test_no_header_in_a_short_log_is_taken_for_a_page_that_was_never_written(ram: Path) -> None:
+    store = SqliteStore(ram / "data")
+    term = store.acquire_term()
+    store.commit(term, [b"only"])
+    log = (store.directory / WAL).read_bytes()
+    store.close()
+    assert survey(log).problem is None
+    for at in range(32, 32 + 24):
+        for bit in range(8):
+            flipped = bytearray(log)
+            flipped[at] ^= 1 << bit
+            assert survey(bytes(flipped)).problem, (at, bit)
+
+
+def test_no_page_of_a_finished_commit_goes_missing_unseen(life: Life) -> None:
+    frame = 24 + 512
+    for at in range(32, life.before, frame):
+        hole = life.log[:at] + bytes(frame) + life.log[at + frame :]
+        found = survey(hole)
+        assert found.problem or found.held_bytes >= life.before, at
+        for cut in range(life.before + frame, len(life.log), frame):
+            found = survey(hole[:cut])
+            assert found.problem or found.held_bytes >= life.before, (at, cut)
+
+
 @pytest.mark.parametrize("place", ["first commit", "commit before the last", "header"])
 def test_damage_in_the_middle_is_refused(life: Life, place: str) -> None:
     size = {"first commit": 600, "commit before the last": life.before - 100, "header": 9}
@@ -162,7 +200,7 @@ def test_a_snapshot_that_is_damaged_cut_or_gone_is_refused(ram: Path) -> None:
     store = SqliteStore(ram / "data")
     term = store.acquire_term()
     store.commit(term, [b"a", b"b"])
-    store.snapshot(term, 2, [b"state" * 50, b"", b"more"])
+    store.snapshot(term, 2, [b"state" * 20, b"", b"more"])
     store.compact(term)
     store.close()
     (path,) = (ram / "data").glob("snapshot-*")
@@ -189,6 +227,25 @@ def test_a_row_that_is_missing_is_refused(ram: Path) -> None:
         with pytest.raises(StoreDamaged, match="position"):
             store.load()
         store.close()
+
+
+def test_a_head_that_was_changed_is_refused(ram: Path) -> None:
+    for column in ("term", "position", "base_position"):
+        store = SqliteStore(ram / column)
+        term = store.acquire_term()
+        store.commit(term, [b"a"])
+        store._db.execute(f"UPDATE head SET {column} = {column} + 1")
+        for attempt in (store.load, partial(store.commit, term, []), store.acquire_term):
+            with pytest.raises(StoreDamaged, match="head"):
+                attempt()
+        store.close()
+
+
+def test_a_commit_in_the_place_of_another_shows_at_the_next(ram: Path) -> None:
+    first, other = seal(Mark(), 1, [b"first"]), seal(Mark(), 1, [b"other"])
+    second = seal(first.mark, 1, [b"second"])
+    assert flaw(first.mark, second) is None
+    assert "checksum" in str(flaw(other.mark, second))
 
 
 def test_the_walk_through_the_log_agrees_with_sqlite_on_every_log(ram: Path) -> None:
@@ -257,11 +314,14 @@ def test_only_one_process_has_a_directory_and_the_other_is_named(ram: Path) -> N
     assert load(ram / "data") == ()
 
 
-def test_a_journal_that_is_taken_away_under_a_server_stops_it(ram: Path) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_is_taken_away_under_a_server_stops_it(ram: Path, replaced: bool) -> None:
     store = SqliteStore(ram / "data")
     term = store.acquire_term()
     store.commit(term, [b"a"])
     (ram / "data").rename(ram / "moved")
+    if replaced:
+        shutil.copytree(ram / "moved", ram / "data")
     with pytest.raises(StoreFailed, match="cannot commit"):
         store.commit(term, [b"b"])
     with pytest.raises(StoreFailed, match="start again"):

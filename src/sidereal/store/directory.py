@@ -40,7 +40,10 @@ class Claim:
 
     def __init__(self, directory: Path) -> None:
         try:
+            missing = [path for path in (directory, *directory.parents) if not path.exists()]
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in missing:
+                sync(path.parent)
             self._file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(

@@ -25,7 +25,8 @@ _FRAME_HEADER_BYTES = 24
 _WORD = 0xFFFFFFFF
 
 _AGE_MAX = 1 << 20
-"""A log that begins again has a first salt one higher; one process does not do that so often."""
+"""A log that begins again has a first salt one higher and a second one drawn anew; one process
+does not do that so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def survey(data: bytes) -> Log:
     finished = int(np.flatnonzero(commit[:holds])[-1]) + 1 if commit[:holds].any() else 0
     held_bytes = _HEADER.size + finished * frame_bytes
     age = (salt1 - frame_salt1.astype(np.int64)) & _WORD
-    older = (age > 0) & (age < _AGE_MAX)
+    older = (age > 0) & (age < _AGE_MAX) & (frame_salt2 != salt2)
     never = (frame_salt1 == 0) & (frame_salt2 == 0)
     if not (ours | older | never)[finished:].all() or not _one(page, commit, ours, finished):
         return Log(
