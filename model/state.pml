@@ -1,0 +1,262 @@
+/* The state: the record, leaders, shards, links, bounds. */
+
+#ifndef NP
+#define NP 2            /* incarnations of shards; the third is a second process of shard 0's name */
+#endif
+#ifndef NE
+#define NE 1            /* entities */
+#endif
+#define NL 2            /* leaders: a takeover uses the slot that does not lead */
+#define NS 2            /* sectors */
+#define CAP 8           /* messages in flight a link and direction; more is an error of the model */
+#define NU 2            /* updates in flight */
+#define NOBODY 3
+#define LEASE 2         /* ticks */
+#define ALLOWANCE 2     /* one tick that a slow shard loses, one that a fast server gains */
+
+#define I(l, p) ((l) * NP + (p))
+#define T(p, s) ((p) * NS + (s))
+#define D(p, e) ((p) * NE + (e))
+
+/* A row: version and tick of one entity in a message; 0 is no row. */
+#define ROW(v, t) ((v) * 16 + (t) * 2 + 1)
+#define VER(x) ((x) >> 4)
+#define TICK(x) (((x) >> 1) & 7)
+
+/* Messages: kind, then sector or entity, epoch, attempt or target, and a row for each entity. */
+#define REQUEST 1       /* up: EntityTransitionRequest */
+#define REMOVED 2       /* up: SectorRemoved */
+#define SPAWN 3         /* up: a request from version 0, with a serial */
+#define DESTROY 4       /* up: DestroyEntities */
+#define READY 5         /* up: SectorReady */
+#define VERDICT 6       /* down, as all that follow */
+#define FENCED 7
+#define ENTER 8         /* EntityEnterSector */
+#define EXIT 9          /* ConfirmTransitionExit */
+#define ACK 10          /* AcknowledgeTransition */
+#define REFUSE 11       /* RefuseTransition */
+#define ASSIGN 12       /* AssignSector with its SectorInitialState */
+#define UNASSIGN 13     /* UnassignSector */
+#define RESUME 14       /* ResumeSector */
+#define RELEASE 15      /* ReleaseSector */
+#define DESTROYED 16    /* EntitiesDestroyed */
+#define PRECOPY 17
+
+/* Journal records. */
+#define J_REGISTER 1
+#define J_ASSIGN 2
+#define J_UNLOAD 3
+#define J_HANDOFF 4
+#define J_SPAWN 5
+#define J_DESTROY 6
+#define J_FENCE 7
+
+/* Phases of an entity at a shard, and of a sector. */
+#define HELD 1
+#define PENDING 2
+#define SPAWNING 3
+#define DESTROYING 4
+#define RUNNING 1
+#define FROZEN 2
+
+/* Verdicts on an entity. */
+#define V_KEEP 1
+#define V_BACK 2
+#define V_ACK 3
+#define V_WAIT 4
+#define V_DROP 5
+#define V_RESEND 6
+
+/* Mutants: each breaks one rule; check.py knows which invariant must catch it. */
+#define M_DEATH_EARLY 1
+#define M_LEADER_DOES_NOT_WAIT 2
+#define M_DRIFT_ONE_SIDED 3
+#define M_SEND_BEFORE_COMMIT 4
+#define M_INCARNATION_IGNORED 5
+#define M_LOADING_CUSTODY_LOST 6
+#define M_GROUP_MEMBER_FORGOTTEN 7
+#define M_OUTDATED_REFUSED 8
+#define M_REQUEST_REPEATED 9
+#define M_DEPOSED_ANSWERS 10
+#define M_NO_ATTEMPT_NUMBER 11
+#define M_SOURCE_RESUMES_ITSELF 12
+#define M_PRECOPY_RUNS 13
+#define M_PENDING_NOT_IN_REMOVED 14
+#define M_RECORD_WITHOUT_STATES 15
+#define M_CLEANUP_BEFORE_RELEASE 16
+#define M_ARRIVAL_IGNORED 17
+#define M_NOT_DIRTY 18
+#define M_UPDATES_UNORDERED 19
+#define M_DESTROY_NOT_TOLD 20
+#define M_SPAWN_REPEATED 21
+#define M_GROUP_TWO_SECTORS 22
+#define M_RESTART_IS_DEATH 23
+#define M_BOOKS_BY_NAME 24
+#define M_VERDICT_NOT_FIRST 25
+#define M_HANDOFF_OVERTAKES 26
+#define M_REPLAY_SKIPS 27
+#define M_LOSS_NOT_DIRTY 28
+/* Readings of the design that the model found wrong; docs/decisions/ownership-model.md. */
+#define M_ACK_BY_OWNER_ALONE 41
+#define M_WAIT_BY_VERSION_ALONE 42
+#define M_RELEASE_DROPS_SHADOWS 43
+hidden byte mutant;
+#define IS(m) (mutant == m)
+
+c_decl {
+static int bound(const char *name, int otherwise)
+{ const char *text = getenv(name); return text ? atoi(text) : otherwise; }
+}
+
+/* What may still happen: a bound for each kind, counted down. */
+byte b_move, b_step, b_break, b_takeover, b_leader_crash, b_shard_crash, b_restart;
+byte b_migrate, b_unload, b_abort, b_refuse, b_spawn, b_destroy, b_op_destroy;
+byte b_expire, b_fence, b_lose, b_tick, b_slow, b_fast, b_heartbeat;
+/* What the scenario is, fixed. */
+hidden byte o_two_leaders, o_group, o_split, o_timers, o_updates, o_ready, spawn_into;
+byte o_end;                 /* the check at rest is still to be made */
+byte g_asked;               /* ids that a spawn was asked for */
+
+/* The record: a leader's books, and what the journal amounts to. */
+typedef Record {
+    byte owner[NS]; byte epoch[NS];
+    byte ver[NE]; byte sec[NE]; byte tick[NE]; bit gone[NE];
+    byte asker[NE];         /* who asked for the handoff into custody; nobody held it since */
+    byte reg[NP];           /* 0 unknown, 1 registered, 2 fenced */
+    byte serial[NP];        /* the highest spawn decided */
+}
+Record rec[NL];
+Record durable;
+byte store_term;
+/* Decided and not yet committed, where a scenario takes commits apart from decisions. */
+chan queue[NL] = [2] of { byte, byte, byte, byte, byte, byte };
+
+/* A leader, besides its record: all forgotten when it ends. */
+#define STOPPING 255
+#define UP(l) (term[l] != 0 && term[l] != STOPPING)
+byte term[NL];              /* 0: not running */
+bit lopen[NL * NP];         /* a session is open, as the leader sees it */
+byte newest[NL * NE];       /* the newest tick received of each entity */
+byte move[NL * NS];         /* 1: frozen for a migration or an unload, awaiting SectorRemoved */
+byte attempt[NL * NS];
+byte target[NL * NS];
+byte awaits[NL * NE];       /* who is to be answered when the entity's sector has an owner */
+bit loading[NL * NS];       /* assigned, SectorReady not heard */
+byte death[NL * NP];        /* ticks until a shard not heard of may be declared dead */
+
+/* A shard's process. */
+bit alive[NP], born[NP];
+byte seen[NP];              /* the highest term seen */
+byte sess[NP];              /* the leader it has a session with */
+bit ready[NP];              /* the verdict has come */
+bit expired[NP];            /* no lease (scenarios without a clock) */
+byte ss[NP * NS], sep[NP * NS], sat[NP * NS];
+byte phase[NP * NE], ver[NP * NE], sec[NP * NE], asked[NP * NE], tick[NP * NE];
+bit dirty[NP * NE];
+byte early[NP * NE];        /* a pre-copied row */
+byte serial[NP], eserial[NP * NE];
+/* Leases by the clock. */
+byte lease[NP], hb[NP], hbl[NP], hbage[NP];
+
+/* Links. A session's two ends are on the same one while `same`; what was sent before it ended
+ * may arrive until the other end notices. */
+chan up[NL * NP] = [CAP] of { byte, byte, byte, byte, byte, byte };
+chan down[NL * NP] = [CAP] of { byte, byte, byte, byte, byte, byte };
+bit same[NL * NP];
+bit hello[NL * NP];         /* an opening, with the inventory, is on its way */
+byte held_back[NL * NP];    /* messages at the end of `down` that await a commit */
+/* Updates: unordered, lossy. */
+byte u_on[NU], u_l[NU], u_p[NU], u_e[NU], u_ver[NU], u_epoch[NU], u_tick[NU];
+
+/* What only the invariants read. */
+byte g_tick[NE];            /* the newest tick that anybody simulated and that may not be lost */
+byte g_ver[NE];
+bit g_orphan[NE];           /* its shard was lost, and no record was made since */
+bit g_created[NE], g_destroyed[NE];
+byte g_epoch_owner[NS * 8];
+
+/* Scratch, not part of the state: every step sets it before it reads it. */
+hidden byte kind, a, b, c, e, s, p2, i2, n, q, runs;
+hidden byte x[2], y[2], z[2], v[2], r[2];      /* rows of entities 0 and 1 */
+hidden byte good;
+
+/* The scenario with books by name takes a shard's second process for its first. */
+#define OWN(p) ((IS(M_INCARNATION_IGNORED) && (p) == 2) -> 0 : (p))
+#define OWNS(l, p, s) (rec[l].owner[s] == OWN(p))
+#define INVENTORY_HAS(l, p, s) (ss[T(p, s)] != 0 && sep[T(p, s)] == rec[l].epoch[s])
+#define LEASED(p) (o_timers -> lease[p] > 0 : !expired[p])
+#define RUNS(p, s) (ss[T(p, s)] == RUNNING)
+#define SIMULATES(p, e) (alive[p] && LEASED(p) && phase[D(p, e)] == HELD && RUNS(p, sec[D(p, e)]))
+#define LEADS(l) (term[l] != 0 && term[l] == store_term)
+
+
+/* A leader sends: in a session that is over at the other end it reaches nobody. While a
+ * decision awaits its commit, all that is sent waits behind it. */
+inline send(l_, p_, k_, a_, b_, c_, r0_, r1_) {
+    if
+    :: same[I(l_, p_)] && lopen[I(l_, p_)] ->
+        down[I(l_, p_)]!k_, a_, b_, c_, r0_, r1_;
+        if
+        :: len(queue[l_]) > 0 && !IS(M_SEND_BEFORE_COMMIT) -> held_back[I(l_, p_)]++
+        :: else
+        fi
+    :: else
+    fi
+}
+
+/* Shards 0 and 2 are two processes of one name. */
+#define NAMESAKE(p) ((p) == 0 -> 2 : ((p) == 2 -> 0 : NOBODY + 1))
+
+/* Apply one journal record to what the journal amounts to. It is written apart from the
+ * leader's own bookkeeping: invariant 9 compares the two. */
+inline replay(k_, a_, b_, c_, r0_, r1_) {
+    r[0] = r0_; r[1] = r1_;
+    if
+    :: k_ == J_REGISTER -> durable.reg[a_] = 1
+    :: k_ == J_ASSIGN || k_ == J_UNLOAD ->
+        if
+        :: k_ == J_ASSIGN ->
+            durable.owner[a_] = c_; durable.epoch[a_] = b_;
+        :: else -> durable.owner[a_] = NOBODY
+        fi;
+        for (n : 0 .. NE - 1) {
+            if
+            :: r[n] != 0 && !IS(M_RECORD_WITHOUT_STATES) ->
+                durable.tick[n] = TICK(r[n])
+            :: else
+            fi;
+            if
+            :: k_ == J_ASSIGN && durable.sec[n] == a_ -> durable.asker[n] = NOBODY
+            :: else
+            fi
+        }
+    :: k_ == J_HANDOFF && !IS(M_REPLAY_SKIPS) ->
+        for (n : 0 .. NE - 1) {
+            if
+            :: r[n] != 0 ->
+                durable.ver[n] = VER(r[n]);
+                durable.tick[n] = TICK(r[n]);
+                durable.sec[n] = a_;
+                durable.asker[n] = (durable.owner[a_] == NOBODY -> b_ : NOBODY)
+            :: else
+            fi
+        }
+    :: k_ == J_SPAWN ->
+        durable.ver[a_] = 1; durable.sec[a_] = c_; durable.tick[a_] = 0; durable.gone[a_] = 0;
+        durable.asker[a_] = (durable.owner[c_] == NOBODY -> b_ : NOBODY);
+        durable.serial[b_] = r0_
+    :: k_ == J_DESTROY ->
+        durable.ver[a_] = durable.ver[a_] + 1; durable.gone[a_] = 1;
+        durable.asker[a_] = NOBODY; durable.sec[a_] = 0; durable.tick[a_] = 0
+    :: k_ == J_FENCE ->
+        durable.reg[a_] = 2;
+        for (n : 0 .. NS - 1) {
+            if
+            :: durable.owner[n] == a_ || (IS(M_BOOKS_BY_NAME) && durable.owner[n] == NAMESAKE(a_)) ->
+                durable.owner[n] = NOBODY
+            :: else
+            fi
+        }
+    :: else
+    fi
+}
