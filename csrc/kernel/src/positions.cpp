@@ -36,7 +36,7 @@ bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, bool i
 
 template <class Real>
 void block_moved(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
-                 bool is_narrow, std::uint8_t* flags) {
+                 bool is_narrow, std::uint64_t* flags) {
     if constexpr (sizeof(Real) == sizeof(float))
         (is_narrow ? passes().moved_narrow : passes().moved_f32)(&pos->x, &prev->x, rows * 2, size,
                                                                  flags);
@@ -46,7 +46,7 @@ void block_moved(const Point<Real>* pos, const Sector* prev, std::size_t rows, d
 
 template <class Real>
 void block_near(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
-                double margin, std::uint8_t* flags) {
+                double margin, std::uint64_t* flags) {
     if constexpr (sizeof(Real) == sizeof(float))
         passes().near_f32(&pos->x, &prev->x, rows * 2, size, margin, flags);
     else
