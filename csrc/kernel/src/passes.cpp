@@ -98,8 +98,8 @@ void moved_narrow(const float* v, const std::int32_t* k, std::size_t n, double s
     const auto mask = [=]([[maybe_unused]] std::size_t i) {
 #if defined(__AVX2__)
         const __m256 x = _mm256_loadu_ps(v + i), s8 = _mm256_set1_ps(s);
-        const __m256 low = _mm256_cvtepi32_ps(
-            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(k + i)));
+        const __m256 low =
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(k + i)));
         const __m256 high = _mm256_add_ps(low, _mm256_set1_ps(1.0F));
         const __m256 above = _mm256_fnmadd_ps(high, s8, x), below = _mm256_fnmadd_ps(low, s8, x);
         const __m256 size_of_k = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), low);
@@ -163,17 +163,51 @@ void near_border(const Real* v, const std::int32_t* k, std::size_t n, double siz
 
 bool cells(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
            std::uint32_t width, std::uint32_t height, std::uint32_t* out) {
-    int outside = 0;
-    for (std::size_t i = 0; i < rows; ++i) {
-        const std::uint32_t dx =
-            static_cast<std::uint32_t>(sectors[i * 2]) - static_cast<std::uint32_t>(x);
-        const std::uint32_t dy =
-            static_cast<std::uint32_t>(sectors[i * 2 + 1]) - static_cast<std::uint32_t>(y);
-        const bool inside = (dx < width) & (dy < height);
-        out[i] = inside ? dy * width + dx : 0xFFFFFFFFu;
-        outside |= !inside;
+    bool all = true;
+    const auto plain = [&](std::size_t from, std::size_t to) {
+        int beyond = 0;
+        for (std::size_t i = from; i < to; ++i) {
+            const std::uint32_t dx =
+                static_cast<std::uint32_t>(sectors[i * 2]) - static_cast<std::uint32_t>(x);
+            const std::uint32_t dy =
+                static_cast<std::uint32_t>(sectors[i * 2 + 1]) - static_cast<std::uint32_t>(y);
+            const bool inside = (dx < width) & (dy < height);
+            out[i] = inside ? dy * width + dx : 0xFFFFFFFFu;
+            beyond |= !inside;
+        }
+        all &= beyond == 0;
+    };
+    std::size_t i = 0;
+#if defined(__AVX2__)
+    // A row is one 64-bit lane, y above x: half the time of what the compiler makes of the loop.
+    const auto pair = [](std::uint32_t low, std::uint32_t high) {
+        return _mm256_set1_epi64x(
+            static_cast<long long>(static_cast<std::uint64_t>(high) << 32 | low));
+    };
+    const __m256i first = pair(static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(y));
+    const __m256i last = pair(width - 1, height - 1), w = pair(width, 0);
+    const auto cell = [w](__m256i d) {
+        return _mm256_add_epi64(d, _mm256_mul_epu32(_mm256_srli_epi64(d, 32), w));
+    };
+    for (; i + 8 <= rows; i += 8) {
+        const auto* from = reinterpret_cast<const __m256i*>(sectors + i * 2);
+        const __m256i a = _mm256_sub_epi32(_mm256_loadu_si256(from), first);
+        const __m256i b = _mm256_sub_epi32(_mm256_loadu_si256(from + 1), first);
+        const __m256i inside = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_min_epu32(a, last), a),
+                                                _mm256_cmpeq_epi32(_mm256_min_epu32(b, last), b));
+        if (_mm256_movemask_epi8(inside) != -1) {
+            plain(i, i + 8);
+            continue;
+        }
+        const __m256 low = _mm256_shuffle_ps(_mm256_castsi256_ps(cell(a)),
+                                             _mm256_castsi256_ps(cell(b)), _MM_SHUFFLE(2, 0, 2, 0));
+        _mm256_storeu_si256(
+            reinterpret_cast<__m256i*>(out + i),
+            _mm256_permute4x64_epi64(_mm256_castps_si256(low), _MM_SHUFFLE(3, 1, 2, 0)));
     }
-    return outside == 0;
+#endif
+    plain(i, rows);
+    return all;
 }
 
 #if defined(__AVX2__)
