@@ -80,31 +80,23 @@ class Buckets {
           next_(layout_.all_lanes * layout_.buckets),
           strangers_(layout_.all_lanes) {
         const unsigned cell_bits = layout_.cell_bits, row_bits = layout_.row_bits;
-        parallel(layout_.all_lanes / lanes, [&](std::size_t turn) {
-            std::uint32_t* const n = lane(turn * lanes);
-            each_row(
-                rows, window, turn,
-                [=, this](std::size_t k, std::uint32_t cell, std::size_t) {
-                    ++n[k * layout_.buckets + (cell >> cell_bits)];
-                },
-                true);
-        });
+        each_row(
+            rows, window,
+            [=](std::uint32_t* n, std::uint32_t cell, std::size_t) { ++n[cell >> cell_bits]; },
+            [this](std::size_t k, std::size_t i) {
+                strangers_[k].push_back(static_cast<std::uint32_t>(layout_.lane(k).begin + i));
+            });
         std::size_t sum = 0;
         for (std::size_t b = 0; b < layout_.buckets; ++b)
             for (std::size_t k = 0; k < layout_.all_lanes; ++k)
                 sum += std::exchange(lane(k)[b], static_cast<std::uint32_t>(sum));
         entries_.resize(sum);
-        parallel(layout_.all_lanes / lanes, [&](std::size_t turn) {
-            std::uint32_t* const to = lane(turn * lanes);
-            std::uint32_t* const entries = entries_.data();
-            each_row(
-                rows, window, turn,
-                [=, this](std::size_t k, std::uint32_t cell, std::size_t i) {
-                    entries[to[k * layout_.buckets + (cell >> cell_bits)]++] =
-                        cell << row_bits | static_cast<std::uint32_t>(i);
-                },
-                false);
-        });
+        each_row(
+            rows, window,
+            [=, entries = entries_.data()](std::uint32_t* to, std::uint32_t cell, std::size_t i) {
+                entries[to[cell >> cell_bits]++] = cell << row_bits | static_cast<std::uint32_t>(i);
+            },
+            [](std::size_t, std::size_t) {});
     }
 
     const Layout& layout() const { return layout_; }
@@ -166,35 +158,34 @@ class Buckets {
                 static_cast<std::uint32_t>(layout_.lane(k).begin), k};
     }
 
-    // Calls f(k, cell, row within lane k) for the rows of `lanes` lanes, in turns.
-    template <class F>
-    void each_row(std::span<const Sector> rows, const Window& window, std::size_t turn, F&& f,
-                  bool set_aside) {
-        std::array<std::array<std::uint32_t, step>, lanes> cells;
-        for (std::size_t at = 0; at < layout_.lane_rows; at += step) {
-            bool full = true;
-            std::array<std::size_t, lanes> n;
-            for (std::size_t k = 0; k < lanes; ++k) {
-                const Range range = layout_.lane(turn * lanes + k);
-                n[k] = std::min(step, range.size() - std::min(at, range.size()));
-                full &= n[k] == step && cells_of(rows, range.begin + at, step, window, cells[k]);
-                if (n[k] > 0 && n[k] < step)
-                    cells_of(rows, range.begin + at, n[k], window, cells[k]);
-            }
-            if (full) {
-                for (std::size_t i = 0; i < step; ++i)
-                    in_each_lane([&](std::size_t k) { f(k, cells[k][i], at + i); });
-                continue;
-            }
-            for (std::size_t k = 0; k < lanes; ++k)
-                for (std::size_t i = 0; i < n[k]; ++i) {
-                    if (cells[k][i] != outside)
-                        f(k, cells[k][i], at + i);
-                    else if (set_aside)
-                        strangers_[turn * lanes + k].push_back(static_cast<std::uint32_t>(
-                            layout_.lane(turn * lanes + k).begin + at + i));
+    // Calls f(the lane's counters, cell, row within the lane) for all rows, some lanes in turns;
+    // set_aside(lane, row within the lane) for those outside.
+    template <class F, class G>
+    void each_row(std::span<const Sector> rows, const Window& window, F f, G set_aside) {
+        parallel(layout_.all_lanes / lanes, [&, this](std::size_t turn) {
+            std::array<std::array<std::uint32_t, step>, lanes> cells;
+            std::array<std::uint32_t*, lanes> counters;
+            for (std::size_t k = 0; k < lanes; ++k) counters[k] = lane(turn * lanes + k);
+            for (std::size_t at = 0; at < layout_.lane_rows; at += step) {
+                bool full = true;
+                std::array<std::size_t, lanes> n;
+                for (std::size_t k = 0; k < lanes; ++k) {
+                    const Range range = layout_.lane(turn * lanes + k);
+                    n[k] = std::min(step, range.size() - std::min(at, range.size()));
+                    full &= n[k] == step;
+                    if (n[k] > 0) full &= cells_of(rows, range.begin + at, n[k], window, cells[k]);
                 }
-        }
+                for (std::size_t i = 0; full && i < step; ++i)
+                    in_each_lane([&](std::size_t k) { f(counters[k], cells[k][i], at + i); });
+                for (std::size_t k = 0; !full && k < lanes; ++k)
+                    for (std::size_t i = 0; i < n[k]; ++i) {
+                        if (cells[k][i] != outside)
+                            f(counters[k], cells[k][i], at + i);
+                        else
+                            set_aside(turn * lanes + k, at + i);
+                    }
+            }
+        });
     }
 
     Layout layout_;
@@ -296,34 +287,37 @@ std::optional<Groups> group_at_once(std::span<const Sector> rows, const Window& 
     const Cut cut(rows.size(), part_rows, step);
     Places places(cut.parts(), window.cells());
     std::vector<std::vector<std::uint32_t>> apart(cut.parts());
-    // Calls f(part, cell, row) for all rows.
-    const auto each_row = [&](auto f) {
+    // Calls f(the part's counters, cell, row) for all rows, those outside aside.
+    const auto each_row = [&](auto f, auto set_aside) {
         parallel(cut.parts(), [&](std::size_t p) {
+            std::uint32_t* const counters = places.lane(p);
             std::array<std::uint32_t, step> cells;
             for (std::size_t begin = cut[p].begin; begin < cut[p].end; begin += step) {
                 const std::size_t n = std::min(step, cut[p].end - begin);
-                cells_of(rows, begin, n, window, cells);
-                for (std::size_t i = 0; i < n; ++i)
-                    f(p, cells[i], static_cast<std::uint32_t>(begin + i));
+                const auto first = static_cast<std::uint32_t>(begin);
+                if (cells_of(rows, begin, n, window, cells)) {
+                    for (std::uint32_t i = 0; i < n; ++i) f(counters, cells[i], first + i);
+                    continue;
+                }
+                for (std::uint32_t i = 0; i < n; ++i) {
+                    if (cells[i] != outside)
+                        f(counters, cells[i], first + i);
+                    else
+                        set_aside(p, first + i);
+                }
             }
         });
     };
-    each_row([&, first = places.lane(0), n = std::size_t{window.cells()}](
-                 std::size_t p, std::uint32_t cell, std::uint32_t row) {
-        if (cell != outside)
-            ++first[p * n + cell];
-        else
-            apart[p].push_back(row);
-    });
+    each_row([](std::uint32_t* n, std::uint32_t cell, std::uint32_t) { ++n[cell]; },
+             [&](std::size_t p, std::uint32_t row) { apart[p].push_back(row); });
     const std::vector<std::uint32_t> strangers = joined(apart);
     if (strangers.size() > outside_max(rows.size())) return std::nullopt;
     Groups out;
     out.order.resize(rows.size());
     lay_out(window, places, rows, strangers, out);
-    each_row([order = out.order.data(), first = places.lane(0), n = std::size_t{window.cells()}](
-                 std::size_t p, std::uint32_t cell, std::uint32_t row) {
-        if (cell != outside) order[first[p * n + cell]++] = row;
-    });
+    each_row([order = out.order.data()](std::uint32_t* to, std::uint32_t cell,
+                                        std::uint32_t row) { order[to[cell]++] = row; },
+             [](std::size_t, std::uint32_t) {});
     return out;
 }
 
