@@ -161,6 +161,12 @@ void near_border(const Real* v, const std::int32_t* k, std::size_t n, double siz
     to_bits<4>(n, bits, flag, mask);
 }
 
+bool finite(const double* v, std::size_t n) {
+    int bad = 0;
+    for (std::size_t i = 0; i < n; ++i) bad |= !(__builtin_fabs(v[i]) <= __DBL_MAX__);
+    return bad == 0;
+}
+
 bool cells(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
            std::uint32_t width, std::uint32_t height, std::uint32_t* out) {
     bool all = true;
@@ -272,6 +278,6 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
 extern const Passes table;
 const Passes table{SIDEREAL_ISA_NAME,   sectors_narrow, sectors<float>, sectors<double>,
                    moved_narrow,        moved<float>,   moved<double>,  near_border<float>,
-                   near_border<double>, cells,          within};
+                   near_border<double>, finite,         cells,          within};
 
 }  // namespace sidereal::SIDEREAL_ISA

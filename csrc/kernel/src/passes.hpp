@@ -41,6 +41,9 @@ struct Passes {
     void (*near_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
                      double margin, std::uint64_t* bits);
 
+    // Whether all n values are finite.
+    bool (*finite_f64)(const double* v, std::size_t n);
+
     // The cells of `rows` sectors {x, y} in a rectangle, counted by y, then x; 2^32-1 for those
     // outside of it. False if there are any of those.
     bool (*cells)(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
