@@ -119,7 +119,7 @@ class Vectors {
     std::span<const Vec2> span() const { return span_; }
 
   private:
-    std::vector<Vec2> widened_;
+    RawVector<Vec2> widened_;
     std::span<const Vec2> span_;
 };
 

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "parallel.hpp"
 
@@ -14,24 +13,22 @@ namespace sidereal {
 
 inline constexpr std::size_t block_rows = 1024;
 
-// Two flags a row, zero beyond the last row.
-using Flags = std::array<std::uint8_t, block_rows * 2>;
+// Two bits a row, as the passes write them.
+using Flags = std::array<std::uint64_t, block_rows / 32>;
 
-// Calls f with each row of the block that has a flag, ascending.
+// Calls f with each of the first `rows` rows of a block that has a bit set, ascending.
 template <class F>
-void each_flagged(Flags& flags, std::size_t rows, F&& f) {
-    std::memset(flags.data() + rows * 2, 0, flags.size() - rows * 2);
-    for (std::size_t at = 0; at < rows; at += 16) {
-        std::uint64_t words[4];
-        std::memcpy(words, flags.data() + at * 2, sizeof words);
-        if ((words[0] | words[1] | words[2] | words[3]) == 0) continue;
-        for (std::size_t w = 0; w < 4; ++w)
-            while (words[w] != 0) {
-                const auto row = static_cast<std::size_t>(std::countr_zero(words[w])) / 16;
-                f(at + w * 4 + row);
-                words[w] &= ~(std::uint64_t{0xFFFF} << (row * 16));
-            }
+void each_flagged(const Flags& flags, std::size_t rows, F&& f) {
+    for (std::size_t word = 0; word * 32 < rows; ++word) {
+        std::uint64_t either = (flags[word] | flags[word] >> 1) & 0x5555555555555555u;
+        for (; either != 0; either &= either - 1)
+            f(word * 32 + static_cast<std::size_t>(std::countr_zero(either)) / 2);
     }
+}
+
+// Whether row i of a block has a bit set.
+inline bool flagged(const Flags& flags, std::size_t i) {
+    return (flags[i / 32] >> (i % 32 * 2) & 3) != 0;
 }
 
 // Calls f with the first row and the number of rows of each block.

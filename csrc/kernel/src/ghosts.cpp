@@ -156,8 +156,7 @@ Sightings ghosts(std::span<const Vec2> position, std::span<const Sector> sectors
         passes().near_f64(&position[begin].x, &sectors[begin].x, rows * 2, size, margin,
                           flags.data());
         for (std::size_t i = begin; i < begin + rows; ++i) {
-            const std::size_t at = (i - begin) * 2;
-            if ((flags[at] | flags[at + 1]) != 0) {
+            if (flagged(flags, i - begin)) {
                 look_around(position[i], sectors[i], shard[i], size, radius, owners_of,
                             static_cast<std::uint32_t>(i), pairs);
             } else {

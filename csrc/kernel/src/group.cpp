@@ -1,276 +1,335 @@
-// Counting and grouping: in one dense rectangle where all rows lie close together, else by tiles
-// of sectors, else, where rows are too far apart for that too, by hashing.
+// Grouping within a window: at once where the caches hold the order, else first to buckets of
+// neighbouring cells and then, bucket by bucket, to the cells.
 //
-// Grouping writes rows first to the run of their tile, which is few enough write streams for the
-// caches, and then, tile by tile, to their sectors.
+// An entry of a bucket is 32 bits: the cell within the bucket, and the row within its lane. A
+// bucket, and what is written of the order from it, fit the second-level cache.
 #include "sidereal/group.hpp"
 
 #include <algorithm>
-#include <numeric>
-#include <optional>
+#include <array>
+#include <bit>
+#include <utility>
 
 #include "parallel.hpp"
-#include "sidereal/slot_index.hpp"
-#include "tiles.hpp"
+#include "passes.hpp"
+#include "spread.hpp"
 #include "window.hpp"
 
 namespace sidereal {
 namespace {
 
-constexpr std::size_t direct_rows = 2 << 20;  // more do not fit the caches with their order
-constexpr std::size_t part_rows = std::size_t{64} * 1024;  // fewer are not worth waking a thread
+constexpr std::size_t direct_rows = std::size_t{5} << 19;   // fewer go to their cells at once
+constexpr std::size_t part_rows = std::size_t{128} * 1024;  // fewer are not worth waking a thread
+constexpr std::size_t bucket_rows = 32 * 1024;
+constexpr std::size_t buckets_max = 256;
 
-// Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
-struct Tally {
-    std::vector<std::uint64_t> keys;
-    std::vector<std::uint32_t> n;
-    std::vector<std::uint32_t> sector_of_row;
-};
+constexpr std::size_t step = 256;  // rows whose cells are found together
 
-Tally tally(std::span<const Sector> rows, bool want_rows) {
-    Tally t;
-    if (want_rows) t.sector_of_row.resize(rows.size());
-    SlotIndex index;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const std::uint64_t key = key_of(rows[i]);
-        std::uint32_t sector = index.find(key, t.keys.data());
-        if (sector == absent) {
-            sector = static_cast<std::uint32_t>(t.keys.size());
-            t.keys.push_back(key);
-            t.n.push_back(0);
-            index.insert(key, sector, t.keys.data());
-        }
-        ++t.n[sector];
-        if (want_rows) t.sector_of_row[i] = sector;
-    }
-    return t;
+// The cells of some rows; false if any is outside. The rows after them are fetched.
+bool cells_of(std::span<const Sector> rows, std::size_t begin, std::size_t n, const Window& window,
+              std::array<std::uint32_t, step>& cells) {
+    const bool all = passes().cells(&rows[begin].x, n, window.x, window.y, window.width,
+                                    window.height, cells.data());
+    for (std::size_t i = 0; i < n; i += 8) __builtin_prefetch(rows.data() + begin + n + i);
+    return all;
 }
 
-// The sectors' numbers in the order of their keys.
-std::vector<std::uint32_t> sorted(const std::vector<std::uint64_t>& keys) {
-    std::vector<std::uint32_t> order(keys.size());
-    std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(),
-              [&](std::uint32_t a, std::uint32_t b) { return keys[a] < keys[b]; });
-    return order;
-}
+// Rows go in lanes, in turns. Where a counter comes again soon, a processor that was wrong about it
+// once makes each addition wait for the one before; lanes never share a counter. Measured: half
+// the time of one lane.
+constexpr std::size_t lanes = 2;
 
-Counts counts_by_hash(std::span<const Sector> rows) {
-    const Tally t = tally(rows, false);
-    Counts out;
-    out.sectors.reserve(t.keys.size());
-    out.n.reserve(t.keys.size());
-    for (const std::uint32_t s : sorted(t.keys)) {
-        out.sectors.push_back(sector_of_key(t.keys[s]));
-        out.n.push_back(t.n[s]);
-    }
-    return out;
-}
-
-Groups group_by_hash(std::span<const Sector> rows) {
-    Tally t = tally(rows, true);
-    Groups out;
-    out.sectors.reserve(t.keys.size());
-    out.offsets.reserve(t.keys.size() + 1);
-    out.offsets.push_back(0);
-    std::vector<std::uint32_t>& next = t.n;  // from how many to where the next row goes
-    for (const std::uint32_t s : sorted(t.keys)) {
-        const std::uint32_t begin = out.offsets.back();
-        out.sectors.push_back(sector_of_key(t.keys[s]));
-        out.offsets.push_back(begin + next[s]);
-        next[s] = begin;
-    }
-    out.order.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        out.order[next[t.sector_of_row[i]]++] = static_cast<std::uint32_t>(i);
-    return out;
-}
-
-// What one part of the rows has in each tile, by the part's own numbers of tiles.
-struct Part {
-    Tiles tiles;
-    std::vector<std::uint32_t> n;  // how many rows; later where the next one goes
-    bool too_many = false;
-
-    explicit Part(std::size_t rows) : tiles(rows) {}
-
-    void count(std::span<const Sector> rows) {
-        for (const Sector row : rows) {
-            const std::uint32_t tile = tiles.number(tile_key(row));
-            if (tile == absent) {
-                too_many = true;
-                return;
-            }
-            if (tile == n.size()) n.push_back(0);
-            ++n[tile];
-        }
-    }
-};
-
-// Rows by tile: those of tile t are row[begin[t] .. begin[t+1]), ascending, with their cells.
-struct Partition {
-    std::vector<std::uint32_t> begin;
-    RawVector<std::uint32_t> row;
-    RawVector<std::uint16_t> cell;
-};
-
-// Numbers the tiles of all parts in `tiles`, and gives each part its places in each tile, parts in
-// order. False if there are too many tiles.
-bool merge(std::vector<Part>& parts, Tiles& tiles, std::vector<std::uint32_t>& begin) {
-    std::vector<std::uint32_t> total;
-    std::vector<std::vector<std::uint32_t>> number(parts.size());
-    for (std::size_t p = 0; p < parts.size(); ++p) {
-        if (parts[p].too_many) return false;
-        for (std::size_t t = 0; t < parts[p].n.size(); ++t) {
-            const std::uint32_t tile = tiles.number(parts[p].tiles.keys()[t]);
-            if (tile == absent) return false;
-            if (tile == total.size()) total.push_back(0);
-            const std::uint32_t rows = parts[p].n[t];
-            parts[p].n[t] = total[tile];
-            total[tile] += rows;
-            number[p].push_back(tile);
-        }
-    }
-    begin.assign(total.size() + 1, 0);
-    std::partial_sum(total.begin(), total.end(), begin.begin() + 1);
-    for (std::size_t p = 0; p < parts.size(); ++p)
-        for (std::size_t t = 0; t < parts[p].n.size(); ++t) parts[p].n[t] += begin[number[p][t]];
-    return true;
-}
-
-bool partition(std::span<const Sector> rows, Tiles& tiles, Partition& out) {
-    const Cut cut(rows.size(), part_rows);
-    std::vector<Part> parts(cut.parts(), Part(rows.size()));
-    const auto of = [&](std::size_t p) { return rows.subspan(cut[p].begin, cut[p].size()); };
-    parallel(parts.size(), [&](std::size_t p) { parts[p].count(of(p)); });
-    if (!merge(parts, tiles, out.begin)) return false;
-    out.row.resize(rows.size());
-    out.cell.resize(rows.size());
-    parallel(parts.size(), [&](std::size_t p) {
-        for (std::size_t i = cut[p].begin; i < cut[p].end; ++i) {
-            const std::uint32_t at = parts[p].n[parts[p].tiles.number(tile_key(rows[i]))]++;
-            out.row[at] = static_cast<std::uint32_t>(i);
-            out.cell[at] = static_cast<std::uint16_t>(cell_in_tile(rows[i]));
-        }
-    });
-    return true;
-}
-
-std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
-    Tiles tiles(rows.size());
-    Partition parts;
-    if (!partition(rows, tiles, parts)) return std::nullopt;
-
-    const std::size_t n = tiles.keys().size();
-    std::vector<std::uint32_t> next(n * tile_cells);  // counts, then where to write
-    parallel(n, [&](std::size_t t) {
-        for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
-            ++next[t * tile_cells + parts.cell[i]];
-    });
-    Groups out;
-    out.offsets.push_back(0);
-    each_occupied(tiles, next, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
-        std::uint32_t& at = next[std::size_t{tile} * tile_cells + cell];
-        const std::uint32_t begin = out.offsets.back();
-        out.sectors.push_back(sector);
-        out.offsets.push_back(begin + at);
-        at = begin;
-    });
-    out.order.resize(rows.size());
-    parallel(n, [&](std::size_t t) {
-        for (std::uint32_t i = parts.begin[t]; i < parts.begin[t + 1]; ++i)
-            out.order[next[t * tile_cells + parts.cell[i]]++] = parts.row[i];
-    });
-    return out;
-}
-
-std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
-    Tiles tiles(rows.size());
-    std::vector<std::uint32_t> n;
-    for (const Sector row : rows) {
-        const std::uint32_t tile = tiles.number(tile_key(row));
-        if (tile == absent) return std::nullopt;
-        if (std::size_t{tile} * tile_cells == n.size()) n.resize(n.size() + tile_cells);
-        ++n[std::size_t{tile} * tile_cells + cell_in_tile(row)];
-    }
-    Counts out;
-    each_occupied(tiles, n, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
-        out.sectors.push_back(sector);
-        out.n.push_back(n[std::size_t{tile} * tile_cells + cell]);
-    });
-    return out;
-}
-
-std::vector<std::uint32_t> count_cells(std::span<const Sector> rows, const Window& window) {
-    std::vector<std::uint32_t> n(window.cells());
-    for (const Sector row : rows) ++n[window.cell(row)];
-    return n;
-}
-
-// Calls f(sector, count) for each occupied cell, by y, then x.
+// Written out, not a loop: the processor knows counters by the instruction that writes them.
 template <class F>
-void each_occupied(const Window& window, std::vector<std::uint32_t>& n, F&& f) {
-    for (std::uint32_t y = 0, cell = 0; y < window.height; ++y)
-        for (std::uint32_t x = 0; x < window.width; ++x, ++cell)
-            if (n[cell] != 0) f(window.sector(y, x), n[cell]);
+[[gnu::always_inline]] inline void in_each_lane(F&& f) {
+    f(std::size_t{0}), f(std::size_t{1});
 }
 
-Counts counts_in_window(std::span<const Sector> rows, const Window& window) {
-    std::vector<std::uint32_t> n = count_cells(rows, window);
-    Counts out;
-    each_occupied(window, n, [&](Sector sector, std::uint32_t count) {
-        out.sectors.push_back(sector);
-        out.n.push_back(count);
-    });
+std::vector<std::uint32_t> joined(const std::vector<std::vector<std::uint32_t>>& parts) {
+    std::vector<std::uint32_t> all;
+    for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+    return all;
+}
+
+// How cells are cut into buckets and rows into lanes, and how an entry is made of both.
+struct Layout {
+    unsigned cell_bits, row_bits;
+    std::size_t buckets, lane_rows, all_lanes, rows;
+
+    Layout(std::size_t n, std::uint32_t cells) : rows(n) {
+        const std::size_t wanted = std::clamp<std::size_t>(rows / bucket_rows, 1, buckets_max);
+        cell_bits = static_cast<unsigned>(std::bit_width((cells - 1) / wanted));
+        cell_bits = std::clamp(cell_bits, 1u, 16u);
+        row_bits = 32 - cell_bits;
+        buckets = ((cells - 1) >> cell_bits) + 1;
+        const std::size_t turns =
+            std::max(Cut(rows, part_rows).parts(), (rows >> row_bits) / lanes + 1);
+        all_lanes = turns * lanes;
+        lane_rows = (rows / all_lanes / step + 1) * step;
+    }
+    Range lane(std::size_t k) const {
+        return {std::min(rows, k * lane_rows), std::min(rows, (k + 1) * lane_rows)};
+    }
+};
+
+// All rows, by bucket, then lane, ascending.
+class Buckets {
+  public:
+    Buckets(std::span<const Sector> rows, const Window& window)
+        : layout_(rows.size(), window.cells()),
+          next_(layout_.all_lanes * layout_.buckets),
+          strangers_(layout_.all_lanes) {
+        const unsigned cell_bits = layout_.cell_bits, row_bits = layout_.row_bits;
+        each_row(
+            rows, window,
+            [=](std::uint32_t* n, std::uint32_t cell, std::size_t) { ++n[cell >> cell_bits]; },
+            [this](std::size_t k, std::size_t i) {
+                strangers_[k].push_back(static_cast<std::uint32_t>(layout_.lane(k).begin + i));
+            });
+        std::size_t sum = 0;
+        for (std::size_t b = 0; b < layout_.buckets; ++b)
+            for (std::size_t k = 0; k < layout_.all_lanes; ++k)
+                sum += std::exchange(lane(k)[b], static_cast<std::uint32_t>(sum));
+        entries_.resize(sum);
+        each_row(
+            rows, window,
+            [=, entries = entries_.data()](std::uint32_t* to, std::uint32_t cell, std::size_t i) {
+                entries[to[cell >> cell_bits]++] = cell << row_bits | static_cast<std::uint32_t>(i);
+            },
+            [](std::size_t, std::size_t) {});
+    }
+
+    const Layout& layout() const { return layout_; }
+
+    std::vector<std::uint32_t> strangers() const { return joined(strangers_); }
+
+    // Calls f(k, cell within the bucket, row) for the rows of a bucket, in turns from `lanes` parts
+    // of it, k their number; ascending in each.
+    template <class F>
+    void each(std::size_t bucket, F&& f) const {
+        const unsigned row_bits = layout_.row_bits;
+        const std::uint32_t mask = (1u << row_bits) - 1;
+        const std::size_t part = layout_.all_lanes / lanes;
+        std::array<Run, lanes> runs;
+        for (std::size_t k = 0; k < lanes; ++k) runs[k] = run(bucket, k * part);
+        for (;;) {
+            std::size_t n = static_cast<std::size_t>(-1);
+            for (std::size_t k = 0; k < lanes; ++k) {
+                while (runs[k].n == 0 && (runs[k].lane + 1) % part != 0)
+                    runs[k] = run(bucket, runs[k].lane + 1);
+                n = std::min(n, runs[k].n);
+            }
+            if (n == 0) break;
+            for (std::size_t i = 0; i < n; ++i)
+                in_each_lane([&](std::size_t k) {
+                    const std::uint32_t entry = runs[k].at[i];
+                    f(k, entry >> row_bits, runs[k].base + (entry & mask));
+                });
+            for (Run& run : runs) run.at += n, run.n -= n;
+        }
+        for (std::size_t k = 0; k < lanes; ++k)
+            for (Run r = runs[k];; r = run(bucket, r.lane + 1)) {
+                for (std::size_t i = 0; i < r.n; ++i)
+                    f(k, r.at[i] >> row_bits, r.base + (r.at[i] & mask));
+                if ((r.lane + 1) % part == 0) break;
+            }
+    }
+
+  private:
+    // What a bucket has of a lane, and the row that its entries count from.
+    struct Run {
+        const std::uint32_t* at;
+        std::size_t n;
+        std::uint32_t base;
+        std::size_t lane;
+    };
+
+    std::uint32_t* lane(std::size_t k) { return next_.data() + k * layout_.buckets; }
+
+    // Where the rows of a lane in a bucket end, the following lane's begin.
+    Run run(std::size_t bucket, std::size_t k) const {
+        const auto end = [&](std::size_t b, std::size_t lane) {
+            return next_[lane * layout_.buckets + b];
+        };
+        const std::uint32_t begin = k > 0        ? end(bucket, k - 1)
+                                    : bucket > 0 ? end(bucket - 1, layout_.all_lanes - 1)
+                                                 : 0;
+        return {entries_.data() + begin, end(bucket, k) - begin,
+                static_cast<std::uint32_t>(layout_.lane(k).begin), k};
+    }
+
+    // Calls f(the lane's counters, cell, row within the lane) for all rows, some lanes in turns;
+    // set_aside(lane, row within the lane) for those outside.
+    template <class F, class G>
+    void each_row(std::span<const Sector> rows, const Window& window, F f, G set_aside) {
+        parallel(layout_.all_lanes / lanes, [&, this](std::size_t turn) {
+            std::array<std::array<std::uint32_t, step>, lanes> cells;
+            std::array<std::uint32_t*, lanes> counters;
+            for (std::size_t k = 0; k < lanes; ++k) counters[k] = lane(turn * lanes + k);
+            for (std::size_t at = 0; at < layout_.lane_rows; at += step) {
+                bool full = true;
+                std::array<std::size_t, lanes> n;
+                for (std::size_t k = 0; k < lanes; ++k) {
+                    const Range range = layout_.lane(turn * lanes + k);
+                    n[k] = std::min(step, range.size() - std::min(at, range.size()));
+                    full &= n[k] == step;
+                    if (n[k] > 0) full &= cells_of(rows, range.begin + at, n[k], window, cells[k]);
+                }
+                for (std::size_t i = 0; full && i < step; ++i)
+                    in_each_lane([&](std::size_t k) { f(counters[k], cells[k][i], at + i); });
+                for (std::size_t k = 0; !full && k < lanes; ++k)
+                    for (std::size_t i = 0; i < n[k]; ++i) {
+                        if (cells[k][i] != outside)
+                            f(counters[k], cells[k][i], at + i);
+                        else
+                            set_aside(turn * lanes + k, at + i);
+                    }
+            }
+        });
+    }
+
+    Layout layout_;
+    std::vector<std::uint32_t> next_;  // by lane, then bucket: where the next entry goes
+    std::vector<std::vector<std::uint32_t>> strangers_;  // by lane: rows outside of the window
+    RawVector<std::uint32_t> entries_;
+};
+
+// How many rows each cell has in each lane, and then where they go.
+class Places {
+  public:
+    Places(std::size_t lanes, std::size_t cells)
+        : lanes_(lanes), cells_(cells), n_(lanes * cells) {}
+
+    std::uint32_t* lane(std::size_t k) { return n_.data() + k * cells_; }
+
+    std::uint32_t rows(std::size_t cell) const {
+        std::uint32_t sum = 0;
+        for (std::size_t k = 0; k < lanes_; ++k) sum += n_[k * cells_ + cell];
+        return sum;
+    }
+
+    // The cell's rows go to `begin` and after it, lanes in order.
+    void place(std::size_t cell, std::uint32_t begin) {
+        for (std::size_t k = 0; k < lanes_; ++k)
+            begin += std::exchange(n_[k * cells_ + cell], begin);
+    }
+
+  private:
+    std::size_t lanes_, cells_;
+    LargeVector<std::uint32_t> n_;
+};
+
+// Makes the groups of all occupied cells, by y, then x, with the strangers' among them, and places
+// the rows. Strangers' rows are put into the order.
+void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
+             std::span<const std::uint32_t> strangers, Groups& out) {
+    std::vector<Sector> where;
+    for (const std::uint32_t row : strangers) where.push_back(rows[row]);
+    const Groups far = group_spread(where);
+    std::size_t occupied = far.sectors.size();
+    for (std::uint32_t cell = 0; cell < window.cells(); ++cell) occupied += places.rows(cell) != 0;
+    out.sectors.resize(occupied);
+    out.offsets.resize(occupied + 1);
+    out.offsets[0] = 0;
+    std::size_t at = 0, next_far = 0;
+    std::uint32_t begin = 0;
+    const auto put = [&](Sector s, std::uint32_t n) {
+        out.sectors[at] = s;
+        out.offsets[++at] = begin += n;
+    };
+    const auto put_far = [&] {
+        const std::uint32_t first = far.offsets[next_far], last = far.offsets[next_far + 1];
+        for (std::uint32_t i = first; i < last; ++i)
+            out.order[begin + i - first] = strangers[far.order[i]];
+        put(far.sectors[next_far++], last - first);
+    };
+    std::uint32_t cell = 0;
+    for (std::uint32_t y = 0; y < window.height; ++y) {
+        const std::uint64_t key = key_of(window.sector(y, 0));
+        while (next_far < far.sectors.size() && key_of(far.sectors[next_far]) < key) put_far();
+        for (std::uint32_t x = 0; x < window.width; ++x, ++cell) {
+            const std::uint32_t n = places.rows(cell);
+            if (n == 0) continue;
+            places.place(cell, begin);
+            put(window.sector(y, x), n);
+        }
+    }
+    while (next_far < far.sectors.size()) put_far();
+}
+
+std::optional<Groups> group_by_buckets(std::span<const Sector> rows, const Window& window) {
+    const Buckets buckets(rows, window);
+    const Layout& layout = buckets.layout();
+    const std::vector<std::uint32_t> strangers = buckets.strangers();
+    if (strangers.size() > outside_max(rows.size())) return std::nullopt;
+
+    Places places(lanes, layout.buckets << layout.cell_bits);
+    // Calls f(the row's counter, row) for all rows, bucket by bucket.
+    const auto each_row = [&](auto f) {
+        parallel(layout.buckets, [&](std::size_t b) {
+            std::array<std::uint32_t*, lanes> n;
+            for (std::size_t k = 0; k < lanes; ++k) n[k] = places.lane(k) + (b << layout.cell_bits);
+            buckets.each(b, [&](std::size_t k, std::uint32_t cell, std::uint32_t row) {
+                f(n[k][cell], row);
+            });
+        });
+    };
+    each_row([](std::uint32_t& n, std::uint32_t) { ++n; });
+    Groups out;
+    out.order.resize(rows.size());
+    lay_out(window, places, rows, strangers, out);
+    std::uint32_t* const order = out.order.data();
+    each_row([order](std::uint32_t& to, std::uint32_t row) { order[to++] = row; });
     return out;
 }
 
-Groups group_in_window(std::span<const Sector> rows, const Window& window) {
-    std::vector<std::uint32_t> next = count_cells(rows, window);
+std::optional<Groups> group_at_once(std::span<const Sector> rows, const Window& window) {
+    const Cut cut(rows.size(), part_rows, step);
+    Places places(cut.parts(), window.cells());
+    std::vector<std::vector<std::uint32_t>> apart(cut.parts());
+    // Calls f(the part's counters, cell, row) for all rows, those outside aside.
+    const auto each_row = [&](auto f, auto set_aside) {
+        parallel(cut.parts(), [&](std::size_t p) {
+            std::uint32_t* const counters = places.lane(p);
+            std::array<std::uint32_t, step> cells;
+            for (std::size_t begin = cut[p].begin; begin < cut[p].end; begin += step) {
+                const std::size_t n = std::min(step, cut[p].end - begin);
+                const auto first = static_cast<std::uint32_t>(begin);
+                if (cells_of(rows, begin, n, window, cells)) {
+                    for (std::uint32_t i = 0; i < n; ++i) f(counters, cells[i], first + i);
+                    continue;
+                }
+                for (std::uint32_t i = 0; i < n; ++i) {
+                    if (cells[i] != outside)
+                        f(counters, cells[i], first + i);
+                    else
+                        set_aside(p, first + i);
+                }
+            }
+        });
+    };
+    each_row([](std::uint32_t* n, std::uint32_t cell, std::uint32_t) { ++n[cell]; },
+             [&](std::size_t p, std::uint32_t row) { apart[p].push_back(row); });
+    const std::vector<std::uint32_t> strangers = joined(apart);
+    if (strangers.size() > outside_max(rows.size())) return std::nullopt;
     Groups out;
-    out.offsets.push_back(0);
-    each_occupied(window, next, [&](Sector sector, std::uint32_t& at) {
-        const std::uint32_t begin = out.offsets.back();
-        out.sectors.push_back(sector);
-        out.offsets.push_back(begin + at);
-        at = begin;
-    });
     out.order.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        out.order[next[window.cell(rows[i])]++] = static_cast<std::uint32_t>(i);
+    lay_out(window, places, rows, strangers, out);
+    each_row([order = out.order.data()](std::uint32_t* to, std::uint32_t cell,
+                                        std::uint32_t row) { order[to[cell]++] = row; },
+             [](std::size_t, std::uint32_t) {});
     return out;
 }
 
 }  // namespace
 
-std::vector<std::uint32_t> Tiles::ordered() const {
-    return sorted(keys_);
-}
-
-std::uint32_t Tiles::look_up(std::uint64_t key, Entry& entry) {
-    std::uint32_t tile = index_.find(key, keys_.data());
-    if (tile == absent) {
-        if (keys_.size() == most_) return absent;
-        tile = static_cast<std::uint32_t>(keys_.size());
-        keys_.push_back(key);
-        index_.insert(key, tile, keys_.data());
-    }
-    entry = {key, tile};
-    return tile;
-}
-
-Counts counts(std::span<const Sector> rows) {
-    if (const std::optional<Window> all = window(rows)) return counts_in_window(rows, *all);
-    if (std::optional<Counts> out = counts_by_tiles(rows)) return *std::move(out);
-    return counts_by_hash(rows);
-}
-
 Groups group(std::span<const Sector> rows) {
-    // Beyond the caches, and on several threads, rows are better written tile by tile.
-    if (rows.size() <= direct_rows && (threads() == 1 || rows.size() < 2 * part_rows))
-        if (const std::optional<Window> all = window(rows)) return group_in_window(rows, *all);
-    if (std::optional<Groups> out = group_by_tiles(rows)) return *std::move(out);
-    return group_by_hash(rows);
+    if (const std::optional<Window> most = window(rows)) {
+        std::optional<Groups> out =
+            rows.size() <= direct_rows ? group_at_once(rows, *most) : group_by_buckets(rows, *most);
+        if (out) return *std::move(out);
+    }
+    return group_spread(rows);
 }
 
 }  // namespace sidereal

@@ -46,43 +46,199 @@ bool sectors(const Real* v, std::size_t n, double size, std::int32_t* out) {
     return bad == 0;
 }
 
+// Stores flag(i) for 0 <= i < n as bits. Where there is AVX2, mask(i) says the same of `lanes`
+// coordinates at a time: packing bytes into bits took twice as long as all the rest.
+template <std::size_t lanes, class Flag, class Mask>
+void to_bits(std::size_t n, std::uint64_t* bits, Flag flag, [[maybe_unused]] Mask mask) {
+    for (std::size_t begin = 0; begin < n; begin += 64) {
+        std::uint64_t word = 0;
+        if (n - begin < 64) {
+            for (std::size_t i = begin; i < n; ++i)
+                word |= static_cast<std::uint64_t>(flag(i)) << (i - begin);
+        } else {
+#if defined(__AVX2__)
+            for (std::size_t i = 0; i < 64; i += lanes)
+                word |= static_cast<std::uint64_t>(static_cast<unsigned>(mask(begin + i))) << i;
+#else
+            std::uint8_t flags[64];
+            for (std::size_t i = 0; i < 64; ++i) flags[i] = flag(begin + i);
+            for (std::size_t i = 0; i < 64; i += 8) {
+                std::uint64_t eight;  // bytes of 0 or 1: the product gathers them in its top byte
+                __builtin_memcpy(&eight, flags + i, sizeof eight);
+                word |= (eight * 0x0102040810204080u >> 56) << i;
+            }
+#endif
+        }
+        bits[begin / 64] = word;
+    }
+}
+
+#if defined(__AVX2__)
+inline __m256d load(const double* v) {
+    return _mm256_loadu_pd(v);
+}
+inline __m256d load(const float* v) {
+    return _mm256_cvtps_pd(_mm_loadu_ps(v));
+}
+inline __m256d load(const std::int32_t* k) {
+    return _mm256_cvtepi32_pd(_mm_loadu_si128(reinterpret_cast<const __m128i*>(k)));
+}
+#endif
+
 void moved_narrow(const float* v, const std::int32_t* k, std::size_t n, double size,
-                  std::uint8_t* flags) {
+                  std::uint64_t* bits) {
     const float s = static_cast<float>(size);
-    for (std::size_t i = 0; i < n; ++i) {
+    const auto flag = [=](std::size_t i) {
         const float low = static_cast<float>(k[i]);
         const bool inside = (__builtin_fmaf(-low, s, v[i]) >= 0.0F) &
                             (__builtin_fmaf(-(low + 1.0F), s, v[i]) < 0.0F) &
                             (__builtin_fabsf(low) <= narrow_max);
-        flags[i] = !inside;
-    }
+        return !inside;
+    };
+    const auto mask = [=]([[maybe_unused]] std::size_t i) {
+#if defined(__AVX2__)
+        const __m256 x = _mm256_loadu_ps(v + i), s8 = _mm256_set1_ps(s);
+        const __m256 low =
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(k + i)));
+        const __m256 high = _mm256_add_ps(low, _mm256_set1_ps(1.0F));
+        const __m256 above = _mm256_fnmadd_ps(high, s8, x), below = _mm256_fnmadd_ps(low, s8, x);
+        const __m256 size_of_k = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), low);
+        // The sign of `below` alone would do but for zeros: rows too many are looked at again.
+        return _mm256_movemask_ps(_mm256_or_ps(
+            _mm256_or_ps(below, _mm256_cmp_ps(above, _mm256_setzero_ps(), _CMP_NLT_UQ)),
+            _mm256_cmp_ps(size_of_k, _mm256_set1_ps(narrow_max), _CMP_GT_OQ)));
+#else
+        return 0;
+#endif
+    };
+    to_bits<8>(n, bits, flag, mask);
 }
 
 template <class Real>
-void moved(const Real* v, const std::int32_t* k, std::size_t n, double size, std::uint8_t* flags) {
-    for (std::size_t i = 0; i < n; ++i) {
+void moved(const Real* v, const std::int32_t* k, std::size_t n, double size, std::uint64_t* bits) {
+    const auto flag = [=](std::size_t i) {
         const double low = k[i], x = static_cast<double>(v[i]);
         const bool inside = (__builtin_fma(-low, size, x) >= 0.0) &
                             (__builtin_fma(-(low + 1.0), size, x) < 0.0) & (k[i] != none);
-        flags[i] = !inside;
-    }
+        return !inside;
+    };
+    const auto mask = [=]([[maybe_unused]] std::size_t i) {
+#if defined(__AVX2__)
+        const __m256d x = load(v + i), low = load(k + i), s4 = _mm256_set1_pd(size);
+        const __m256d high = _mm256_add_pd(low, _mm256_set1_pd(1.0));
+        const __m256d above = _mm256_fnmadd_pd(high, s4, x), below = _mm256_fnmadd_pd(low, s4, x);
+        return _mm256_movemask_pd(_mm256_or_pd(
+            _mm256_or_pd(below, _mm256_cmp_pd(above, _mm256_setzero_pd(), _CMP_NLT_UQ)),
+            _mm256_cmp_pd(low, _mm256_set1_pd(none), _CMP_EQ_OQ)));
+#else
+        return 0;
+#endif
+    };
+    to_bits<4>(n, bits, flag, mask);
 }
 
 template <class Real>
 void near_border(const Real* v, const std::int32_t* k, std::size_t n, double size, double margin,
-                 std::uint8_t* flags) {
-    for (std::size_t i = 0; i < n; ++i) {
+                 std::uint64_t* bits) {
+    const auto flag = [=](std::size_t i) {
         const double low = k[i], x = static_cast<double>(v[i]);
         const bool inside = (x >= low * size + margin) & (x < (low + 1.0) * size - margin);
-        flags[i] = !inside;
-    }
+        return !inside;
+    };
+    const auto mask = [=]([[maybe_unused]] std::size_t i) {
+#if defined(__AVX2__)
+        const __m256d x = load(v + i), low = load(k + i);
+        const __m256d s4 = _mm256_set1_pd(size), m4 = _mm256_set1_pd(margin);
+        const __m256d high = _mm256_add_pd(low, _mm256_set1_pd(1.0));
+        const __m256d first = _mm256_add_pd(_mm256_mul_pd(low, s4), m4);
+        const __m256d last = _mm256_sub_pd(_mm256_mul_pd(high, s4), m4);
+        return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(x, first, _CMP_NGE_UQ),
+                                               _mm256_cmp_pd(x, last, _CMP_NLT_UQ)));
+#else
+        return 0;
+#endif
+    };
+    to_bits<4>(n, bits, flag, mask);
 }
+
+bool finite(const double* v, std::size_t n) {
+    int bad = 0;
+    for (std::size_t i = 0; i < n; ++i) bad |= !(__builtin_fabs(v[i]) <= __DBL_MAX__);
+    return bad == 0;
+}
+
+bool cells(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
+           std::uint32_t width, std::uint32_t height, std::uint32_t* out) {
+    bool all = true;
+    const auto plain = [&](std::size_t from, std::size_t to) {
+        int beyond = 0;
+        for (std::size_t i = from; i < to; ++i) {
+            const std::uint32_t dx =
+                static_cast<std::uint32_t>(sectors[i * 2]) - static_cast<std::uint32_t>(x);
+            const std::uint32_t dy =
+                static_cast<std::uint32_t>(sectors[i * 2 + 1]) - static_cast<std::uint32_t>(y);
+            const bool inside = (dx < width) & (dy < height);
+            out[i] = inside ? dy * width + dx : 0xFFFFFFFFu;
+            beyond |= !inside;
+        }
+        all &= beyond == 0;
+    };
+    std::size_t i = 0;
+#if defined(__AVX2__)
+    // A row is one 64-bit lane, y above x: half the time of what the compiler makes of the loop.
+    const auto pair = [](std::uint32_t low, std::uint32_t high) {
+        return _mm256_set1_epi64x(
+            static_cast<long long>(static_cast<std::uint64_t>(high) << 32 | low));
+    };
+    const __m256i first = pair(static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(y));
+    const __m256i last = pair(width - 1, height - 1), w = pair(width, 0);
+    const auto cell = [w](__m256i d) {
+        return _mm256_add_epi64(d, _mm256_mul_epu32(_mm256_srli_epi64(d, 32), w));
+    };
+    for (; i + 8 <= rows; i += 8) {
+        const auto* from = reinterpret_cast<const __m256i*>(sectors + i * 2);
+        const __m256i a = _mm256_sub_epi32(_mm256_loadu_si256(from), first);
+        const __m256i b = _mm256_sub_epi32(_mm256_loadu_si256(from + 1), first);
+        const __m256i inside = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_min_epu32(a, last), a),
+                                                _mm256_cmpeq_epi32(_mm256_min_epu32(b, last), b));
+        if (_mm256_movemask_epi8(inside) != -1) {
+            plain(i, i + 8);
+            continue;
+        }
+        const __m256 low = _mm256_shuffle_ps(_mm256_castsi256_ps(cell(a)),
+                                             _mm256_castsi256_ps(cell(b)), _MM_SHUFFLE(2, 0, 2, 0));
+        _mm256_storeu_si256(
+            reinterpret_cast<__m256i*>(out + i),
+            _mm256_permute4x64_epi64(_mm256_castps_si256(low), _MM_SHUFFLE(3, 1, 2, 0)));
+    }
+#endif
+    plain(i, rows);
+    return all;
+}
+
+#if defined(__AVX2__)
+// For each set of hits among four, the bytes that move those hits to the front.
+struct Compress {
+    alignas(16) std::uint8_t bytes[16][16];
+    constexpr Compress() : bytes{} {
+        for (unsigned hits = 0; hits < 16; ++hits) {
+            unsigned at = 0;
+            for (unsigned lane = 0; lane < 4; ++lane)
+                if ((hits >> lane & 1) != 0)
+                    for (unsigned byte = 0; byte < 4; ++byte)
+                        bytes[hits][at++] = static_cast<std::uint8_t>(lane * 4 + byte);
+        }
+    }
+};
+constexpr Compress compress;
+#endif
 
 std::size_t within(const double* x, const double* y, const std::uint32_t* index, std::size_t n,
                    double cx, double cy, double r2, std::uint32_t* out) {
     std::size_t found = 0, i = 0;
+    // Compressing in a register, then storing all lanes, of which the hits count: there is room
+    // for n. Measured faster than a compressing store, and four times the plain loop.
 #if defined(__AVX512F__) && defined(__AVX512VL__)
-    // Compressing in a register, then storing, is measured faster than a compressing store.
     const __m512d x0 = _mm512_set1_pd(cx), y0 = _mm512_set1_pd(cy), limit = _mm512_set1_pd(r2);
     for (; i + 8 <= n; i += 8) {
         const __m512d dx = _mm512_sub_pd(_mm512_loadu_pd(x + i), x0);
@@ -90,10 +246,23 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
         const __m512d d2 = _mm512_add_pd(_mm512_mul_pd(dx, dx), _mm512_mul_pd(dy, dy));
         const __mmask8 hit = _mm512_cmp_pd_mask(d2, limit, _CMP_LE_OQ);
         const __m256i rows = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i));
-        // Writes eight lanes, of which the first `hit` count: there is room for n.
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + found),
                             _mm256_maskz_compress_epi32(hit, rows));
         found += static_cast<std::size_t>(__builtin_popcount(hit));
+    }
+#elif defined(__AVX2__)
+    const __m256d x0 = _mm256_set1_pd(cx), y0 = _mm256_set1_pd(cy), limit = _mm256_set1_pd(r2);
+    for (; i + 4 <= n; i += 4) {
+        const __m256d dx = _mm256_sub_pd(_mm256_loadu_pd(x + i), x0);
+        const __m256d dy = _mm256_sub_pd(_mm256_loadu_pd(y + i), y0);
+        const __m256d d2 = _mm256_add_pd(_mm256_mul_pd(dx, dx), _mm256_mul_pd(dy, dy));
+        const auto hits =
+            static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(d2, limit, _CMP_LE_OQ)));
+        const __m128i rows = _mm_loadu_si128(reinterpret_cast<const __m128i*>(index + i));
+        const __m128i first =
+            _mm_load_si128(reinterpret_cast<const __m128i*>(compress.bytes[hits]));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + found), _mm_shuffle_epi8(rows, first));
+        found += static_cast<std::size_t>(__builtin_popcount(hits));
     }
 #endif
     for (; i < n; ++i) {
@@ -109,6 +278,6 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
 extern const Passes table;
 const Passes table{SIDEREAL_ISA_NAME,   sectors_narrow, sectors<float>, sectors<double>,
                    moved_narrow,        moved<float>,   moved<double>,  near_border<float>,
-                   near_border<double>, within};
+                   near_border<double>, finite,         cells,          within};
 
 }  // namespace sidereal::SIDEREAL_ISA

@@ -24,20 +24,30 @@ struct Passes {
     bool (*sectors_f32)(const float* v, std::size_t n, double size, std::int32_t* out);
     bool (*sectors_f64)(const double* v, std::size_t n, double size, std::int32_t* out);
 
-    // flags[i] is not 0 where coordinate i is not in sector coordinate k[i]; or may not be, where
-    // k[i] is beyond ±2^24 (narrow) or no_coordinate.
+    // One bit a coordinate, bit i%64 of bits[i/64]; those from n to the end of the last word are 0.
+    //
+    // Set where coordinate i is not in sector coordinate k[i]; perhaps also where k[i] is beyond
+    // ±2^24 (narrow) or no_coordinate, or v[i] is -0.
     void (*moved_narrow)(const float* v, const std::int32_t* k, std::size_t n, double size,
-                         std::uint8_t* flags);
+                         std::uint64_t* bits);
     void (*moved_f32)(const float* v, const std::int32_t* k, std::size_t n, double size,
-                      std::uint8_t* flags);
+                      std::uint64_t* bits);
     void (*moved_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
-                      std::uint8_t* flags);
+                      std::uint64_t* bits);
 
-    // flags[i] is not 0 unless k[i]*size + margin <= v[i] < (k[i]+1)*size - margin.
+    // Set unless k[i]*size + margin <= v[i] < (k[i]+1)*size - margin.
     void (*near_f32)(const float* v, const std::int32_t* k, std::size_t n, double size,
-                     double margin, std::uint8_t* flags);
+                     double margin, std::uint64_t* bits);
     void (*near_f64)(const double* v, const std::int32_t* k, std::size_t n, double size,
-                     double margin, std::uint8_t* flags);
+                     double margin, std::uint64_t* bits);
+
+    // Whether all n values are finite.
+    bool (*finite_f64)(const double* v, std::size_t n);
+
+    // The cells of `rows` sectors {x, y} in a rectangle, counted by y, then x; 2^32-1 for those
+    // outside of it. False if there are any of those.
+    bool (*cells)(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
+                  std::uint32_t width, std::uint32_t height, std::uint32_t* out);
 
     // Writes index[i] of the points within sqrt(r2) of (cx, cy) to `out`, which has room for all
     // n; returns how many.

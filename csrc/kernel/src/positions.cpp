@@ -36,7 +36,7 @@ bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, bool i
 
 template <class Real>
 void block_moved(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
-                 bool is_narrow, std::uint8_t* flags) {
+                 bool is_narrow, std::uint64_t* flags) {
     if constexpr (sizeof(Real) == sizeof(float))
         (is_narrow ? passes().moved_narrow : passes().moved_f32)(&pos->x, &prev->x, rows * 2, size,
                                                                  flags);
@@ -46,7 +46,7 @@ void block_moved(const Point<Real>* pos, const Sector* prev, std::size_t rows, d
 
 template <class Real>
 void block_near(const Point<Real>* pos, const Sector* prev, std::size_t rows, double size,
-                double margin, std::uint8_t* flags) {
+                double margin, std::uint64_t* flags) {
     if constexpr (sizeof(Real) == sizeof(float))
         passes().near_f32(&pos->x, &prev->x, rows * 2, size, margin, flags);
     else
@@ -105,23 +105,30 @@ Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> pr
     std::vector<Crossings> found(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
         Flags flags;
+        std::array<std::uint32_t, block_rows> index;  // rows of a block that need a closer look
+        std::array<Vec2, block_rows> at;
+        std::array<Sector, block_rows> where;
         Crossings& mine = found[part];
         each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
             block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow,
                         flags.data());
+            std::size_t doubtful = 0;
             each_flagged(flags, rows, [&](std::size_t row) {
-                const std::size_t i = begin + row;
-                const double x = pos[i].x, y = pos[i].y;
-                const Sector old = prev[i];
-                const Sector now = sector_of(x, y, size);
-                if (now == old) return;
-                if (margin > 0.0 && exists(old) && exists(now) &&
-                    !outside(old, x, y, size, margin) &&
-                    !(shards && shards->get(old).shard == shards->get(now).shard))
-                    return;
-                mine.index.push_back(static_cast<std::uint32_t>(i));
-                mine.sectors.push_back(now);
+                index[doubtful] = static_cast<std::uint32_t>(begin + row);
+                at[doubtful++] = {pos[begin + row].x, pos[begin + row].y};
             });
+            const bool all_exist = passes().sectors_f64(&at[0].x, doubtful * 2, size, &where[0].x);
+            for (std::size_t d = 0; d < doubtful; ++d) {
+                const Sector old = prev[index[d]];
+                const Sector now = all_exist || exists(where[d]) ? where[d] : no_sector;
+                if (now == old) continue;
+                if (margin > 0.0 && exists(old) && exists(now) &&
+                    !outside(old, at[d].x, at[d].y, size, margin) &&
+                    !(shards && shards->get(old).shard == shards->get(now).shard))
+                    continue;
+                mine.index.push_back(index[d]);
+                mine.sectors.push_back(now);
+            }
         });
     });
     Crossings out = std::move(found[0]);

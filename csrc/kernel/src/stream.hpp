@@ -18,6 +18,10 @@ inline bool worth_streaming(std::size_t bytes) {
     return bytes >= std::size_t{48} << 20;
 }
 
+inline void plain_copy(void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+}
+
 // As memcpy; `from` is in the cache, `to` will not be. Both are aligned to four bytes at least.
 inline void stream_copy(void* to, const void* from, std::size_t bytes) {
 #if defined(__SSE2__)

@@ -47,7 +47,8 @@ TEST_CASE("groups hold each row once, in order") {
             ++g;
         }
     }
-    CHECK(group({}).offsets == std::vector<std::uint32_t>{0});
+    CHECK(group({}).offsets.size() == 1);
+    CHECK(group({}).offsets[0] == 0);
 }
 
 TEST_CASE("a census agrees with counting again") {

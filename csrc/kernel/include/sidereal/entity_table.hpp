@@ -30,6 +30,8 @@ struct GrowthRefused : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+struct Range;
+
 struct Columns {
     LargeVector<std::uint64_t> id;
     LargeVector<Vec2> position, velocity;
@@ -126,16 +128,15 @@ class EntityTable {
     void grow(std::size_t rows);
     void remove_row(std::uint32_t slot);
     void drop_handle(std::uint32_t slot);
-    void find_invalid(std::span<const Vec2> position, std::span<const Vec2> velocity,
-                      std::vector<std::uint32_t>& invalid) const;
-    void find_rows(std::span<const std::uint64_t> ids, std::span<const std::uint32_t> guesses,
-                   std::span<const std::uint32_t> invalid, std::span<std::uint32_t> found);
-    void look_up(std::span<const std::uint64_t> ids, std::span<const std::uint32_t> guesses,
+    void find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
+                   std::span<const Vec2> velocity, std::span<const std::uint32_t> guesses,
+                   std::span<std::uint32_t> found);
+    bool look_up(std::span<const std::uint64_t> ids, std::span<const std::uint32_t> guesses,
                  std::uint32_t next, std::span<std::uint32_t> found) const;
     std::uint32_t append(std::uint64_t id);
     void write_rows(std::span<const Vec2> position, std::span<const Vec2> velocity,
-                    std::span<const std::uint32_t> found, std::span<const std::uint32_t> invalid,
-                    std::size_t before, std::vector<std::uint32_t>& movers);
+                    std::span<const std::uint32_t> found, Range range, std::size_t before,
+                    Upsert& out);
     void undo(std::size_t rows);
 
     double size_;

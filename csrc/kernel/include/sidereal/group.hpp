@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "sidereal/grid.hpp"
 #include "sidereal/raw_vector.hpp"
@@ -14,17 +13,17 @@
 namespace sidereal {
 
 struct Counts {
-    std::vector<Sector> sectors;
-    std::vector<std::uint32_t> n;
+    RawVector<Sector> sectors;
+    RawVector<std::uint32_t> n;
 };
 
 Counts counts(std::span<const Sector> rows);
 
 // Compressed sparse rows: the rows of sectors[g] are order[offsets[g] .. offsets[g+1]).
 struct Groups {
-    RawVector<std::uint32_t> order;      // n; ascending within a sector
-    std::vector<std::uint32_t> offsets;  // one more than sectors
-    std::vector<Sector> sectors;
+    RawVector<std::uint32_t> order;    // n; ascending within a sector
+    RawVector<std::uint32_t> offsets;  // one more than sectors
+    RawVector<Sector> sectors;
 };
 
 Groups group(std::span<const Sector> rows);

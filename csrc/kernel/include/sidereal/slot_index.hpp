@@ -24,7 +24,7 @@ class SlotIndex {
 
     // Finds many keys at once, which hides the time that memory takes: where slots[i] is absent,
     // it becomes the slot of wanted[i] if there is one. At most `batch` of them.
-    static constexpr std::size_t batch = 32;
+    static constexpr std::size_t batch = 128;
     void find_absent(const std::uint64_t* wanted, std::size_t count, const std::uint64_t* keys,
                      std::uint32_t* slots) const {
         if (buckets_.empty()) return;
