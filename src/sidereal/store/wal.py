@@ -25,8 +25,8 @@ _FRAME_HEADER_BYTES = 24
 _WORD = 0xFFFFFFFF
 
 _AGE_MAX = 1 << 20
-"""A log that begins again has a first salt one higher and a second one drawn anew; one process
-does not do that so often."""
+"""A log that begins again has a first salt one higher and a second drawn anew. One process does
+not begin it again so often."""
 
 
 @dataclass(frozen=True, slots=True)
