@@ -141,6 +141,7 @@ def test_what_is_scheduled_for_later_may_be_moved_before_it_begins(server):
     _, epoch = server.books.owners.get(found.sector)
     columns = {name: getattr(found, name) for name in type(found).LAYOUT}
     columns |= {"target": found.sector + 1, "epoch": epoch}
+    columns["position"] = found.position + 100.0
     request = TransitionRows(**columns, lengths=found.lengths, states=found.states)
     server.say(shard.link, sm.EntityTransitionRequest(request))
     assert not server.closed

@@ -162,6 +162,7 @@ class Mouth:
         _, epoch = books.owners.get(asking.sector)
         step = np.array([random.randint(-1, 1), random.randint(-1, 1)], np.int32)
         columns = {name: getattr(asking, name) for name in EntityRows.LAYOUT}
+        columns["position"] = asking.position + 100.0 * step
         if random.random() < 0.3:
             columns["group"] = np.full(len(asking), 7)
             columns["sector"] = np.zeros((len(asking), 2))

@@ -64,6 +64,12 @@ def request(
     books.audit.touch(rows.target)
     spawning = rows.version == 0
     current = _current(books, shard, rows)
+    astray = current | spawning
+    astray[astray] = ~_in_target(books, rows.take(astray))
+    if astray.any():
+        books.counters["transitions_astray"] += int(astray.sum())
+        _refuse(books, shard, rows.take(astray), "its position is not in the sector it asks for")
+        rows, current, spawning = rows.take(~astray), current[~astray], spawning[~astray]
     if spawning.any():
         current |= _may_spawn(books, shard, rows, spawning)
     outdated = ~current
@@ -253,6 +259,23 @@ def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
         & (epoch == rows.epoch[accepted])
     )
     return cast(Mask, accepted)
+
+
+def _in_target(books: Books, rows: TransitionRows) -> Mask:
+    """Return whose position lies in the sector that it asks for, or within the margin of it.
+
+    A group's members have their root's sector, wherever they are.
+    """
+    rules = books.rules
+    where, _ = sectors(rows.position, rules.sector_size)
+    good: Mask = (where == rows.target).all(axis=1)
+    good |= (rows.group != 0) & (rows.group != rows.ids)
+    if not good.all():
+        low = rows.target[~good] * rules.sector_size
+        above = rows.position[~good] >= low - rules.margin
+        below = rows.position[~good] <= low + (rules.sector_size + rules.margin)
+        good[~good] = (above & below).all(axis=1)
+    return good
 
 
 def _may_spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: Mask) -> Mask:

@@ -416,6 +416,9 @@ class ShardCore:
         """Ask for entities that are to be spawned."""
         table = self.holdings.table
         slots = table.slots(ids)
+        alone = slots[table.group[slots] == 0]
+        # A shadow moves: asked for again, it asks for where it is by now.
+        table.sector[alone], _ = sectors(table.position[alone], self.rules.sector_size)
         requests = self.holdings.request(slots, table.sector[slots])
         table.phase[slots] = SPAWNING
         self._request(requests)
