@@ -17,7 +17,14 @@ from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
 from sidereal.world.columns import Columns
-from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows, gather
+from sidereal.world.entities import (
+    ClaimRows,
+    EntityRows,
+    PlaceRows,
+    StateRows,
+    TransitionRows,
+    gather,
+)
 
 # --- random messages -------------------------------------------------------------
 
@@ -148,6 +155,10 @@ class Mouth:
                 states=np.zeros(2 * count),
             )
             return {"states": self.spoilt(states)}
+        if kind is sm.EntityPlaces:
+            found = gather(books.table, some)
+            columns = {name: getattr(found, name) for name in PlaceRows.LAYOUT}
+            return {"places": self.spoilt(PlaceRows(**(columns | {"tick": found.tick + 1})))}
         if kind is sm.EntityTransitionRequest:
             return {"entities": self.spoilt(self.requests(books, shard, some))}
         return {}
@@ -203,6 +214,7 @@ TAKEN = [
     *[sm.EntityTransitionRequest] * 4,
     sm.DestroyEntities,
     sm.EntityStates,
+    sm.EntityPlaces,
     sm.SendMail,
     om.RequestIds,
     om.SpawnEntities,

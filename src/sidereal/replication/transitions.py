@@ -40,6 +40,7 @@ from sidereal.world.entities import (
     EnterRows,
     EntityRows,
     OutcomeRows,
+    PlaceRows,
     StateRows,
     TransitionRows,
     gather,
@@ -160,7 +161,25 @@ def take_states(books: Books, shard: ShardInfo, rows: StateRows, now: int) -> No
     books.counters["states"] += len(rows)
 
 
-def check_ticks(books: Books, rows: EntityRows | StateRows, now: int) -> None:
+def take_places(books: Books, shard: ShardInfo, rows: PlaceRows, now: int) -> None:
+    """Take where entities are that a shard holds, where versions agree and they are newer."""
+    check_ticks(books, rows, now)
+    where, _ = sectors(rows.position, books.rules.sector_size)
+    table = books.table
+    slots = table.slots(rows.ids)
+    good = (slots != ABSENT) & (where[:, 0] != NO_SECTOR)
+    good[good] = (
+        (table.version[slots[good]] == rows.version[good])
+        & (table.shard[slots[good]] == shard.shard_id)
+        & (table.tick[slots[good]] < rows.tick[good])
+    )
+    rows, slots = rows.take(good), slots[good]
+    table.upsert(rows.ids, rows.position, rows.velocity, slots)
+    table.tick[slots] = rows.tick
+    books.counters["updates"] += len(rows)
+
+
+def check_ticks(books: Books, rows: EntityRows | StateRows | PlaceRows, now: int) -> None:
     """Refuse states of ticks that are yet to come: they would silence all that follow.
 
     What is scheduled to begin later stands in the record with its tick, and may say so.

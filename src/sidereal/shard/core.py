@@ -266,7 +266,7 @@ class ShardCore:
                 self._request(rows)
                 self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
             self._payloads += self._outbox.collect(table, self.holdings.own, tick)
-            self._send += self._outbox.oversized(table)
+            self._send += self._outbox.messages(table)
         if step_ms is not None:
             self._load.stepped(step_ms)
         return True
