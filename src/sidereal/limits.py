@@ -34,6 +34,10 @@ two blocks of ids; beyond it asking for more is refused."""
 GRANTS_PER_SHARD_MAX = 64
 """Blocks of ids that one shard may hold unused: it asks for one when half a block is left."""
 
+GRANTS_PER_OPERATOR_MAX = 1024
+"""Blocks of ids that one operator's link may hold, neighbouring ones joined: a thousand million ids
+where it asks for whole blocks; beyond it a new link has to be opened."""
+
 CLOCK_AHEAD_NS_MAX = 5_000_000_000
 """How far a shard's clock may be ahead of the server's: half a round trip over the worst path is
 less; a state of a later tick would silence all updates until then."""

@@ -7,7 +7,7 @@ from replication.small_server import EAST, OPERATOR, WEST, Server, rows
 from sidereal.errors import ProtocolError
 from sidereal.kernel import ABSENT
 from sidereal.limits import ID_BLOCK, STATE_BYTES_MAX
-from sidereal.replication import handles
+from sidereal.replication import handles, operators
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -141,6 +141,7 @@ def test_what_is_scheduled_for_later_may_be_moved_before_it_begins(server):
     _, epoch = server.books.owners.get(found.sector)
     columns = {name: getattr(found, name) for name in type(found).LAYOUT}
     columns |= {"target": found.sector + 1, "epoch": epoch}
+    columns["position"] = found.position + 100.0
     request = TransitionRows(**columns, lengths=found.lengths, states=found.states)
     server.say(shard.link, sm.EntityTransitionRequest(request))
     assert not server.closed
@@ -184,3 +185,20 @@ def test_time_that_the_server_stood_still_does_not_extend_a_lease_beyond_the_pre
     assert shard.answered_ns <= server.now
     server.turn(100)
     assert server.books.shards.by_link(WEST) is None, "silent for five seconds, and still alive"
+
+
+def test_an_operator_that_asks_for_ids_again_and_again_does_not_fill_the_memory(
+    server, monkeypatch
+):
+    held = server.manager._grants[OPERATOR]
+    before = len(held)
+    for _ in range(500):
+        server.say(OPERATOR, om.RequestIds(3))
+    assert len(held) <= before + 1, "neighbouring blocks are one"
+    monkeypatch.setattr(operators, "GRANTS_PER_OPERATOR_MAX", len(held) + 2)
+    for _ in range(2):
+        server.books.grant_ids(1)  # somebody else's lie between
+        server.say(OPERATOR, om.RequestIds(3))
+    assert not server.closed
+    server.say(OPERATOR, om.RequestIds(3))
+    assert server.closed == {OPERATOR}

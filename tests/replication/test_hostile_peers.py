@@ -17,7 +17,14 @@ from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
 from sidereal.world.columns import Columns
-from sidereal.world.entities import ClaimRows, EntityRows, StateRows, TransitionRows, gather
+from sidereal.world.entities import (
+    ClaimRows,
+    EntityRows,
+    PlaceRows,
+    StateRows,
+    TransitionRows,
+    gather,
+)
 
 # --- random messages -------------------------------------------------------------
 
@@ -148,6 +155,10 @@ class Mouth:
                 states=np.zeros(2 * count),
             )
             return {"states": self.spoilt(states)}
+        if kind is sm.EntityPlaces:
+            found = gather(books.table, some)
+            columns = {name: getattr(found, name) for name in PlaceRows.LAYOUT}
+            return {"places": self.spoilt(PlaceRows(**(columns | {"tick": found.tick + 1})))}
         if kind is sm.EntityTransitionRequest:
             return {"entities": self.spoilt(self.requests(books, shard, some))}
         return {}
@@ -162,6 +173,7 @@ class Mouth:
         _, epoch = books.owners.get(asking.sector)
         step = np.array([random.randint(-1, 1), random.randint(-1, 1)], np.int32)
         columns = {name: getattr(asking, name) for name in EntityRows.LAYOUT}
+        columns["position"] = asking.position + 100.0 * step
         if random.random() < 0.3:
             columns["group"] = np.full(len(asking), 7)
             columns["sector"] = np.zeros((len(asking), 2))
@@ -202,6 +214,7 @@ TAKEN = [
     *[sm.EntityTransitionRequest] * 4,
     sm.DestroyEntities,
     sm.EntityStates,
+    sm.EntityPlaces,
     sm.SendMail,
     om.RequestIds,
     om.SpawnEntities,

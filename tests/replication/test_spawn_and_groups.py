@@ -222,3 +222,36 @@ def test_members_go_their_own_ways_when_their_root_is_no_more():
     cluster.run(3)
     assert holder(cluster, members) == ["shard-1"] * 2
     checks.settled(cluster)
+
+
+def test_a_member_far_from_its_root_is_updated_every_tick():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    root = spawn(west, [-30.0])
+    cluster.run(0.2)
+    member = spawn(west, [-40.0], velocity=7_000.0, group=root)
+    cluster.run(1)
+    record, table = cluster.manager.books.table, west.core.holdings.table
+    there, here = record.slots(member), table.slots(member)
+    assert record.sector[there].tolist() == [[-1, 0]], "its root's"
+    assert table.position[here][0, 0] > 5_000.0
+    behind = table.position[here][0, 0] - record.position[there][0, 0]
+    assert 0 <= behind <= 7_000.0 * 0.2
+    west.core.move(here, np.array([[-1e6, 0.0]]), np.zeros((1, 2)))
+    cluster.step = lambda world, dt: None
+    cluster.run(0.3)
+    assert record.position[there].tolist() == [[-1e6, 0.0]]
+
+
+def test_a_velocity_that_no_update_holds_is_still_told():
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [-50.0])
+    cluster.run(0.2)
+    cluster.step = lambda world, dt: None
+    table, record = west.core.holdings.table, cluster.manager.books.table
+    west.core.move(table.slots(ids), np.array([[-51.0, 50.0]]), np.array([[1e40, 0.0]]))
+    cluster.run(0.3)
+    slot = record.slots(ids)
+    assert record.velocity[slot].tolist() == [[1e40, 0.0]]
+    assert record.position[slot].tolist() == [[-51.0, 50.0]]

@@ -257,6 +257,8 @@ class SectorManager:
                     books.mail.post(books, sender, message)
             case sm.EntityStates():
                 transitions.take_states(books, shard, message.states, now)
+            case sm.EntityPlaces():
+                transitions.take_places(books, shard, message.places, now)
             case sm.DestroyEntities():
                 self._destroy(shard, message)
             case sm.AuditDigests():
@@ -314,7 +316,9 @@ class SectorManager:
         books = self.books
         match message:
             case om.RequestIds():
-                self._grants.setdefault(link, []).append(grant(books, link, message.count))
+                held = self._grants.setdefault(link, [])
+                operators.check_room(held)
+                operators.keep(held, grant(books, link, message.count))
             case om.SpawnEntities():
                 operators.spawn(books, link, self._grants.get(link, []), message, now)
                 lifecycle.activate_wanted(books, now)

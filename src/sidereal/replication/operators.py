@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, sectors
+from sidereal.limits import GRANTS_PER_OPERATOR_MAX, ID_BLOCK
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, Books, Send
 from sidereal.replication.records import Destroyed
@@ -62,6 +64,24 @@ def spawn(
     refused = rows.ids[~good].tolist()
     outcome = SpawnOutcome(message.request, len(placed), refused, reason)
     books.out.append(Send(link, outcome))
+
+
+def check_room(held: list[tuple[int, int]]) -> None:
+    """Refuse another block of ids to a link that has too many."""
+    if len(held) >= GRANTS_PER_OPERATOR_MAX:
+        raise ProtocolError(
+            f"{len(held)} blocks of ids were granted to this link: open another, and ask for"
+            f" blocks of {ID_BLOCK}"
+        )
+
+
+def keep(held: list[tuple[int, int]], block: tuple[int, int]) -> None:
+    """Add a block of ids to those of a link; neighbouring blocks are one."""
+    first, count = block
+    if held and sum(held[-1]) == first:
+        held[-1] = held[-1][0], held[-1][1] + count
+    else:
+        held.append(block)
 
 
 def destroy(books: Books, link: LinkId, message: DestroyByOperator) -> None:

@@ -40,6 +40,7 @@ from sidereal.world.entities import (
     EnterRows,
     EntityRows,
     OutcomeRows,
+    PlaceRows,
     StateRows,
     TransitionRows,
     gather,
@@ -64,6 +65,12 @@ def request(
     books.audit.touch(rows.target)
     spawning = rows.version == 0
     current = _current(books, shard, rows)
+    astray = current | spawning
+    astray[astray] = ~_in_target(books, rows.take(astray))
+    if astray.any():
+        books.counters["transitions_astray"] += int(astray.sum())
+        _refuse(books, shard, rows.take(astray), "its position is not in the sector it asks for")
+        rows, current, spawning = rows.take(~astray), current[~astray], spawning[~astray]
     if spawning.any():
         current |= _may_spawn(books, shard, rows, spawning)
     outdated = ~current
@@ -154,7 +161,25 @@ def take_states(books: Books, shard: ShardInfo, rows: StateRows, now: int) -> No
     books.counters["states"] += len(rows)
 
 
-def check_ticks(books: Books, rows: EntityRows | StateRows, now: int) -> None:
+def take_places(books: Books, shard: ShardInfo, rows: PlaceRows, now: int) -> None:
+    """Take where entities are that a shard holds, where versions agree and they are newer."""
+    check_ticks(books, rows, now)
+    where, _ = sectors(rows.position, books.rules.sector_size)
+    table = books.table
+    slots = table.slots(rows.ids)
+    good = (slots != ABSENT) & (where[:, 0] != NO_SECTOR)
+    good[good] = (
+        (table.version[slots[good]] == rows.version[good])
+        & (table.shard[slots[good]] == shard.shard_id)
+        & (table.tick[slots[good]] < rows.tick[good])
+    )
+    rows, slots = rows.take(good), slots[good]
+    table.upsert(rows.ids, rows.position, rows.velocity, slots)
+    table.tick[slots] = rows.tick
+    books.counters["updates"] += len(rows)
+
+
+def check_ticks(books: Books, rows: EntityRows | StateRows | PlaceRows, now: int) -> None:
     """Refuse states of ticks that are yet to come: they would silence all that follow.
 
     What is scheduled to begin later stands in the record with its tick, and may say so.
@@ -253,6 +278,23 @@ def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
         & (epoch == rows.epoch[accepted])
     )
     return cast(Mask, accepted)
+
+
+def _in_target(books: Books, rows: TransitionRows) -> Mask:
+    """Return whose position lies in the sector that it asks for, or within the margin of it.
+
+    A group's members have their root's sector, wherever they are.
+    """
+    rules = books.rules
+    where, _ = sectors(rows.position, rules.sector_size)
+    good: Mask = (where == rows.target).all(axis=1)
+    good |= (rows.group != 0) & (rows.group != rows.ids)
+    if not good.all():
+        low = rows.target[~good] * rules.sector_size
+        above = rows.position[~good] >= low - rules.margin
+        below = rows.position[~good] <= low + (rules.sector_size + rules.margin)
+        good[~good] = (above & below).all(axis=1)
+    return good
 
 
 def _may_spawn(books: Books, shard: ShardInfo, rows: TransitionRows, spawning: Mask) -> Mask:

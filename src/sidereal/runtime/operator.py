@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sidereal.errors import HandshakeError, SiderealError
 from sidereal.ids import LinkId, Sector
-from sidereal.limits import BATCH_ROWS_MAX
+from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.transport import Connected, LinkClosed, MessageReceived
@@ -188,7 +188,7 @@ class Operator:
         taken = [np.arange(0, dtype=np.uint64)]
         while count:
             if not self._left:
-                self._left = self._granted(max(count, BATCH_ROWS_MAX))
+                self._left = self._granted(ID_BLOCK)
             some, self._left = self._left[:count], self._left[count:]
             taken.append(np.arange(some.start, some.stop, dtype=np.uint64))
             count -= len(some)

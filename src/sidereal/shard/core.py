@@ -266,7 +266,7 @@ class ShardCore:
                 self._request(rows)
                 self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
             self._payloads += self._outbox.collect(table, self.holdings.own, tick)
-            self._send += self._outbox.oversized(table)
+            self._send += self._outbox.messages(table)
         if step_ms is not None:
             self._load.stepped(step_ms)
         return True
@@ -416,6 +416,9 @@ class ShardCore:
         """Ask for entities that are to be spawned."""
         table = self.holdings.table
         slots = table.slots(ids)
+        alone = slots[table.group[slots] == 0]
+        # A shadow moves: asked for again, it asks for where it is by now.
+        table.sector[alone], _ = sectors(table.position[alone], self.rules.sector_size)
         requests = self.holdings.request(slots, table.sector[slots])
         table.phase[slots] = SPAWNING
         self._request(requests)

@@ -13,12 +13,13 @@ from itertools import pairwise
 import numpy as np
 
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, pack_states, pack_updates
+from sidereal.limits import BATCH_ROWS_MAX
 from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
-from sidereal.wire.shard_messages import EntityStates
+from sidereal.wire.shard_messages import EntityPlaces, EntityStates
 from sidereal.world.columns import U8, U32, U64
-from sidereal.world.entities import StateRows
+from sidereal.world.entities import PlaceRows, StateRows
 from sidereal.world.rules import WorldRules
 
 DATAGRAM_PAYLOAD_BYTES = 1100
@@ -44,6 +45,7 @@ class Outbox:
         self._flights: deque[Flight] = deque()
         self._unsent: deque[tuple[U32, U64, int]] = deque()
         self._oversized: U32 = np.empty(0, np.uint32)
+        self._afar: U32 = np.empty(0, np.uint32)
 
     def collect(self, table: EntityTable, own: SectorMap, tick: int) -> list[bytes]:
         """Return the datagrams of this tick. Only held rows of `tick` are looked at."""
@@ -53,7 +55,7 @@ class Outbox:
         due = tick - table.state_tick.astype(np.int64) >= self._rules.state_interval_ticks
         changed = np.flatnonzero(held & (dirty & CHANGED != 0) & due).astype(np.uint32)
         payloads: list[bytes] = []
-        self._oversized = np.empty(0, np.uint32)
+        self._oversized = self._afar = np.empty(0, np.uint32)
         if len(moved):
             data, offsets, order, rows, skipped = pack_updates(
                 table,
@@ -65,7 +67,7 @@ class Outbox:
                 DATAGRAM_PAYLOAD_BYTES,
             )
             dirty[moved] &= ~np.uint8(MOVED)
-            dirty[skipped] |= MOVED
+            self._afar = skipped
             payloads += self._cut(data, offsets, rows, table.ids[order], MOVED)
         if len(changed):
             table.state_tick[changed] = tick  # which the rows carry
@@ -77,20 +79,31 @@ class Outbox:
             payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
         return payloads
 
-    def oversized(self, table: EntityTable) -> list[Message]:
-        """Return the messages of those rows of the last `collect` whose state no datagram holds."""
+    def messages(self, table: EntityTable) -> list[Message]:
+        """Return what of the last `collect` no datagram holds: large states, places far away."""
+        out: list[Message] = []
         slots = self._oversized
-        if not len(slots):
-            return []
-        lengths, states = table.states(slots)
-        rows = StateRows(
-            ids=table.ids[slots],
-            version=table.version[slots],
-            tick=table.tick[slots],
-            lengths=lengths,
-            states=states,
-        )
-        return [EntityStates(rows)]
+        if len(slots):
+            lengths, states = table.states(slots)
+            rows = StateRows(
+                ids=table.ids[slots],
+                version=table.version[slots],
+                tick=table.tick[slots],
+                lengths=lengths,
+                states=states,
+            )
+            out.append(EntityStates(rows))
+        slots = self._afar
+        if len(slots):
+            places = PlaceRows(
+                ids=table.ids[slots],
+                position=table.position[slots],
+                velocity=table.velocity[slots],
+                version=table.version[slots],
+                tick=table.tick[slots],
+            )
+            out += [EntityPlaces(part) for part in places.split(BATCH_ROWS_MAX)]
+        return out
 
     def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
         self._unsent.append((rows, ids, bit))

@@ -12,6 +12,7 @@ from sidereal.world.entities import (
     EnterRows,
     EntityRows,
     OutcomeRows,
+    PlaceRows,
     StateRows,
     TransitionRows,
 )
@@ -293,6 +294,14 @@ class AuditRows(Message, tag=32, frozen=True):
 
     number: int
     entities: VersionRows
+
+
+class EntityPlaces(Message, tag=33, frozen=True):
+    """Shard → server: where entities are that `EntityUpdate` cannot place: members of a group that
+    are more than a sector away from their root's, or too fast for its velocities.
+    """
+
+    places: PlaceRows
 
 
 # --- mail --------------------------------------------------------------------

@@ -161,7 +161,34 @@ class StateRows(Columns):
         _once(self)
 
 
-def _once(rows: EntityRows | ClaimRows | StateRows) -> None:
+class PlaceRows(Columns):
+    """Where entities are: ``ids`` u64, ``position``, ``velocity`` f64 (n, 2), ``version`` u32,
+    ``tick`` u32.
+    """
+
+    LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {
+        "ids": ("<u8", 1),
+        "position": ("<f8", 2),
+        "velocity": ("<f8", 2),
+        "version": ("<u4", 1),
+        "tick": ("<u4", 1),
+    }
+    __slots__ = tuple(LAYOUT)
+
+    ids: U64
+    position: F64
+    velocity: F64
+    version: U32
+    tick: U32
+
+    def check(self) -> None:
+        """Refuse infinities, and an entity in two places."""
+        if not np.isfinite(self.position).all() or not np.isfinite(self.velocity).all():
+            raise ProtocolError("PlaceRows: a position or velocity that is not finite")
+        _once(self)
+
+
+def _once(rows: EntityRows | ClaimRows | StateRows | PlaceRows) -> None:
     if len(np.unique(rows.ids)) != len(rows):
         raise ProtocolError(f"{type(rows).__name__}: an entity twice in one batch")
 
