@@ -2,7 +2,8 @@
 #include "sidereal/census.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <array>
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -21,6 +22,7 @@ void Census::rebuild(std::span<const Sector> rows) {
     keys_.resize(k);
     buckets_.resize(k);
     index_.clear();
+    in_order_.clear();
     place_.assign(rows.size(), 0);
     holes_ = 0;
     std::uint64_t start = 0;
@@ -43,62 +45,126 @@ void Census::rebuild(std::span<const Sector> rows) {
 
 void Census::move(std::span<const std::uint32_t> index, std::span<const Sector> from,
                   std::span<const Sector> to) {
-    const auto refuse = [](std::size_t i, std::uint32_t row, const char* why) {
-        throw std::invalid_argument("index[" + std::to_string(i) + "] is row " +
-                                    std::to_string(row) + ", which " + why);
-    };
     std::vector<std::uint32_t> leaving(index.size());
-    for (std::size_t i = 0; i < index.size(); ++i) {
-        const std::uint32_t row = index[i];
-        if (row >= place_.size()) refuse(i, row, "is not in the census");
-        const std::uint32_t b = index_.find(key_of(from[i]), keys_.data());
-        if (b == absent || place_[row] >= buckets_[b].count ||
-            arena_[buckets_[b].start + place_[row]] != row)
-            refuse(i, row, "is not in the sector that old says");
-        leaving[i] = b;
+    for (std::size_t at = 0; at < index.size(); at += SlotIndex::batch) {
+        const std::size_t n = std::min(SlotIndex::batch, index.size() - at);
+        find_leaving(index.subspan(at, n), from.subspan(at, n), std::span(leaving).subspan(at, n),
+                     at);
     }
-    std::vector<std::uint32_t> sorted(index.begin(), index.end());
-    if (!std::is_sorted(sorted.begin(), sorted.end())) std::sort(sorted.begin(), sorted.end());
-    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-    if (twice != sorted.end())
-        throw std::invalid_argument("row " + std::to_string(*twice) + " is listed twice");
-
-    for (std::size_t i = 0; i < index.size(); ++i) {
-        leave(leaving[i], index[i]);
-        enter(bucket(key_of(to[i])), index[i]);
+    if (!std::is_sorted(index.begin(), index.end(), std::less_equal<>())) {
+        std::vector<std::uint32_t> sorted(index.begin(), index.end());
+        std::sort(sorted.begin(), sorted.end());
+        const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+        if (twice != sorted.end())
+            throw std::invalid_argument("row " + std::to_string(*twice) + " is listed twice");
+    }
+    for (std::size_t at = 0; at < index.size(); at += SlotIndex::batch) {
+        const std::size_t n = std::min(SlotIndex::batch, index.size() - at);
+        move_batch(index.subspan(at, n), to.subspan(at, n), std::span(leaving).subspan(at, n));
     }
     if (holes_ * 2 > arena_.size()) pack();
 }
 
-Counts Census::counts() const {
+// Finds the buckets that rows are in; throws if one is not where `from` says. Here, and where rows
+// move, memory is asked for some steps before it is needed: each step is a loop over the batch.
+void Census::find_leaving(std::span<const std::uint32_t> index, std::span<const Sector> from,
+                          std::span<std::uint32_t> leaving, std::size_t at) const {
+    const auto refuse = [&](std::size_t i, const char* why) {
+        throw std::invalid_argument("index[" + std::to_string(at + i) + "] is row " +
+                                    std::to_string(index[i]) + ", which " + why);
+    };
+    std::array<std::uint64_t, SlotIndex::batch> keys;
+    for (std::size_t i = 0; i < index.size(); ++i) {
+        if (index[i] >= place_.size()) refuse(i, "is not in the census");
+        __builtin_prefetch(&place_[index[i]]);
+        keys[i] = key_of(from[i]);
+        leaving[i] = absent;
+    }
+    index_.find_absent(keys.data(), index.size(), keys_.data(), leaving.data());
+    for (const std::uint32_t b : leaving)
+        if (b != absent) __builtin_prefetch(&buckets_[b]);
+    for (std::size_t i = 0; i < index.size(); ++i)
+        if (leaving[i] != absent)
+            __builtin_prefetch(arena_.data() + buckets_[leaving[i]].start + place_[index[i]]);
+    for (std::size_t i = 0; i < index.size(); ++i) {
+        const std::uint32_t row = index[i], b = leaving[i];
+        if (b == absent || place_[row] >= buckets_[b].count ||
+            arena_[buckets_[b].start + place_[row]] != row)
+            refuse(i, "is not in the sector that old says");
+    }
+}
+
+void Census::move_batch(std::span<const std::uint32_t> index, std::span<const Sector> to,
+                        std::span<const std::uint32_t> leaving) {
+    std::array<std::uint64_t, SlotIndex::batch> keys;
+    std::array<std::uint32_t, SlotIndex::batch> entering;
+    const std::size_t n = index.size();
+    for (std::size_t i = 0; i < n; ++i) {
+        keys[i] = key_of(to[i]);
+        entering[i] = absent;
+        __builtin_prefetch(&place_[index[i]], 1);
+        __builtin_prefetch(&buckets_[leaving[i]], 1);
+    }
+    index_.find_absent(keys.data(), n, keys_.data(), entering.data());
+    for (std::size_t i = 0; i < n; ++i) {
+        const Bucket& from = buckets_[leaving[i]];
+        __builtin_prefetch(arena_.data() + from.start + from.count - 1);
+        if (entering[i] != absent) __builtin_prefetch(&buckets_[entering[i]], 1);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        // The last row of a bucket may be another by the time it is needed: then it is waited for.
+        const Bucket& from = buckets_[leaving[i]];
+        __builtin_prefetch(arena_.data() + from.start + place_[index[i]], 1);
+        if (from.count > 0) __builtin_prefetch(&place_[arena_[from.start + from.count - 1]], 1);
+        if (entering[i] == absent) continue;
+        const Bucket& in = buckets_[entering[i]];
+        __builtin_prefetch(arena_.data() + in.start + in.count, 1);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        leave(leaving[i], index[i]);
+        enter(entering[i] != absent ? entering[i] : bucket(keys[i]), index[i]);
+    }
+}
+
+Counts Census::counts() {
     Counts out;
-    for (const std::uint32_t b : occupied()) {
-        out.sectors.push_back(sector_of_key(keys_[b]));
-        out.n.push_back(buckets_[b].count);
+    out.sectors.resize(buckets_.size());
+    out.n.resize(buckets_.size());
+    std::size_t at = 0;
+    for (const std::uint32_t b : in_order()) {
+        out.sectors[at] = sector_of_key(keys_[b]);
+        out.n[at] = buckets_[b].count;
+        at += buckets_[b].count > 0;
     }
+    out.sectors.resize(at);
+    out.n.resize(at);
     return out;
 }
 
-Groups Census::csr() const {
+Groups Census::csr() {
     Groups out;
-    out.order.reserve(place_.size());
+    out.order.resize(place_.size());
+    out.offsets.reserve(buckets_.size() + 1);
+    out.sectors.reserve(buckets_.size());
     out.offsets.push_back(0);
-    for (const std::uint32_t b : occupied()) {
-        const auto begin = arena_.begin() + static_cast<std::ptrdiff_t>(buckets_[b].start);
-        out.order.insert(out.order.end(), begin, begin + buckets_[b].count);
-        out.offsets.push_back(static_cast<std::uint32_t>(out.order.size()));
+    for (const std::uint32_t b : in_order()) {
+        if (buckets_[b].count == 0) continue;
+        std::copy_n(arena_.data() + buckets_[b].start, buckets_[b].count,
+                    out.order.data() + out.offsets.back());
+        out.offsets.push_back(out.offsets.back() + buckets_[b].count);
         out.sectors.push_back(sector_of_key(keys_[b]));
     }
     return out;
 }
 
-std::vector<std::uint32_t> Census::occupied() const {
-    std::vector<std::uint32_t> out;
-    for (std::uint32_t b = 0; b < buckets_.size(); ++b)
-        if (buckets_[b].count > 0) out.push_back(b);
-    std::sort(out.begin(), out.end(),
-              [&](std::uint32_t a, std::uint32_t b) { return keys_[a] < keys_[b]; });
-    return out;
+// All buckets by key. Those that are new since the last time are sorted in.
+const std::vector<std::uint32_t>& Census::in_order() {
+    const auto by_key = [this](std::uint32_t a, std::uint32_t b) { return keys_[a] < keys_[b]; };
+    const auto known = static_cast<std::ptrdiff_t>(in_order_.size());
+    for (auto b = static_cast<std::uint32_t>(known); b < keys_.size(); ++b) in_order_.push_back(b);
+    std::sort(in_order_.begin() + known, in_order_.end(), by_key);
+    std::inplace_merge(in_order_.begin(), in_order_.begin() + known, in_order_.end(), by_key);
+    return in_order_;
 }
 
 std::uint32_t Census::bucket(std::uint64_t key) {
@@ -138,10 +204,12 @@ void Census::leave(std::uint32_t b, std::uint32_t row) {
 void Census::pack() {
     std::vector<std::uint64_t> keys;
     std::vector<Bucket> buckets;
-    std::vector<std::uint32_t> arena;
-    for (const std::uint32_t b : occupied()) {
+    LargeVector<std::uint32_t> arena;
+    in_order_.clear();
+    for (const std::uint32_t b : in_order()) {
         const auto begin = arena_.begin() + static_cast<std::ptrdiff_t>(buckets_[b].start);
         const std::uint32_t count = buckets_[b].count;
+        if (count == 0) continue;
         keys.push_back(keys_[b]);
         buckets.push_back({arena.size(), count, room_for(count)});
         arena.insert(arena.end(), begin, begin + count);

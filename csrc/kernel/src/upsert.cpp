@@ -140,13 +140,16 @@ bool EntityTable::look_up(std::span<const std::uint64_t> ids,
                           std::span<std::uint32_t> found) const {
     const std::uint64_t* const id = columns_.id.data();
     const std::size_t rows = columns_.id.size();
-    if (guesses.empty() && next + ids.size() <= rows && same(&id[next], ids.data(), ids.size())) {
+    if (guesses.empty() && next + ids.size() <= rows && id[next] == ids[0] &&
+        same(&id[next], ids.data(), ids.size())) {
         std::iota(found.begin(), found.end(), next);
         return true;
     }
+    // Where the first guess is wrong, the callers' order is another: no use in guessing on.
+    const bool follows = next < rows && id[next] == ids[0];
     bool all = true;
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        const std::size_t slot = guesses.empty() ? next + i : guesses[i];
+        const std::size_t slot = guesses.empty() ? (follows ? next + i : rows) : guesses[i];
         const bool right = slot < rows && id[slot] == ids[i];
         found[i] = right ? static_cast<std::uint32_t>(slot) : absent;
         all &= right;
@@ -271,7 +274,7 @@ void EntityTable::write_rows(std::span<const Vec2> position, std::span<const Vec
             out.movers.push_back(slots[i]);
     }
     if (run && clean) {
-        const auto copy = worth_streaming(position.size_bytes()) ? stream_copy : plain_copy;
+        const auto copy = worth_streaming(position.size_bytes() * 4) ? stream_copy : plain_copy;
         copy(&columns_.position[slots[0]], at, n * sizeof(Vec2));
         copy(&columns_.velocity[slots[0]], speed, n * sizeof(Vec2));
         return;

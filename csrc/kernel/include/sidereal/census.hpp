@@ -28,10 +28,10 @@ class Census {
     void move(std::span<const std::uint32_t> index, std::span<const Sector> from,
               std::span<const Sector> to);
 
-    Counts counts() const;
-
-    // As group(), but the order within a sector is that of arrival, disturbed by leaving.
-    Groups csr() const;
+    // Both keep what they sorted for the next time. As group(), but the order within a sector is
+    // that of arrival, disturbed by leaving.
+    Counts counts();
+    Groups csr();
 
     std::size_t size() const { return place_.size(); }
 
@@ -44,14 +44,19 @@ class Census {
     std::uint32_t bucket(std::uint64_t key);
     void enter(std::uint32_t bucket, std::uint32_t row);
     void leave(std::uint32_t bucket, std::uint32_t row);
+    void find_leaving(std::span<const std::uint32_t> index, std::span<const Sector> from,
+                      std::span<std::uint32_t> leaving, std::size_t at) const;
+    void move_batch(std::span<const std::uint32_t> index, std::span<const Sector> to,
+                    std::span<const std::uint32_t> leaving);
     void pack();
-    std::vector<std::uint32_t> occupied() const;
+    const std::vector<std::uint32_t>& in_order();
 
     std::vector<std::uint64_t> keys_;
     std::vector<Bucket> buckets_;
     SlotIndex index_;
-    std::vector<std::uint32_t> arena_;
-    std::vector<std::uint32_t> place_;
+    LargeVector<std::uint32_t> arena_;
+    LargeVector<std::uint32_t> place_;
+    std::vector<std::uint32_t> in_order_;  // buckets by key; newer ones are not in it yet
     std::uint64_t holes_ = 0;
 };
 

@@ -1,11 +1,13 @@
 // An open-addressing index from 64-bit keys to dense slots.
 //
 // The keys live in the caller's array, `keys[slot]`, without gaps: slots in use are 0 to one less
-// than their number. A bucket holds only the slot, four bytes. Linear probing, at most two thirds
-// full; erasing shifts what follows back, so there are no tombstones and a table that churns for
-// weeks stays as fast as a new one.
+// than their number. A bucket holds the slot and 32 bits of the key's hash, so that a search goes
+// to the keys, far away in memory, about once. Linear probing, at most two thirds full; erasing
+// shifts what follows back, so there are no tombstones and a table that churns for weeks stays as
+// fast as a new one.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,7 +21,12 @@ class SlotIndex {
   public:
     // The slot of `key`, or absent.
     std::uint32_t find(std::uint64_t key, const std::uint64_t* keys) const {
-        return buckets_.empty() ? absent : find_from(home(key), key, keys);
+        if (buckets_.empty()) return absent;
+        const std::uint64_t hash = splitmix64(key);
+        std::size_t b = home(hash);
+        for (std::uint32_t slot; (slot = next_like(hash, b)) != absent; b = next(b))
+            if (keys[slot] == key) return slot;
+        return absent;
     }
 
     // Finds many keys at once, which hides the time that memory takes: where slots[i] is absent,
@@ -28,22 +35,30 @@ class SlotIndex {
     void find_absent(const std::uint64_t* wanted, std::size_t count, const std::uint64_t* keys,
                      std::uint32_t* slots) const {
         if (buckets_.empty()) return;
-        std::size_t homes[batch];
-        for (std::size_t i = 0; i < count; ++i) {
-            homes[i] = home(wanted[i]);
-            __builtin_prefetch(&buckets_[homes[i]]);
+        constexpr std::size_t ahead = 16;  // keys between each of three steps and the next
+        std::uint64_t hashes[batch];
+        std::uint32_t likely[batch];
+        for (std::size_t i = 0; i < count + 2 * ahead; ++i) {
+            if (i < count) {
+                hashes[i] = splitmix64(wanted[i]);
+                __builtin_prefetch(&buckets_[home(hashes[i])]);
+            }
+            if (i >= ahead && i - ahead < count) {
+                std::size_t b = home(hashes[i - ahead]);
+                const std::uint32_t slot = next_like(hashes[i - ahead], b);
+                likely[i - ahead] = slot;
+                if (slot != absent) __builtin_prefetch(&keys[slot]);
+            }
+            if (i < 2 * ahead) continue;
+            const std::size_t k = i - 2 * ahead;
+            if (slots[k] != absent || likely[k] == absent) continue;
+            slots[k] = keys[likely[k]] == wanted[k] ? likely[k] : find(wanted[k], keys);
         }
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t slot = buckets_[homes[i]];
-            if (slot != absent) __builtin_prefetch(&keys[slot]);
-        }
-        for (std::size_t i = 0; i < count; ++i)
-            if (slots[i] == absent) slots[i] = find_from(homes[i], wanted[i], keys);
     }
 
     // Adds a key that is not there yet; keys[slot] must already hold it.
     void insert(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        if ((used_ + 1) * 2 > buckets_.size()) rebuild(used_ + 1, keys);
+        if ((used_ + 1) * 3 > buckets_.size() * 2) rebuild(used_ + 1, keys);
         place(key, slot);
         ++used_;
     }
@@ -52,71 +67,81 @@ class SlotIndex {
     void erase(std::uint64_t key, const std::uint64_t* keys) {
         std::size_t hole = bucket_of(key, keys);
         if (hole == buckets_.size()) return;
-        for (std::size_t b = next(hole); buckets_[b] != absent; b = next(b)) {
+        for (std::size_t b = next(hole); slot_in(b) != absent; b = next(b)) {
             // An entry may fill the hole unless its home lies cyclically after it.
-            const std::size_t reach = (b - home(keys[buckets_[b]])) & mask();
+            const std::size_t reach = (b - home(splitmix64(keys[slot_in(b)]))) & mask();
             if (reach >= ((b - hole) & mask())) {
                 buckets_[hole] = buckets_[b];
                 hole = b;
             }
         }
-        buckets_[hole] = absent;
+        buckets_[hole] = nothing;
         --used_;
     }
 
     // Says that `key`, which is there, now lives in another slot; keys[] as before the move.
     void relocate(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        buckets_[bucket_of(key, keys)] = slot;
+        buckets_[bucket_of(key, keys)] = bucket(splitmix64(key), slot);
     }
 
     void reserve(std::size_t count, const std::uint64_t* keys) {
-        if (count * 2 > buckets_.size()) rebuild(count, keys);
+        if (count * 3 > buckets_.size() * 2) rebuild(count, keys);
     }
 
     void clear() {
-        buckets_.assign(buckets_.size(), absent);
+        std::fill(buckets_.begin(), buckets_.end(), nothing);
         used_ = 0;
     }
 
-    std::size_t bytes() const { return buckets_.capacity() * sizeof(std::uint32_t); }
+    std::size_t bytes() const { return buckets_.capacity() * sizeof(buckets_[0]); }
 
   private:
-    std::uint32_t find_from(std::size_t bucket, std::uint64_t key,
-                            const std::uint64_t* keys) const {
-        for (std::size_t b = bucket;; b = next(b)) {
-            const std::uint32_t slot = buckets_[b];
-            if (slot == absent || keys[slot] == key) return slot;
+    // A bucket is the upper half of the hash, and below it the slot.
+    static constexpr std::uint64_t nothing = absent;
+    static std::uint64_t bucket(std::uint64_t hash, std::uint32_t slot) {
+        return (hash >> 32 << 32) | slot;
+    }
+    std::uint32_t slot_in(std::size_t b) const { return static_cast<std::uint32_t>(buckets_[b]); }
+
+    // The slot of the first bucket from `b` on whose key has such a hash; `b` becomes that bucket.
+    // Absent where there is none.
+    std::uint32_t next_like(std::uint64_t hash, std::size_t& b) const {
+        for (;; b = next(b)) {
+            const std::uint64_t at = buckets_[b];
+            if (static_cast<std::uint32_t>(at) == absent) return absent;
+            if ((at ^ hash) >> 32 == 0) return static_cast<std::uint32_t>(at);
         }
     }
 
     std::size_t mask() const { return buckets_.size() - 1; }
-    std::size_t home(std::uint64_t key) const {
-        return static_cast<std::size_t>(splitmix64(key)) & mask();
-    }
-    std::size_t next(std::size_t bucket) const { return (bucket + 1) & mask(); }
+    std::size_t home(std::uint64_t hash) const { return static_cast<std::size_t>(hash) & mask(); }
+    std::size_t next(std::size_t b) const { return (b + 1) & mask(); }
 
     std::size_t bucket_of(std::uint64_t key, const std::uint64_t* keys) const {
         if (buckets_.empty()) return 0;
-        for (std::size_t b = home(key); buckets_[b] != absent; b = next(b))
-            if (keys[buckets_[b]] == key) return b;
+        const std::uint64_t hash = splitmix64(key);
+        std::size_t b = home(hash);
+        for (std::uint32_t slot; (slot = next_like(hash, b)) != absent; b = next(b))
+            if (keys[slot] == key) return b;
         return buckets_.size();
     }
 
     void place(std::uint64_t key, std::uint32_t slot) {
-        std::size_t b = home(key);
-        while (buckets_[b] != absent) b = next(b);
-        buckets_[b] = slot;
+        const std::uint64_t hash = splitmix64(key);
+        std::size_t b = home(hash);
+        while (slot_in(b) != absent) b = next(b);
+        buckets_[b] = bucket(hash, slot);
     }
 
     // Slots are dense: walking the keys in order is kinder to memory than walking the buckets.
     void rebuild(std::size_t count, const std::uint64_t* keys) {
         std::size_t size = 16;
-        while (size < count * 2) size *= 2;
-        buckets_.assign(size, absent);
+        while (size * 2 < count * 3) size *= 2;
+        buckets_.assign(size, nothing);
         for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
     }
 
-    LargeVector<std::uint32_t> buckets_;
+    LargeVector<std::uint64_t> buckets_;
     std::size_t used_ = 0;
 };
 
