@@ -234,7 +234,7 @@ class ReceiveStream:
     @property
     def credit_due(self) -> bool:
         """Whether the peer should hear of more room."""
-        return self.credit - self.told >= self.window // 2
+        return self.credit - self.told >= self.window // 4
 
     def read(self) -> None:
         """The user has taken all messages delivered so far."""
