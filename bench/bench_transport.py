@@ -88,7 +88,8 @@ def test_datagrams_cost_at_most_twice_the_pump(benchmark):
         ends.client.events()
         return ends.server.events()
 
-    events = protocol()
+    for _ in range(3):  # the window opens once the round trip has shown itself a local one
+        events = protocol()
     assert [e.payloads for e in events if isinstance(e, DatagramsReceived)] == [payloads]
     assert pump_round(payloads, aead) == ROUND * PAYLOAD
     pump_s = best(lambda: pump_round(payloads, aead))
@@ -217,10 +218,10 @@ def test_handshakes_come_at_a_quarter_of_what_x25519_allows(benchmark):
 
 @pytest.mark.parametrize("loss", [0.0, 0.02])
 def test_a_simulated_link_of_100_mbit_and_50_ms(benchmark, loss):
-    """Virtual time: the share of the link that one bulk transfer of 20 MB gets. No gate yet."""
+    """Virtual time: the share of the link that one bulk transfer of 20 MB gets."""
     share = benchmark.pedantic(simulated_share, args=(loss,), rounds=1)
     benchmark.extra_info["share_of_link"] = share
-    assert share > 0.05
+    assert share > 0.75
 
 
 def simulated_share(loss):

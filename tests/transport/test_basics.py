@@ -173,3 +173,16 @@ def test_statistics_count_what_happened(codecs):
     assert (stats.messages_sent, there.messages_received) == (1, 1)
     assert (stats.send_queue_bytes, stats.datagram_queue_bytes, stats.bytes_in_flight) == (0, 0, 0)
     assert pair.server.endpoint.stats(12345) is None
+
+
+def test_many_messages_at_once_arrive_as_if_sent_singly_and_all_or_none_are_taken():
+    settings = TransportSettings(send_queue_bytes=100_000)
+    pair = Pair(settings=settings).open()
+    many = [bytes([i % 251]) * (i % 40) for i in range(2000)]
+    assert pair.client.endpoint.send_many(pair.client.link, many)
+    assert pair.client.endpoint.send(pair.client.link, b"last")
+    with pytest.raises(LimitError):
+        pair.client.endpoint.send_many(pair.client.link, [b"x", bytes(60_000)])
+    assert pair.client.endpoint.send_many(pair.client.link, [])
+    pair.run(SECOND)
+    assert pair.server.messages == [*many, b"last"]

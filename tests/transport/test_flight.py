@@ -11,6 +11,8 @@ FINDINGS = [
     *("acked_largest", "delivery_rate", "lost_tokens", "lost_cargo", "lost_bytes"),
     *("lost_packets", "lost_sent_ns", "spurious", "spurious_distance", "bytes_in_flight"),
     *("packets_in_flight", "span", "loss_ns", "largest_acked", "delivered", "last_sent_ns"),
+    *("acked_after", "acked_flight_ns", "acked_flight_min_ns", "spurious_bytes"),
+    "acked_flight_max_ns",
 ]
 
 

@@ -21,6 +21,7 @@ cdef struct Sent:
     uint64_t token
     uint64_t delivered
     int64_t delivered_ns
+    int64_t first_sent_ns
     uint32_t size
     uint32_t tokens
     uint8_t state
@@ -45,12 +46,17 @@ cdef class Flight:
     cdef readonly int64_t loss_ns
     cdef readonly uint64_t delivered
     cdef readonly int64_t delivered_ns
+    cdef int64_t _first_sent_ns
     cdef public list acked_tokens
     cdef public list acked_cargo
     cdef public Py_ssize_t acked_bytes
     cdef public Py_ssize_t acked_packets
     cdef public int64_t acked_sent_ns
     cdef public bint acked_largest
+    cdef public uint64_t acked_after
+    cdef public int64_t acked_flight_ns
+    cdef public int64_t acked_flight_min_ns
+    cdef public int64_t acked_flight_max_ns
     cdef public double delivery_rate
     cdef public list lost_tokens
     cdef public list lost_cargo
@@ -59,6 +65,7 @@ cdef class Flight:
     cdef public int64_t lost_sent_ns
     cdef public Py_ssize_t spurious
     cdef public Py_ssize_t spurious_distance
+    cdef public Py_ssize_t spurious_bytes
 
     def __cinit__(self):
         self._capacity = 64
@@ -89,13 +96,16 @@ cdef class Flight:
         self.acked_cargo = []
         self.acked_bytes = self.acked_packets = 0
         self.acked_sent_ns = -1
+        self.acked_after = 0
+        self.acked_flight_ns = 0
+        self.acked_flight_min_ns = self.acked_flight_max_ns = 0
         self.acked_largest = False
         self.delivery_rate = 0.0
         self.lost_tokens = []
         self.lost_cargo = []
         self.lost_bytes = self.lost_packets = 0
         self.lost_sent_ns = -1
-        self.spurious = self.spurious_distance = 0
+        self.spurious = self.spurious_distance = self.spurious_bytes = 0
 
     cdef _grow(self):
         cdef uint64_t capacity = self._capacity * 2, number
@@ -132,8 +142,10 @@ cdef class Flight:
         slot.size = size
         if self.packets_in_flight == 0:
             self.delivered_ns = now
+            self._first_sent_ns = now
         slot.delivered = self.delivered
         slot.delivered_ns = self.delivered_ns
+        slot.first_sent_ns = self._first_sent_ns
         self.bytes_in_flight += size
         self.packets_in_flight += 1
         self.last_sent_ns = now
@@ -168,7 +180,10 @@ cdef class Flight:
             return
         if slot.state == LOST:
             slot.state = NOTHING
+            self.acked_flight_max_ns = max(self.acked_flight_max_ns, now - slot.sent_ns)
+            self.delivered += slot.size
             self.spurious += 1
+            self.spurious_bytes += slot.size
             self.spurious_distance = max(
                 self.spurious_distance, self._largest_acked - <int64_t>number
             )
@@ -178,11 +193,19 @@ cdef class Flight:
         self.packets_in_flight -= 1
         self.acked_bytes += slot.size
         self.acked_packets += 1
+        elapsed = max(1, now - slot.sent_ns)
+        self.acked_flight_ns += elapsed
+        self.acked_flight_max_ns = max(self.acked_flight_max_ns, elapsed)
+        if self.acked_flight_min_ns == 0 or elapsed < self.acked_flight_min_ns:
+            self.acked_flight_min_ns = elapsed
         self.delivered += slot.size
         self.delivered_ns = now
         if slot.sent_ns >= self.acked_sent_ns:
             self.acked_sent_ns = slot.sent_ns
-            elapsed = now - slot.delivered_ns
+            self.acked_after = slot.delivered
+            self._first_sent_ns = slot.sent_ns
+            # Acks that come in a bunch would make a rate that nobody sent at.
+            elapsed = max(now - slot.delivered_ns, slot.sent_ns - slot.first_sent_ns)
             if elapsed > 0:
                 self.delivery_rate = (self.delivered - slot.delivered) * 1e9 / elapsed
         if slot.tokens:

@@ -134,6 +134,21 @@ class Endpoint:
         self._ready[link] = connection
         return True
 
+    def send_many(self, link: LinkId, messages: Sequence[bytes], channel: int = CONTROL) -> bool:
+        """Queue reliable messages, all or none, in order; False if the link is gone.
+
+        Raises
+        ------
+        LimitError
+            One is too long, or too much waits already.
+        """
+        connection = self._links.get(link)
+        if connection is None or not connection.usable:
+            return False
+        connection.outbox.streams[channel].push_many(messages)
+        self._ready[link] = connection
+        return True
+
     def send_datagrams(self, link: LinkId, payloads: Sequence[Any]) -> int:
         """Queue datagrams; payload ``i`` has the returned token plus ``i``; -1 if the link is gone.
 

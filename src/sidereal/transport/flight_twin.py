@@ -20,6 +20,7 @@ class Sent:
     cargo: Any
     delivered: int
     delivered_ns: int
+    first_sent_ns: int
     lost: bool = False
 
 
@@ -38,6 +39,7 @@ class Flight:
         self.loss_ns = -1
         self.delivered = 0
         self.delivered_ns = 0
+        self._first_sent_ns = 0
         self.clear()
 
     def clear(self) -> None:
@@ -46,13 +48,15 @@ class Flight:
         self.acked_cargo: list[Any] = []
         self.acked_bytes = self.acked_packets = 0
         self.acked_sent_ns = -1
+        self.acked_after = 0
+        self.acked_flight_ns = self.acked_flight_min_ns = self.acked_flight_max_ns = 0
         self.acked_largest = False
         self.delivery_rate = 0.0
         self.lost_tokens: list[int] = []
         self.lost_cargo: list[Any] = []
         self.lost_bytes = self.lost_packets = 0
         self.lost_sent_ns = -1
-        self.spurious = self.spurious_distance = 0
+        self.spurious = self.spurious_distance = self.spurious_bytes = 0
 
     @property
     def span(self) -> int:
@@ -84,7 +88,10 @@ class Flight:
         self._use(number)
         if self.packets_in_flight == 0:
             self.delivered_ns = now
-        self._sent[number] = Sent(now, size, tokens, cargo, self.delivered, self.delivered_ns)
+            self._first_sent_ns = now
+        self._sent[number] = Sent(
+            now, size, tokens, cargo, self.delivered, self.delivered_ns, self._first_sent_ns
+        )
         self.bytes_in_flight += size
         self.packets_in_flight += 1
         self.last_sent_ns = now
@@ -116,18 +123,28 @@ class Flight:
         if sent is None:
             return
         if sent.lost:
+            self.acked_flight_max_ns = max(self.acked_flight_max_ns, now - sent.sent_ns)
+            self.delivered += sent.size
             self.spurious += 1
+            self.spurious_bytes += sent.size
             self.spurious_distance = max(self.spurious_distance, self.largest_acked - number)
             return
         self.bytes_in_flight -= sent.size
         self.packets_in_flight -= 1
         self.acked_bytes += sent.size
         self.acked_packets += 1
+        flight_ns = max(1, now - sent.sent_ns)
+        self.acked_flight_ns += flight_ns
+        self.acked_flight_max_ns = max(self.acked_flight_max_ns, flight_ns)
+        self.acked_flight_min_ns = min(self.acked_flight_min_ns or flight_ns, flight_ns)
         self.delivered += sent.size
         self.delivered_ns = now
         if sent.sent_ns >= self.acked_sent_ns:
             self.acked_sent_ns = sent.sent_ns
-            elapsed = now - sent.delivered_ns
+            self.acked_after = sent.delivered
+            self._first_sent_ns = sent.sent_ns
+            # Acks that come in a bunch would make a rate that nobody sent at.
+            elapsed = max(now - sent.delivered_ns, sent.sent_ns - sent.first_sent_ns)
             if elapsed > 0:
                 self.delivery_rate = (self.delivered - sent.delivered) * 1e9 / elapsed
         self.acked_tokens += sent.tokens

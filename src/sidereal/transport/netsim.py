@@ -159,6 +159,12 @@ class NetSim:
         """Give one direction between two addresses conditions of its own."""
         self._conditions_of[source, target] = conditions
 
+    def share_link(self, *paths: tuple[Address, Address]) -> None:
+        """Let directions ``(source, target)`` go through one link: one rate, one queue."""
+        link = _Path()
+        for path in paths:
+            self._paths[path] = link
+
     def partition(self, one: Address, other: Address) -> None:
         """Let nothing through between two addresses, either way."""
         self._cut.add(frozenset((one, other)))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sidereal.errors import ProtocolError
 from sidereal.transport.acks import AckSchedule
 from sidereal.transport.codec import Codec
-from sidereal.transport.congestion import Sample, controller_of
+from sidereal.transport.congestion import Controller, Fixed, Sample
 from sidereal.transport.datagrams import DatagramQueue
 from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
@@ -25,6 +25,8 @@ from sidereal.transport.layout import (
     OVERHEAD_BYTES,
     STREAM,
 )
+from sidereal.transport.pacing import Pacer
+from sidereal.transport.rate import Rate
 from sidereal.transport.recovery import Recovery
 from sidereal.transport.reliable import ReceiveStream, SendStream
 from sidereal.transport.settings import Cipher, TransportSettings
@@ -60,7 +62,11 @@ class Outbox:
         self._datagrams_first = False
         self.flight = codec.flight()
         self.recovery = Recovery()
-        self.congestion = controller_of(settings)
+        self.congestion: Controller = (
+            Fixed(settings) if settings.congestion == "fixed" else Rate(settings)
+        )
+        self._pacer = Pacer(settings.datagram_bytes)
+        self._paced_at: int | None = None
         self.streams = [SendStream(c, settings.send_queue_bytes) for c in range(CHANNELS)]
         self.datagrams = DatagramQueue(settings.datagram_queue_bytes, settings.datagram_age_ns)
         self.dropped: list[int] = []
@@ -135,6 +141,8 @@ class Outbox:
         assert self._acks is not None, "the connection is not open yet"
         before = len(out)
         self.more = False
+        self._paced_at = None
+        self._pacer.rate = self.congestion.pacing_bytes_per_s
         while True:
             start = len(out)
             if self._datagrams_first:
@@ -164,12 +172,16 @@ class Outbox:
         out.append((self._sealer.seal(frame), address))
         self.flight.record_silent(self._sealer.next_number - 1)
 
-    def _room(self) -> int:
-        """Bytes that the window still has."""
-        if self.flight.span >= SPAN_MAX:
-            return 0
+    def _room(self, now: int) -> int:
+        """Bytes that the window and the rate still allow; where none, note what for."""
         room: int = self.congestion.window - self.flight.bytes_in_flight
-        return room
+        if room <= 0 or self.flight.span >= SPAN_MAX:
+            self._window_limited = True
+            return 0
+        paced = self._pacer.room(now)
+        if paced <= 0:
+            self._paced_at = self._pacer.wait()
+        return min(room, paced)
 
     def _send_frames(self, now: int, out: Out, address: Address) -> None:
         """Acks and the like, and reliable data, for one turn."""
@@ -204,20 +216,18 @@ class Outbox:
                 ack = acks.frame(now, room)
                 frames.append(ack)
                 room -= len(ack)
-            if has_data:
-                if self._room() > 0 or self._probes:
-                    data = self._fill(frames, cargo, room)
-                    if data and self._probes:
-                        self._probes -= 1
-                    eliciting = eliciting or data
-                else:
-                    self._window_limited = True
+            if has_data and (self._room(now) > 0 or self._probes):
+                data = self._fill(frames, cargo, room)
+                if data and self._probes:
+                    self._probes -= 1
+                eliciting = eliciting or data
             if not frames:
                 return
             packet = self._sealer.seal(b"".join(frames))
             number = self._sealer.next_number - 1
             if eliciting:
                 self.flight.record(number, now, len(packet), cargo or None)
+                self._pacer.sent(len(packet))
                 self.ping_at = now + self._settings.ping_interval_ns
             else:
                 self.flight.record_silent(number)
@@ -227,15 +237,17 @@ class Outbox:
         """Send a turn's worth of one large message, if that is what comes next."""
         stream = next(stream for stream in self.streams if stream.pending)
         run = stream.run()
-        if run is None or self._room() <= 0:
+        room = self._room(now)
+        if run is None or room <= 0:
             return False
         block, start, end = run
         before = len(out)
         stop = self._sealer.seal_stream(
-            block, start, end, stream.channel, stream.next, self._datagram_bytes, self._room(),
+            block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
             TURN_PACKETS, now, self.flight, address, out,
         )  # fmt: skip
         stream.ran(stop - start)
+        self._pacer.sent((len(out) - before) * self._datagram_bytes)
         self._probes = max(0, self._probes - (len(out) - before))
         self.ping_at = now + self._settings.ping_interval_ns
         return len(out) > before
@@ -258,20 +270,20 @@ class Outbox:
         """One turn of datagrams."""
         if not self.datagrams:
             return
-        room = self._room()
+        room = self._room(now)
         if room <= 0 and self._probes:
             room = self._datagram_bytes
         if room <= 0:
-            self._window_limited = True
             return
         queue = self.datagrams
-        before = len(out)
+        before, in_flight = len(out), self.flight.bytes_in_flight
         head = self._sealer.seal_datagrams(
             queue.payloads, queue.head, queue.head_token, self._datagram_bytes, room,
             TURN_PACKETS, now, self.flight, address, out,
         )  # fmt: skip
         self.datagrams_sent += head - queue.head
         queue.taken(head)
+        self._pacer.sent(self.flight.bytes_in_flight - in_flight)
         self._probes = max(0, self._probes - (len(out) - before))
         self.ping_at = now + self._settings.ping_interval_ns
 
@@ -294,6 +306,7 @@ class Outbox:
                 raise ProtocolError("an ack names a packet that was never sent")
             if flight.acked_largest:
                 delay_us = ack_delay_us
+        self.recovery.flew(flight.acked_flight_max_ns)
         if flight.spurious:
             self.packets_lost_wrongly += flight.spurious
             self.recovery.overtaken(flight.spurious_distance)
@@ -313,16 +326,19 @@ class Outbox:
         for cargo in flight.lost_cargo:
             self._again(cargo)
         self.packets_lost += flight.lost_packets
-        if flight.acked_bytes or flight.lost_bytes:
+        if flight.acked_bytes or flight.lost_bytes or flight.spurious_bytes:
             self.congestion.update(
                 Sample(
                     now=now,
                     acked_bytes=flight.acked_bytes,
                     lost_bytes=flight.lost_bytes,
-                    lost_sent_ns=flight.lost_sent_ns,
-                    in_flight_bytes=flight.bytes_in_flight,
-                    rtt_ns=recovery.latest_ns,
-                    min_rtt_ns=recovery.min_ns,
+                    spurious_bytes=flight.spurious_bytes,
+                    delivered=flight.delivered,
+                    acked_after=flight.acked_after,
+                    acked_packets=flight.acked_packets,
+                    flight_ns=flight.acked_flight_ns,
+                    flight_min_ns=flight.acked_flight_min_ns,
+                    loss_delay_ns=recovery.loss_delay_ns,
                     delivery_bytes_per_s=flight.delivery_rate,
                     window_limited=self._window_limited,
                 )
@@ -369,7 +385,7 @@ class Outbox:
                 at = self.flight.last_sent_ns + self.recovery.probe_delay_ns(
                     self._peer_ack_delay_ns
                 )
-        for other in (self.datagrams.stale_at, self.ping_at):
+        for other in (self.datagrams.stale_at, self.ping_at, self._paced_at):
             if other is not None and (at is None or other < at):
                 at = other
         return at

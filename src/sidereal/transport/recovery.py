@@ -27,6 +27,7 @@ class Recovery:
         "latest_ns",
         "min_ns",
         "packet_threshold",
+        "peak_ns",
         "probes_unanswered",
         "sampled",
         "smoothed_ns",
@@ -37,6 +38,8 @@ class Recovery:
         self.smoothed_ns = INITIAL_RTT_NS
         self.variation_ns = INITIAL_RTT_NS // 2
         self.latest_ns = 0
+        self.peak_ns = 0
+        """The longest time from sending to ack of late; what is slower may well be lost."""
         self.min_ns = 0
         self.sampled = False
         self.probes_unanswered = 0
@@ -58,6 +61,10 @@ class Recovery:
         self.variation_ns += (abs(self.smoothed_ns - rtt_ns) - self.variation_ns) // 4
         self.smoothed_ns += (rtt_ns - self.smoothed_ns) // 8
 
+    def flew(self, longest_ns: int) -> None:
+        """Take the longest flight of the packets that one batch of acks named."""
+        self.peak_ns = max(longest_ns, self.peak_ns - (self.peak_ns - self.smoothed_ns) // 64)
+
     def overtaken(self, distance: int) -> None:
         """A packet declared lost arrived after all, ``distance`` numbers late."""
         wanted = max(self.packet_threshold * 2, distance + 1)
@@ -67,7 +74,7 @@ class Recovery:
     @property
     def loss_delay_ns(self) -> int:
         """How long after a packet's sending it is lost, once a later one was acked."""
-        rtt_ns = max(self.smoothed_ns, self.latest_ns)
+        rtt_ns = max(self.smoothed_ns, self.latest_ns, self.peak_ns)
         return max(rtt_ns * self._eighths // 8, GRANULARITY_NS)
 
     def probe_delay_ns(self, peer_ack_delay_ns: int) -> int:

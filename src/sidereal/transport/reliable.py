@@ -6,7 +6,8 @@ up to which offset it has room (credit); what arrives out of order waits.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from struct import Struct
 from typing import Final
 
 from sidereal.errors import LimitError, ProtocolError
@@ -14,7 +15,8 @@ from sidereal.limits import MESSAGE_BYTES_MAX
 from sidereal.transport.layout import FRAME_STREAM, STREAM
 from sidereal.transport.ranges import RangeSet
 
-PREFIX_BYTES: Final = 4
+PREFIX: Final = Struct("<I")
+PREFIX_BYTES: Final = PREFIX.size
 BLOCK_BYTES: Final = 16 * 1024
 """Smaller messages are gathered into blocks of this size, larger ones stay as they are."""
 GAPS_MAX: Final = 16_384
@@ -83,18 +85,39 @@ class SendStream:
             The message is longer than MESSAGE_BYTES_MAX, or the queue is full.
         """
         size = len(data)
-        if size > MESSAGE_BYTES_MAX:
-            raise LimitError(
-                f"message of {size} bytes is longer than {MESSAGE_BYTES_MAX}; send it in parts"
-            )
-        if self.queued_bytes + size + PREFIX_BYTES > self._queue_bytes:
-            raise LimitError(
-                f"{self.queued_bytes} bytes wait for this peer and {size} more exceed "
-                f"{self._queue_bytes}; wait until it has read some"
-            )
-        self._append(size.to_bytes(PREFIX_BYTES, "little"))
+        self._admit(size, size + PREFIX_BYTES)
+        self._append(PREFIX.pack(size))
         self._append(data)
         self.messages += 1
+
+    def push_many(self, messages: Sequence[bytes]) -> None:
+        """Queue messages, all or none: for many small ones, several times faster than `push`.
+
+        Raises
+        ------
+        LimitError
+            As in `push`.
+        """
+        if not messages:
+            return
+        sizes = [*map(len, messages)]
+        self._admit(max(sizes), sum(sizes) + PREFIX_BYTES * len(sizes))
+        pieces: list[bytes] = [b""] * (2 * len(sizes))
+        pieces[::2] = map(PREFIX.pack, sizes)
+        pieces[1::2] = messages
+        self._append(b"".join(pieces))
+        self.messages += len(sizes)
+
+    def _admit(self, longest: int, added: int) -> None:
+        if longest > MESSAGE_BYTES_MAX:
+            raise LimitError(
+                f"message of {longest} bytes is longer than {MESSAGE_BYTES_MAX}; send it in parts"
+            )
+        if self.queued_bytes + added > self._queue_bytes:
+            raise LimitError(
+                f"{self.queued_bytes} bytes wait for this peer and {added} more exceed "
+                f"{self._queue_bytes}; wait until it has read some"
+            )
 
     def _append(self, data: bytes) -> None:
         tail = self._blocks[-1] if self._blocks else None
@@ -200,8 +223,10 @@ class ReceiveStream:
     """
 
     __slots__ = (
-        "_assembly",
+        "_have",
+        "_need",
         "_offsets",
+        "_parts",
         "_pieces",
         "_unread",
         "channel",
@@ -222,7 +247,9 @@ class ReceiveStream:
         self.messages = 0
         self.waiting_bytes = 0
         self._unread = 0
-        self._assembly = bytearray()
+        self._parts: list[bytes] = []
+        """What has come of a message that is not whole yet, its length in front."""
+        self._have = self._need = 0
         self._offsets: list[int] = []
         self._pieces: list[bytes] = []
 
@@ -234,7 +261,7 @@ class ReceiveStream:
     @property
     def credit_due(self) -> bool:
         """Whether the peer should hear of more room."""
-        return self.credit - self.told >= self.window // 2
+        return self.credit - self.told >= self.window // 4
 
     def read(self) -> None:
         """The user has taken all messages delivered so far."""
@@ -302,36 +329,49 @@ class ReceiveStream:
         self.waiting_bytes += len(data)
 
     def _deliver(self, data: bytes) -> list[bytes]:
+        """Cut messages out of the stream; what is not whole waits, uncopied."""
         messages: list[bytes] = []
-        assembly = self._assembly
-        if assembly:
-            assembly += data
-            if len(assembly) < PREFIX_BYTES:
+        parts = self._parts
+        if parts:
+            parts.append(data)
+            self._have += len(data)
+            if not self._need and self._have >= PREFIX_BYTES:
+                parts[:] = [b"".join(parts)]
+                self._need = PREFIX_BYTES + self._length(parts[0], 0)
+            if not self._need or self._have < self._need:
                 return messages
-            need = PREFIX_BYTES + self._length(assembly, 0)
-            if len(assembly) < need:
-                return messages
-            with memoryview(assembly) as whole:  # one copy of a message that may be large
-                messages.append(bytes(whole[PREFIX_BYTES:need]))
-                data = bytes(whole[need:])
-            assembly.clear()
-            self._unread += need
+            data = self._complete(messages)
         at, have = 0, len(data)
         while have - at >= PREFIX_BYTES:
-            length = self._length(data, at)
-            if have - at - PREFIX_BYTES < length:
+            stop = at + PREFIX_BYTES + self._length(data, at)
+            if stop > have:
+                self._need = stop - at
                 break
-            at += PREFIX_BYTES
-            messages.append(data[at : at + length])
-            at += length
-            self._unread += length + PREFIX_BYTES
+            messages.append(data[at + PREFIX_BYTES : stop])
+            at = stop
+        self._unread += at
         if at < have:
-            assembly += data[at:] if at else data
+            parts.append(data[at:] if at else data)
+            self._have = have - at
         self.messages += len(messages)
         return messages
 
-    def _length(self, data: bytes | bytearray, at: int) -> int:
-        length = int.from_bytes(data[at : at + PREFIX_BYTES], "little")
+    def _complete(self, messages: list[bytes]) -> bytes:
+        """Put one message together, with one copy, and return what came after it."""
+        parts = self._parts
+        last, over = parts[-1], self._have - self._need
+        pieces: list[bytes | memoryview] = [*parts]
+        if over:
+            pieces[-1] = memoryview(last)[: len(last) - over]
+        pieces[0] = memoryview(pieces[0])[PREFIX_BYTES:]
+        messages.append(b"".join(pieces))
+        parts.clear()
+        self._unread += self._need
+        self._need = self._have = 0
+        return last[len(last) - over :]
+
+    def _length(self, data: bytes, at: int) -> int:
+        length: int = PREFIX.unpack_from(data, at)[0]
         if length > MESSAGE_BYTES_MAX:
             raise ProtocolError(
                 f"channel {self.channel}: a message claims {length} bytes, "

@@ -51,10 +51,16 @@ class TransportSettings:
     """Reliable bytes a peer may send ahead of our reading, each channel."""
     send_queue_bytes: int = SEND_QUEUE_BYTES_MAX
     """Reliable bytes that may wait for one peer, each channel."""
-    congestion: Literal["reno", "fixed"] = "reno"
-    """``fixed``: a constant window of ``window_bytes_max``, for trusted links."""
-    window_bytes_initial: int = 512 * 1024
-    window_bytes_min: int = 64 * 1024
+    congestion: Literal["rate", "fixed"] = "rate"
+    """``rate`` measures the path; ``fixed``, for trusted links, sends at ``fixed_bytes_per_s``
+    with a constant window of ``window_bytes_max``."""
+    fixed_bytes_per_s: float = 0.0
+    """Bytes a second on a ``fixed`` link, headers included; 0 leaves it to the window."""
+    window_bytes_initial: int = 192 * 1024
+    window_bytes_local: int = 512 * 1024
+    """The window is never smaller where the round trip is that of a local network."""
+    window_bytes_min: int = 16 * 1024
+    """And never smaller than four datagrams."""
     window_bytes_max: int = 4 * 1024 * 1024
     burst_packets: int = 1024
     """Packets one connection may send in one poll, so that acks get their turn."""
@@ -70,12 +76,17 @@ class TransportSettings:
             )
         if self.cipher not in CIPHERS:
             raise ConfigError(f"cipher is {self.cipher!r}; choose one of {', '.join(CIPHERS)}")
-        if self.congestion not in ("reno", "fixed"):
-            raise ConfigError(f"congestion is {self.congestion!r}; choose reno or fixed")
-        if not 2 * self.datagram_bytes <= self.window_bytes_min <= self.window_bytes_max:
+        if self.congestion not in ("rate", "fixed"):
+            raise ConfigError(f"congestion is {self.congestion!r}; choose rate or fixed")
+        if not 0 <= self.fixed_bytes_per_s < float("inf"):
             raise ConfigError(
-                f"window_bytes_min is {self.window_bytes_min}; choose at least two datagrams "
-                f"and at most window_bytes_max ({self.window_bytes_max})"
+                f"fixed_bytes_per_s is {self.fixed_bytes_per_s}; choose a number from 0 up"
+            )
+        least = max(self.window_bytes_min, 4 * self.datagram_bytes)
+        if not 0 < least <= self.window_bytes_max:
+            raise ConfigError(
+                f"window_bytes_max is {self.window_bytes_max}; choose at least four datagrams "
+                f"and at least window_bytes_min ({self.window_bytes_min})"
             )
         if not 2 * self.datagram_bytes <= self.receive_window_bytes < 2**32:
             raise ConfigError(

@@ -1,0 +1,140 @@
+"""The congestion controller and the pacing, on simulated links: shares, queues, fairness."""
+
+import pytest
+
+from sidereal.transport import BULK, Endpoint, MessageReceived, TransportSettings
+from sidereal.transport.netsim import Conditions, NetSim
+from sidereal.transport.pacing import Pacer
+from transport.pair import KEY, MS, SECOND, SERVER, Pair, seeded
+
+
+def share(conditions, size, **options):
+    """Send one bulk message; return the share of the link that it got, start included."""
+    pair = Pair(conditions, **options).open()
+    start = pair.now
+    pair.client.endpoint.send(pair.client.link, bytes(size), BULK)
+    assert pair.run(120 * SECOND, lambda: bool(pair.server.messages), steps_max=2_000_000)
+    return size * 8 / conditions.rate_bits_per_s / ((pair.now - start) / SECOND)
+
+
+@pytest.mark.parametrize(
+    ("rate", "rtt_ms", "loss", "size", "least"),
+    [
+        (100e6, 50, 0.02, 20_000_000, 0.75),
+        (100e6, 50, 0.0, 10_000_000, 0.70),
+        (100e6, 20, 0.10, 10_000_000, 0.65),
+        (10e6, 50, 0.02, 4_000_000, 0.80),
+        (10e6, 200, 0.05, 4_000_000, 0.50),
+        (1e6, 20, 0.02, 500_000, 0.80),
+    ],
+)
+def test_a_long_transfer_gets_most_of_a_lossy_link(rate, rtt_ms, loss, size, least):
+    conditions = Conditions(
+        loss=loss, delay_ns=rtt_ms * MS // 2, rate_bits_per_s=rate, queue_ns=100 * MS
+    )
+    assert share(conditions, size) > least
+
+
+def test_jitter_and_reordering_are_not_taken_for_a_queue():
+    """Twice as much as what a window of one shortest round trip could carry."""
+    conditions = Conditions(delay_ns=150 * MS, jitter_ns=80 * MS, reorder=0.1, rate_bits_per_s=20e6)
+    assert share(conditions, 5_000_000) > 0.4
+
+
+def test_control_passes_bulk_with_little_delay():
+    """A message once in a while, beside bulk that fills the link: no queue of our own making."""
+    pair = Pair(Conditions(delay_ns=10 * MS, rate_bits_per_s=50e6, queue_ns=SECOND)).open()
+    pair.client.endpoint.send(pair.client.link, bytes(30_000_000), BULK)
+    pair.run(1500 * MS, steps_max=2_000_000)
+    delays = []
+    for i in range(20):
+        pair.client.endpoint.send(pair.client.link, b"order %d" % i)
+        sent, heard = pair.now, len(pair.server.messages)
+        assert pair.run(SECOND, lambda: len(pair.server.messages) > heard)  # noqa: B023
+        delays.append(pair.now - sent)
+        pair.run(50 * MS)
+    assert max(delays) < 10 * MS + 30 * MS
+
+
+def test_what_is_sent_at_once_is_bounded_on_a_slow_link():
+    """Paced packets are spread: no run of them is a quarter of what a round trip carries."""
+    pair = Pair(Conditions(delay_ns=50 * MS, rate_bits_per_s=50e6)).open()
+    pair.client.endpoint.send(pair.client.link, bytes(20_000_000), BULK)
+    pair.run(2 * SECOND, steps_max=2_000_000)
+    window = pair.client.endpoint.stats(pair.client.link).window_bytes
+    assert window > 400_000
+    runs = []
+    poll = pair.client.endpoint.poll_transmit
+
+    def counted(now):
+        out = poll(now)
+        runs.append(sum(len(data) for data, _ in out))
+        return out
+
+    pair.client.endpoint.poll_transmit = counted
+    pair.run(300 * MS, steps_max=2_000_000)
+    assert sum(runs) > 500_000
+    assert max(runs) < window / 4
+
+
+def test_a_fixed_rate_is_kept_to_whatever_is_lost():
+    settings = TransportSettings(congestion="fixed", fixed_bytes_per_s=5e6)
+    for loss in (0.0, 0.05):
+        pair = Pair(Conditions(delay_ns=10 * MS, loss=loss), settings=settings).open()
+        pair.client.endpoint.send(pair.client.link, bytes(30_000_000), BULK)
+        pair.run(500 * MS)
+        before = pair.client.endpoint.stats(pair.client.link).bytes_sent
+        pair.run(2 * SECOND, steps_max=2_000_000)
+        sent = pair.client.endpoint.stats(pair.client.link).bytes_sent - before
+        assert sent == pytest.approx(10e6, rel=0.05)
+
+
+@pytest.mark.parametrize("rtts_ms", [(40, 40), (20, 60)])
+def test_two_connections_that_share_a_link_share_it_alike(rtts_ms):
+    """The second starts two seconds late; over the last six each has its half, within a fifth."""
+    rate, now = 20e6, SECOND
+    clients = [("10.0.0.1", 1), ("10.0.0.3", 1)]
+    net = NetSim(3)
+    ends = {SERVER: Endpoint(now=now, rng=seeded(1), psk_of={"k": KEY}.get)}
+    for i, (client, rtt_ms) in enumerate(zip(clients, rtts_ms, strict=True)):
+        conditions = Conditions(delay_ns=rtt_ms * MS // 2, rate_bits_per_s=rate, queue_ns=100 * MS)
+        net.set_path(client, SERVER, conditions)
+        net.set_path(SERVER, client, conditions)
+        ends[client] = Endpoint(now=now, rng=seeded(i + 2), psk_of=None)
+    net.share_link(*[(client, SERVER) for client in clients])
+    links, got = {}, dict.fromkeys(clients, 0)
+    while now < 14 * SECOND:
+        for i, client in enumerate(clients):
+            if client not in links and now >= SECOND + 2 * i * SECOND:
+                links[client] = ends[client].connect(SERVER, "k", KEY, now)
+            if client in links:
+                end, link = ends[client], links[client]
+                if end.stats(link).send_queue_bytes < 2_000_000:
+                    end.send(link, bytes(200_000), BULK)
+        for source, end in ends.items():
+            end.handle_timeout(now)
+            for data, target in end.poll_transmit(now):
+                net.send(source, target, data, now)
+        times = [net.next_time(), *(end.next_timeout() for end in ends.values())]
+        now = max(now, min(at for at in times if at is not None))
+        for source, target, data in net.deliver(now):
+            ends[target].receive([(data, source)], now)
+            if target == SERVER and now > 8 * SECOND:
+                got[source] += len(data)
+        for end in ends.values():
+            assert all(isinstance(e, MessageReceived) for e in end.events() if now > 4 * SECOND)
+    fair = sum(got.values()) / 2
+    assert fair > 0.85 * rate / 8 * 3
+    assert all(abs(amount - fair) < 0.2 * fair for amount in got.values()), got
+
+
+def test_a_pacer_gives_the_late_what_they_missed_and_the_idle_nothing():
+    pacer = Pacer(1200)
+    pacer.rate = 1e6
+    at_once = pacer.room(0)
+    pacer.sent(at_once)
+    assert pacer.room(0) == 0
+    assert 0 < pacer.wait() <= 10 * MS
+    assert pacer.room(50 * MS) == pytest.approx(50_000, abs=1)
+    pacer.sent(50_000)
+    assert pacer.room(10 * SECOND) == at_once, "one quantum for who had nothing to send"
