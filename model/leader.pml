@@ -103,7 +103,7 @@ inline forget(l_, p_) {
         if
         :: move[l_ * NS + n] && OWNS(l_, p_, n) -> move[l_ * NS + n] = 0; target[l_ * NS + n] = 0
         :: move[l_ * NS + n] && target[l_ * NS + n] == p_ ->
-            move[l_ * NS + n] = 0; target[l_ * NS + n] = 0;
+            move[l_ * NS + n] = 0; target[l_ * NS + n] = 0; MET(W_SESSION_END_ABORTS);
             send(l_, rec[l_].owner[n], RESUME, n, rec[l_].epoch[n], attempt[l_ * NS + n], 0, 0)
         :: else
         fi
@@ -127,6 +127,7 @@ inline assign(l_, s_, p_) {
     rows_of(l_, s_);
     rec[l_].epoch[s_] = rec[l_].epoch[s_] + 1;
     rec[l_].owner[s_] = OWN(p_);
+    MET_IF(W_LOADED_AGAIN, rec[l_].epoch[s_] > 2 && (z[0] != 0 || z[1] != 0));
     loading[l_ * NS + s_] = o_ready;
     for (n : 0 .. NE - 1) {
         if
@@ -224,8 +225,8 @@ inline judge_request(l_, p_) {
         fi
     }
     if
-    :: !good -> send(l_, p_, EXIT, 0, 0, 0, x[0], x[1])
-    :: good && DEPOSED(l_) -> stop(l_)
+    :: !good -> MET(W_OUTDATED_REQUEST); send(l_, p_, EXIT, 0, 0, 0, x[0], x[1])
+    :: good && DEPOSED(l_) -> MET(W_DEPOSED_DECIDES); stop(l_)
     :: else ->
         from_fenced(p_);
         for (n : 0 .. NE - 1) {
@@ -292,7 +293,7 @@ inline destroy(l_, e_) {
 inline judge_removed(l_, p_) {
     if
     :: !(OWNS(l_, p_, a) && rec[l_].epoch[a] == b && move[l_ * NS + a] &&
-            (attempt[l_ * NS + a] == c || IS(M_NO_ATTEMPT_NUMBER))) -> skip
+            (attempt[l_ * NS + a] == c || IS(M_NO_ATTEMPT_NUMBER))) -> MET(W_STALE_REMOVED)
     :: else ->
         if
         :: DEPOSED(l_) -> stop(l_)
@@ -407,8 +408,10 @@ inline send_lacking(l_, p_) {
             }
             if
             :: !INVENTORY_HAS(l_, p_, s) ->
+                MET(W_LACKING_SECTOR_SENT);
                 send(l_, p_, ASSIGN, s, rec[l_].epoch[s], 0, z[0], z[1])
             :: INVENTORY_HAS(l_, p_, s) && (z[0] != 0 || z[1] != 0) ->
+                MET(W_LACKING_ENTITY_SENT);
                 send(l_, p_, ENTER, s, rec[l_].epoch[s], 0, z[0], z[1])
             :: else
             fi
@@ -580,7 +583,9 @@ inline count_update(l_, k_) {
             (u_tick[k_] > newest[l_ * NE + e] || IS(M_UPDATES_UNORDERED)) ->
         assert(u_tick[k_] > newest[l_ * NE + e] || I3_updates_rise);
         newest[l_ * NE + e] = u_tick[k_]
-    :: else
+    :: else ->
+        MET_IF(W_UPDATE_FENCED, rec[l_].ver[e] != u_ver[k_]);
+        MET_IF(W_UPDATE_OLDER, rec[l_].ver[e] == u_ver[k_])
     fi;
     clear_update(k_)
 }
@@ -592,7 +597,7 @@ inline clear_update(k_) {
 
 inline commit(l_) {
     if
-    :: term[l_] != store_term -> stop(l_)
+    :: term[l_] != store_term -> MET(W_COMMIT_FAILS); stop(l_)
     :: else ->
         do
         :: len(queue[l_]) > 0 ->

@@ -103,6 +103,38 @@
 hidden byte mutant;
 #define IS(m) (mutant == m)
 
+/* Witnesses: what a search must meet, or it proves nothing about it. check.py names one, and the
+ * search has to fail there. */
+#define W_VERDICT_KEEP 1
+#define W_VERDICT_BACK 2
+#define W_VERDICT_ACK 3
+#define W_VERDICT_WAIT 4
+#define W_VERDICT_DROP 5
+#define W_VERDICT_RESEND_SPAWN 6
+#define W_VERDICT_RESEND_DESTROY 7
+#define W_VERDICT_DROPS_SECTOR 8
+#define W_LACKING_SECTOR_SENT 9
+#define W_LACKING_ENTITY_SENT 10
+#define W_STALE_REMOVED 11
+#define W_PENDING_IN_REMOVED 12
+#define W_ARRIVAL_WHILE_FROZEN 13
+#define W_ACK_WHILE_FROZEN 14
+#define W_SHADOW_OUTLIVES_RELEASE 15
+#define W_OUTDATED_REQUEST 16
+#define W_DEPOSED_DECIDES 17
+#define W_UPDATE_FENCED 18
+#define W_UPDATE_OLDER 19
+#define W_SESSION_END_ABORTS 22
+#define W_FENCED_IS_TOLD 23
+#define W_DESTROYED_PENDING 24
+#define W_COMMIT_FAILS 25
+#define W_LOADED_AGAIN 26
+#define W_ARRIVAL_WITHOUT_LEASE 27
+hidden byte witness;
+hidden byte witnessed;      /* always 0: its name is what pan prints */
+#define MET(w) assert(witness != (w) || witnessed)
+#define MET_IF(w, when) assert(!(when) || witness != (w) || witnessed)
+
 c_decl {
 static int bound(const char *name, int otherwise)
 { const char *text = getenv(name); return text ? atoi(text) : otherwise; }
