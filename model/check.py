@@ -23,7 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenarios import BOUNDS, MUTANTS, SCENARIOS, WITNESSES, Mutant, Scenario, Witness
+from cases import BOUNDS, Mutant, Scenario, Witness
+from mutants import MUTANTS, WITNESSES
+from scenarios import SCENARIOS
 
 MODEL = Path(__file__).resolve().parent
 MEMORY_MIB = 2000
