@@ -1,4 +1,7 @@
-"""Check the ownership protocol's model with spin: every scenario holds, every mutant is caught.
+"""Check the ownership protocol's model with spin: all holds, and could fail.
+
+Every scenario must hold. Every mutant must break an invariant that it names. Every witness must
+be met: it is a branch of the protocol that a search which never took it would prove nothing of.
 
 ``python model/check.py --ci`` fits in 90 seconds on two cores; without it all scenarios run.
 It needs spin and gcc. The model is compiled once for each size of world; a scenario's bounds and
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -19,14 +23,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenarios import BOUNDS, MUTANTS, SCENARIOS, Mutant, Scenario
+from cases import BOUNDS, Mutant, Scenario, Witness
+from mutants import MUTANTS, WITNESSES
+from scenarios import SCENARIOS
 
 MODEL = Path(__file__).resolve().parent
 MEMORY_MIB = 2000
 DEPTH_MAX = 100_000
-SETUP_STEPS = 1
-"""Steps of a counterexample that only start the processes; set when the model is built."""
+HASH_BITS = 22
+CUT_SHORT = ("max search depth too small", "out of memory", "MEMLIM bound", "Interrupted")
 DEFINE = re.compile(r"^#define +([A-Z_]+) +(\d+)\b", re.MULTILINE)
+
+
+Case = Scenario | Mutant | Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,17 @@ def defines(prefix: str) -> dict[str, int]:
     }
 
 
+def messages() -> dict[int, str]:
+    """Return the names of the messages, by the number that the model gives them."""
+    text = (MODEL / "state.pml").read_text(encoding="utf-8")
+    part = text.partition("/* Messages")[2].partition("/* Journal")[0]
+    return {int(number): name for name, number in DEFINE.findall(part)}
+
+
+MUTANT_NUMBERS = defines("M_")
+WITNESS_NUMBERS = defines("W_")
+
+
 def build(size: tuple[int, int], work: Path) -> Path:
     """Compile the model for a number of shards and entities; return the verifier."""
     place = work / f"{size[0]}x{size[1]}"
@@ -70,21 +90,23 @@ def build(size: tuple[int, int], work: Path) -> Path:
     return place / "pan"
 
 
-def run(pan: Path, bounds: Mapping[str, int], mutant: int, work: Path, story: bool) -> Result:
+def run(
+    pan: Path, bounds: Mapping[str, int], broken: Mapping[str, int], work: Path, story: bool
+) -> Result:
     """Explore one scenario; with `story`, shorten a counterexample and print it."""
     unknown = set(bounds) - set(BOUNDS)
     if unknown:
         raise SystemExit(f"no bound of the model is called {sorted(unknown)}")
     environment = {
-        **{key: value for key, value in os.environ.items() if key not in BOUNDS},
+        **{key: os.environ[key] for key in os.environ if key not in {*BOUNDS, "MUTANT", "WITNESS"}},
         **{key: str(value) for key, value in bounds.items()},
-        "MUTANT": str(mutant),
+        **{key: str(value) for key, value in broken.items()},
     }
     with tempfile.TemporaryDirectory(dir=work) as place:
         began = time.monotonic()
         shorten = ["-i"] if story else []
         done = subprocess.run(
-            [str(pan), f"-m{DEPTH_MAX}", *shorten],
+            [str(pan), f"-m{DEPTH_MAX}", f"-w{HASH_BITS}", *shorten],
             cwd=place, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         seconds = time.monotonic() - began
@@ -108,11 +130,11 @@ def read(said: str, seconds: float) -> Result:
 
     wrong = re.search(r"^pan:1: (.*) \(at depth \d+\)$", said, re.MULTILINE)
     violated = wrong.group(1) if wrong else ""
-    named = re.search(r"\bI\d_\w+", violated)
+    named = re.search(r"\bI\d_\w+|\bwitnessed\b", violated)
     trouble = ""
     if "errors:" not in said:
         trouble = "pan did not finish: " + said.strip()[-300:]
-    elif "max search depth too small" in said or "out of memory" in said or "Interrupted" in said:
+    elif any(sign in said for sign in CUT_SHORT):
         trouble = "the search was cut short"
     return Result(
         states=int(number(r"(\d+) states, stored")),
@@ -126,7 +148,7 @@ def read(said: str, seconds: float) -> Result:
 
 def in_words(replayed: str) -> str:
     """Return the told lines of a replay, with the messages' names."""
-    names = {number: name for name, number in MESSAGES.items()}
+    names = messages()
     told = [
         re.sub(r"\bm(\d+)\b", lambda found: names[int(found.group(1))], line)
         for line in replayed.splitlines()
@@ -135,25 +157,14 @@ def in_words(replayed: str) -> str:
     return "\n".join(f"    {line}" for line in told)
 
 
-MESSAGES = {
-    name: number
-    for name, number in DEFINE.findall(
-        re.search(
-            r"/\* Messages:.*?\n(.*?)/\* Journal",
-            (MODEL / "state.pml").read_text(encoding="utf-8"),
-            re.DOTALL,
-        ).group(1)  # type: ignore[union-attr]
-    )
-    for number in [int(number)]
-}
-
-
-def verdict(case: Scenario | Mutant, result: Result) -> str:
+def verdict(case: Case, result: Result) -> str:
     """Return what surprises about a result; empty if nothing does."""
     if result.trouble:
         return result.trouble
     if isinstance(case, Scenario):
         return f"violates {result.violated}" if result.violated else ""
+    if isinstance(case, Witness):
+        return "" if result.violated == "witnessed" else f"not met {result.violated}".strip()
     if not result.violated:
         return f"survived; to be caught by {' or '.join(case.caught_by)}"
     if result.violated not in case.caught_by:
@@ -161,24 +172,48 @@ def verdict(case: Scenario | Mutant, result: Result) -> str:
     return ""
 
 
-def row(case: Scenario | Mutant, result: Result, surprise: str) -> str:
+def row(case: Case, result: Result, surprise: str) -> str:
     """Return a line of the table."""
-    outcome = surprise or (f"caught: {result.violated}" if isinstance(case, Mutant) else "holds")
+    outcome = surprise
+    match case:
+        case Scenario() if not surprise:
+            outcome = "holds"
+        case Mutant() if not surprise:
+            outcome = f"caught: {result.violated}"
+        case Witness() if not surprise:
+            outcome = f"met in: {case.scenario}"
     return (
         f"{case.name:28} {result.states:>10,} {result.depth:>6} {result.seconds:>8.1f} "
         f"{result.memory_mib:>7.0f}  {'SURPRISE: ' if surprise else ''}{outcome}"
     )
 
 
-def chosen(names: Sequence[str], ci: bool) -> list[Scenario | Mutant]:
+def chosen(names: Sequence[str], ci: bool) -> list[Case]:
     """Return the cases asked for: all, those of continuous integration, or those named."""
-    every: list[Scenario | Mutant] = [*SCENARIOS, *MUTANTS]
+    every: list[Case] = [*SCENARIOS, *MUTANTS, *WITNESSES]
     if names:
         unknown = set(names) - {case.name for case in every}
         if unknown:
             raise SystemExit(f"no scenario or mutant is called {sorted(unknown)}")
         return [case for case in every if case.name in names]
-    return [case for case in every if isinstance(case, Mutant) or case.ci or not ci]
+    return [case for case in every if not (ci and isinstance(case, Scenario) and not case.ci)]
+
+
+def world(case: Case) -> Scenario | Mutant:
+    """Return whose size and bounds a case has."""
+    if isinstance(case, Witness):
+        return next(each for each in SCENARIOS if each.name == case.scenario)
+    return case
+
+
+def breaks(case: Case) -> dict[str, int]:
+    """Return what the environment says of the mutant or the witness of a case."""
+    match case:
+        case Mutant():
+            return {"MUTANT": MUTANT_NUMBERS[case.name]}
+        case Witness():
+            return {"WITNESS": WITNESS_NUMBERS[case.name]}
+    return {}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,10 +224,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--story", action="store_true", help="print the shortest counterexample")
     parser.add_argument("names", nargs="*", help="scenarios and mutants; all where none is named")
     asked = parser.parse_args(argv)
-    numbers = defines("M_")
-    missing = set(numbers) ^ {mutant.name for mutant in MUTANTS}
+    missing = set(MUTANT_NUMBERS) ^ {mutant.name for mutant in MUTANTS}
+    missing |= set(WITNESS_NUMBERS) ^ {witness.name for witness in WITNESSES}
     if missing:
-        raise SystemExit(f"in the model or in the table of mutants, not in both: {sorted(missing)}")
+        raise SystemExit(f"in the model or in scenarios.py, not in both: {sorted(missing)}")
 
     cases = chosen(asked.names, asked.ci)
     began = time.monotonic()
@@ -201,25 +236,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="sidereal-model-") as folder:
         work = Path(folder)
         with ThreadPoolExecutor(asked.jobs) as pool:
-            sizes = sorted({(case.shards, case.entities) for case in cases})
+            sizes = sorted({(world(case).shards, world(case).entities) for case in cases})
             pans = dict(zip(sizes, pool.map(lambda size: build(size, work), sizes), strict=True))
             print(f"built for {len(sizes)} sizes in {time.monotonic() - began:.0f} s")
             print(f"{'scenario':28} {'states':>10} {'depth':>6} {'seconds':>8} {'MiB':>7}  result")
 
-            def one(case: Scenario | Mutant) -> Result:
-                number = numbers[case.name] if isinstance(case, Mutant) else 0
-                pan = pans[case.shards, case.entities]
-                return run(pan, case.bounds, number, work, asked.story)
+            def one(case: Case) -> Result:
+                there = world(case)
+                pan = pans[there.shards, there.entities]
+                return run(pan, there.bounds, breaks(case), work, asked.story)
 
             for case, result in zip(cases, pool.map(one, cases), strict=True):
                 surprise = verdict(case, result)
                 surprises += bool(surprise)
                 states += result.states if isinstance(case, Scenario) else 0
                 print(row(case, result, surprise), flush=True)
-    scenarios = sum(isinstance(case, Scenario) for case in cases)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    count = [sum(isinstance(case, kind) for case in cases) for kind in (Scenario, Mutant, Witness)]
     print(
-        f"{scenarios} scenarios, {states:,} states; {len(cases) - scenarios} mutants; "
-        f"{surprises} surprises; {time.monotonic() - began:.0f} s"
+        f"{count[0]} scenarios, {states:,} states; {count[1]} mutants; {count[2]} witnesses; "
+        f"{surprises} surprises; {time.monotonic() - began:.0f} s, "
+        f"{spent.ru_utime + spent.ru_stime:.0f} s of processor time"
     )
     return 1 if surprises else 0
 

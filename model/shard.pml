@@ -90,7 +90,7 @@ inline obey_verdict(p_) {
     for (s : 0 .. NS - 1) {
         if
         :: ss[T(p_, s)] != 0 && (a & (1 << s)) -> ss[T(p_, s)] = RUNNING; sat[T(p_, s)] = 0
-        :: ss[T(p_, s)] != 0 && !(a & (1 << s)) && !IS(M_VERDICT_NOT_FIRST) -> drop_sector(p_, s)
+        :: ss[T(p_, s)] != 0 && !(a & (1 << s)) && !IS(M_VERDICT_NOT_FIRST) -> drop_sector(p_, s); MET(W_VERDICT_DROPS_SECTOR)
         :: else
         fi
     }
@@ -99,6 +99,8 @@ inline obey_verdict(p_) {
         if
         :: phase[i2] == 0 -> skip
         :: else ->
+            MET_IF(W_VERDICT_RESEND_DESTROY, x[e] == V_RESEND && phase[i2] == DESTROYING);
+            MET_IF(x[e], x[e] != 0 && !(x[e] == V_RESEND && phase[i2] == DESTROYING));
             if
             :: x[e] == V_BACK -> take_back(p_, e)
             :: x[e] == V_ACK -> acknowledged(p_, e, asked[i2])
@@ -117,10 +119,12 @@ inline obey_verdict(p_) {
 inline obey(p_) {
     if
     :: kind == VERDICT -> obey_verdict(p_)
-    :: kind == FENCED -> end_shard(p_); b_restart = 1
+    :: kind == FENCED -> MET(W_FENCED_IS_TOLD); end_shard(p_); b_restart = 1
     :: kind == ENTER ->
         if
         :: ss[T(p_, a)] != 0 && sep[T(p_, a)] == b && !(IS(M_ARRIVAL_IGNORED) && !LEASED(p_)) ->
+            MET_IF(W_ARRIVAL_WHILE_FROZEN, ss[T(p_, a)] == FROZEN);
+            MET_IF(W_ARRIVAL_WITHOUT_LEASE, !LEASED(p_));
             for (n : 0 .. NE - 1) { install(p_, n, x[n], a) }
         :: else
         fi
@@ -139,7 +143,8 @@ inline obey(p_) {
             i2 = D(p_, n);
             if
             :: x[n] != 0 && (phase[i2] == PENDING || phase[i2] == SPAWNING) &&
-                    ver[i2] == VER(x[n]) -> acknowledged(p_, n, a)
+                    ver[i2] == VER(x[n]) ->
+                acknowledged(p_, n, a); MET_IF(W_ACK_WHILE_FROZEN, ss[T(p_, a)] == FROZEN)
             :: else
             fi
         }
@@ -177,6 +182,7 @@ inline obey(p_) {
                 :: sec[i2] == a && (phase[i2] == HELD || phase[i2] == DESTROYING ||
                         (phase[i2] == PENDING && !IS(M_PENDING_NOT_IN_REMOVED))) ->
                     x[n] = ROW(ver[i2], tick[i2]);
+                    MET_IF(W_PENDING_IN_REMOVED, phase[i2] == PENDING);
                     if
                     :: IS(M_CLEANUP_BEFORE_RELEASE) -> drop(i2)
                     :: else
@@ -203,7 +209,7 @@ inline obey(p_) {
                 if
                 :: sec[i2] == a && (phase[i2] == HELD || phase[i2] == DESTROYING ||
                         (phase[i2] == PENDING && IS(M_RELEASE_DROPS_SHADOWS))) -> drop(i2)
-                :: else
+                :: else -> MET_IF(W_SHADOW_OUTLIVES_RELEASE, sec[i2] == a && phase[i2] == PENDING)
                 fi
             }
         :: else
@@ -211,7 +217,8 @@ inline obey(p_) {
     :: kind == DESTROYED ->
         i2 = D(p_, a);
         if
-        :: phase[i2] != 0 && ver[i2] <= b -> drop(i2)
+        :: phase[i2] != 0 && ver[i2] <= b ->
+            MET_IF(W_DESTROYED_PENDING, phase[i2] == PENDING); drop(i2)
         :: else
         fi
     :: kind == PRECOPY ->

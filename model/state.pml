@@ -103,6 +103,38 @@
 hidden byte mutant;
 #define IS(m) (mutant == m)
 
+/* Witnesses: what a search must meet, or it proves nothing about it. check.py names one, and the
+ * search has to fail there. */
+#define W_VERDICT_KEEP 1
+#define W_VERDICT_BACK 2
+#define W_VERDICT_ACK 3
+#define W_VERDICT_WAIT 4
+#define W_VERDICT_DROP 5
+#define W_VERDICT_RESEND_SPAWN 6
+#define W_VERDICT_RESEND_DESTROY 7
+#define W_VERDICT_DROPS_SECTOR 8
+#define W_LACKING_SECTOR_SENT 9
+#define W_LACKING_ENTITY_SENT 10
+#define W_STALE_REMOVED 11
+#define W_PENDING_IN_REMOVED 12
+#define W_ARRIVAL_WHILE_FROZEN 13
+#define W_ACK_WHILE_FROZEN 14
+#define W_SHADOW_OUTLIVES_RELEASE 15
+#define W_OUTDATED_REQUEST 16
+#define W_DEPOSED_DECIDES 17
+#define W_UPDATE_FENCED 18
+#define W_UPDATE_OLDER 19
+#define W_SESSION_END_ABORTS 22
+#define W_FENCED_IS_TOLD 23
+#define W_DESTROYED_PENDING 24
+#define W_COMMIT_FAILS 25
+#define W_LOADED_AGAIN 26
+#define W_ARRIVAL_WITHOUT_LEASE 27
+hidden byte witness;
+hidden byte witnessed;      /* always 0: its name is what pan prints */
+#define MET(w) assert(witness != (w) || witnessed)
+#define MET_IF(w, when) assert(!(when) || witness != (w) || witnessed)
+
 c_decl {
 static int bound(const char *name, int otherwise)
 { const char *text = getenv(name); return text ? atoi(text) : otherwise; }
@@ -200,63 +232,6 @@ inline send(l_, p_, k_, a_, b_, c_, r0_, r1_) {
         :: len(queue[l_]) > 0 && !IS(M_SEND_BEFORE_COMMIT) -> held_back[I(l_, p_)]++
         :: else
         fi
-    :: else
-    fi
-}
-
-/* Shards 0 and 2 are two processes of one name. */
-#define NAMESAKE(p) ((p) == 0 -> 2 : ((p) == 2 -> 0 : NOBODY + 1))
-
-/* Apply one journal record to what the journal amounts to. It is written apart from the
- * leader's own bookkeeping: invariant 9 compares the two. */
-inline replay(k_, a_, b_, c_, r0_, r1_) {
-    r[0] = r0_; r[1] = r1_;
-    if
-    :: k_ == J_REGISTER -> durable.reg[a_] = 1
-    :: k_ == J_ASSIGN || k_ == J_UNLOAD ->
-        if
-        :: k_ == J_ASSIGN ->
-            durable.owner[a_] = c_; durable.epoch[a_] = b_;
-        :: else -> durable.owner[a_] = NOBODY
-        fi;
-        for (n : 0 .. NE - 1) {
-            if
-            :: r[n] != 0 && !IS(M_RECORD_WITHOUT_STATES) ->
-                durable.tick[n] = TICK(r[n])
-            :: else
-            fi;
-            if
-            :: k_ == J_ASSIGN && durable.sec[n] == a_ -> durable.asker[n] = NOBODY
-            :: else
-            fi
-        }
-    :: k_ == J_HANDOFF && !IS(M_REPLAY_SKIPS) ->
-        for (n : 0 .. NE - 1) {
-            if
-            :: r[n] != 0 ->
-                durable.ver[n] = VER(r[n]);
-                durable.tick[n] = TICK(r[n]);
-                durable.sec[n] = a_;
-                durable.asker[n] = (durable.owner[a_] == NOBODY -> b_ : NOBODY)
-            :: else
-            fi
-        }
-    :: k_ == J_SPAWN ->
-        durable.ver[a_] = 1; durable.sec[a_] = c_; durable.tick[a_] = 0; durable.gone[a_] = 0;
-        durable.asker[a_] = (durable.owner[c_] == NOBODY -> b_ : NOBODY);
-        durable.serial[b_] = r0_
-    :: k_ == J_DESTROY ->
-        durable.ver[a_] = durable.ver[a_] + 1; durable.gone[a_] = 1;
-        durable.asker[a_] = NOBODY; durable.sec[a_] = 0; durable.tick[a_] = 0
-    :: k_ == J_FENCE ->
-        durable.reg[a_] = 2;
-        for (n : 0 .. NS - 1) {
-            if
-            :: durable.owner[n] == a_ || (IS(M_BOOKS_BY_NAME) && durable.owner[n] == NAMESAKE(a_)) ->
-                durable.owner[n] = NOBODY
-            :: else
-            fi
-        }
     :: else
     fi
 }

@@ -78,7 +78,7 @@ end:
 init {
     d_step {
         c_code {
-            mutant = bound("MUTANT", 0);
+            mutant = bound("MUTANT", 0); witness = bound("WITNESS", 0);
             o_two_leaders = bound("TWO_LEADERS", 0); o_group = bound("GROUP", 0);
             o_split = bound("SPLIT", 0); o_timers = bound("TIMERS", 0);
             o_updates = bound("UPDATES", 0); o_ready = bound("READY", 0);

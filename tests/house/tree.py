@@ -15,7 +15,9 @@ CYTHON = (".pyx", ".pxd")
 CPP = (".cpp", ".hpp")
 
 
-def files(*suffixes: str, under: tuple[str, ...] = ("src", "tests", "bench", "csrc")) -> list[Path]:
+def files(
+    *suffixes: str, under: tuple[str, ...] = ("src", "tests", "bench", "csrc", "model")
+) -> list[Path]:
     """Files with one of the suffixes below the named top folders, in a fixed order."""
     found = [
         path
