@@ -22,6 +22,7 @@ def status(tick, shards, **counters):
         tick=tick,
         term=1,
         entities=7,
+        scheduled=2,
         custody=0,
         custody_oldest_ns=0,
         shards=[shard(number) for number in shards],
@@ -49,3 +50,7 @@ def test_a_shard_that_is_gone_is_noted_once():
         for tick, shards in ((10, [0, 1]), (11, [0]), (12, [0]))
     ]
     assert told == [["killed shard-1 (pid 7)"], ["shard-1 is dead; its sectors went to others"], []]
+
+
+def test_what_is_spawned_ahead_is_not_shown_as_alive():
+    assert Watch().snapshot(status(10, [0]), 1, 100, 20.0).entities == 5

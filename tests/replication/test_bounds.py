@@ -135,6 +135,9 @@ def test_what_is_scheduled_for_later_may_be_moved_before_it_begins(server):
     ids = np.array([grant.first], np.uint64)
     server.say(OPERATOR, om.SpawnEntities(1, rows(ids, tick=[later])))
     table = server.books.table
+    status = server.say(OPERATOR, om.StatusRequest(2))[-1]
+    assert (status.entities, status.scheduled) == (len(table), 1)
+    assert sum(shard.entities for shard in status.shards) == len(table) - 1
     slots = table.slots(ids)
     shard = server.books.shards.get(int(table.shard[slots][0]))
     found = gather(table, slots)

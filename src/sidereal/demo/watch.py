@@ -46,7 +46,7 @@ class Watch:
             tick=min(done, stop_tick - start_tick + 1),
             ticks=stop_tick - start_tick + 1,
             seconds=done / tick_hz,
-            entities=status.entities,
+            entities=status.entities - status.scheduled,
             handoffs=counters.get("handoffs", 0),
             migrations=counters.get("migrations", 0),
             activations=counters.get("activations", 0),

@@ -27,6 +27,9 @@ from sidereal.wire.shard_messages import EntitiesDestroyed
 from sidereal.world.entities import NO_SECTOR, ClaimRows, EntityRows
 from sidereal.world.sectors import SectorState
 
+CLOCKS_APART_TICKS = 1
+"""How far a shard's state may be ahead of the server's tick without being of the future."""
+
 _STATE_NUMBER = {state: number for number, state in enumerate(SectorState)}
 
 
@@ -191,6 +194,8 @@ def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None
     entries = [e for e in books.sectors.values() if e.state is not SectorState.UNLOADED]
     held = [e.custody_since_ns for e in books.sectors.values() if e.custody_since_ns is not None]
     holders = table.shard
+    tick = books.tick_at(now)
+    begun = table.tick <= tick + CLOCKS_APART_TICKS
     shards = [
         ShardStatus(
             info.shard_id,
@@ -199,7 +204,7 @@ def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None
             info.link is not None,
             info.draining,
             len(info.sectors),
-            int((holders == info.shard_id).sum()),
+            int((holders[begun] == info.shard_id).sum()),
             info.load_score(books.settings.player_weight),
             info.load.avg_tick_time_ms,
         )
@@ -214,9 +219,10 @@ def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None
     )
     answer = Status(
         request=message.request,
-        tick=books.tick_at(now),
+        tick=tick,
         term=books.term,
         entities=len(table),
+        scheduled=len(table) - int(begun.sum()),
         custody=int((holders == CUSTODY).sum()),
         custody_oldest_ns=now - min(held) if held else 0,
         shards=shards,

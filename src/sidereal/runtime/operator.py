@@ -85,6 +85,7 @@ class Operator:
             "tick": status.tick,
             "term": status.term,
             "entities": status.entities,
+            "scheduled": status.scheduled,
             "custody": status.custody,
             "shards": [
                 {name: getattr(shard, name) for name in shard.__struct_fields__}

@@ -98,12 +98,16 @@ class ShardStatus(Message, frozen=True):
 
 
 class Status(Message, tag=67, frozen=True):
-    """Server → operator: shards, the sector map, and the counters since the start."""
+    """Server → operator: shards, the sector map, and the counters since the start.
+
+    Of the `entities`, `scheduled` begin in a later tick; the shards' numbers leave those out.
+    """
 
     request: int
     tick: int
     term: int
     entities: int
+    scheduled: int
     custody: int
     custody_oldest_ns: int
     shards: list[ShardStatus]
