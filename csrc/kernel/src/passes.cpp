@@ -80,6 +80,14 @@ inline __m256d load(const double* v) {
 inline __m256d load(const float* v) {
     return _mm256_cvtps_pd(_mm_loadu_ps(v));
 }
+#if defined(__AVX512F__)
+inline __m512d load8(const double* v) {
+    return _mm512_loadu_pd(v);
+}
+inline __m512d load8(const float* v) {
+    return _mm512_maskz_cvtps_pd(0xFF, _mm256_loadu_ps(v));  // the plain one warns
+}
+#endif
 inline __m256d load(const std::int32_t* k) {
     return _mm256_cvtepi32_pd(_mm_loadu_si128(reinterpret_cast<const __m128i*>(k)));
 }
@@ -233,7 +241,8 @@ struct Compress {
 constexpr Compress compress;
 #endif
 
-std::size_t within(const double* x, const double* y, const std::uint32_t* index, std::size_t n,
+template <class Real>
+std::size_t within(const Real* x, const Real* y, const std::uint32_t* index, std::size_t n,
                    double cx, double cy, double r2, std::uint32_t* out) {
     std::size_t found = 0, i = 0;
     // Compressing in a register, then storing all lanes, of which the hits count: there is room
@@ -241,8 +250,8 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
 #if defined(__AVX512F__) && defined(__AVX512VL__)
     const __m512d x0 = _mm512_set1_pd(cx), y0 = _mm512_set1_pd(cy), limit = _mm512_set1_pd(r2);
     for (; i + 8 <= n; i += 8) {
-        const __m512d dx = _mm512_sub_pd(_mm512_loadu_pd(x + i), x0);
-        const __m512d dy = _mm512_sub_pd(_mm512_loadu_pd(y + i), y0);
+        const __m512d dx = _mm512_sub_pd(load8(x + i), x0);
+        const __m512d dy = _mm512_sub_pd(load8(y + i), y0);
         const __m512d d2 = _mm512_add_pd(_mm512_mul_pd(dx, dx), _mm512_mul_pd(dy, dy));
         const __mmask8 hit = _mm512_cmp_pd_mask(d2, limit, _CMP_LE_OQ);
         const __m256i rows = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i));
@@ -253,8 +262,8 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
 #elif defined(__AVX2__)
     const __m256d x0 = _mm256_set1_pd(cx), y0 = _mm256_set1_pd(cy), limit = _mm256_set1_pd(r2);
     for (; i + 4 <= n; i += 4) {
-        const __m256d dx = _mm256_sub_pd(_mm256_loadu_pd(x + i), x0);
-        const __m256d dy = _mm256_sub_pd(_mm256_loadu_pd(y + i), y0);
+        const __m256d dx = _mm256_sub_pd(load(x + i), x0);
+        const __m256d dy = _mm256_sub_pd(load(y + i), y0);
         const __m256d d2 = _mm256_add_pd(_mm256_mul_pd(dx, dx), _mm256_mul_pd(dy, dy));
         const auto hits =
             static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(d2, limit, _CMP_LE_OQ)));
@@ -266,7 +275,7 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
     }
 #endif
     for (; i < n; ++i) {
-        const double dx = x[i] - cx, dy = y[i] - cy;
+        const double dx = static_cast<double>(x[i]) - cx, dy = static_cast<double>(y[i]) - cy;
         out[found] = index[i];
         found += dx * dx + dy * dy <= r2;
     }
@@ -278,6 +287,7 @@ std::size_t within(const double* x, const double* y, const std::uint32_t* index,
 extern const Passes table;
 const Passes table{SIDEREAL_ISA_NAME,   sectors_narrow, sectors<float>, sectors<double>,
                    moved_narrow,        moved<float>,   moved<double>,  near_border<float>,
-                   near_border<double>, finite,         cells,          within};
+                   near_border<double>, finite,         cells,          within<float>,
+                   within<double>};
 
 }  // namespace sidereal::SIDEREAL_ISA

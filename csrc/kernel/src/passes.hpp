@@ -51,8 +51,10 @@ struct Passes {
 
     // Writes index[i] of the points within sqrt(r2) of (cx, cy) to `out`, which has room for all
     // n; returns how many.
-    std::size_t (*within)(const double* x, const double* y, const std::uint32_t* index,
-                          std::size_t n, double cx, double cy, double r2, std::uint32_t* out);
+    std::size_t (*within_f32)(const float* x, const float* y, const std::uint32_t* index,
+                              std::size_t n, double cx, double cy, double r2, std::uint32_t* out);
+    std::size_t (*within_f64)(const double* x, const double* y, const std::uint32_t* index,
+                              std::size_t n, double cx, double cy, double r2, std::uint32_t* out);
 };
 
 // The passes for this machine: the best that it has, or the one that the environment variable

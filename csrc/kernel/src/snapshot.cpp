@@ -2,6 +2,8 @@
 #include "sidereal/snapshot.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
 
 #include "parallel.hpp"
@@ -12,7 +14,9 @@ namespace sidereal {
 namespace {
 
 constexpr std::size_t part_centres = 256;  // fewer are not worth waking a thread
-constexpr std::size_t ahead = 32;          // points between asking for memory and using it
+constexpr std::size_t box_batch = 64;
+constexpr std::size_t part_points = std::size_t{128} * 1024;
+constexpr std::size_t ahead = 32;  // points between asking for memory and using it
 
 // The first of n ascending, distinct coordinates that is not below `k`. Where there are no gaps
 // it is as far from the first as the coordinates are: that is tried before searching.
@@ -33,43 +37,61 @@ std::size_t first_at_least(const T* sorted, std::size_t n, std::int32_t k, F&& c
 
 template <class Real>
 Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) {
-    std::vector<Sector> where(pos.size());
+    RawVector<Sector> where(pos.size());
     sectors(pos, size, std::span<Sector>(where));
     Groups groups = group(where);
+    RawVector<Sector>().swap(where);
+    index_ = std::move(groups.order);
+    Coordinates<Real>& at = at_.emplace<Coordinates<Real>>();
+    at.x.resize(index_.size());
+    at.y.resize(index_.size());
+    const Cut cut(index_.size(), part_points);
+    parallel(cut.parts(), [&](std::size_t part) {
+        const auto [begin, end] = cut[part];
+        for (std::size_t i = begin; i < end; ++i) {
+            if (i + ahead < end) __builtin_prefetch(&pos[index_[i + ahead]]);
+            at.x[i] = pos[index_[i]].x;
+            at.y[i] = pos[index_[i]].y;
+        }
+    });
 
-    // Rows without a sector sort first; they are left out.
+    // Rows without a sector sort first; no run holds them.
     const std::size_t first = !groups.sectors.empty() && !exists(groups.sectors[0]) ? 1 : 0;
-    const std::uint32_t skipped = groups.offsets[first];
-    index_.assign(groups.order.begin() + skipped, groups.order.end());
-    x_.resize(index_.size());
-    y_.resize(index_.size());
-    for (std::size_t i = 0; i < index_.size(); ++i) {
-        if (i + ahead < index_.size()) __builtin_prefetch(&pos[index_[i + ahead]]);
-        x_[i] = pos[index_[i]].x;
-        y_[i] = pos[index_[i]].y;
-    }
-
+    points_ = index_.size() - groups.offsets[first];
+    kx_.reserve(groups.sectors.size());
+    starts_.reserve(groups.sectors.size() + 1);
     for (std::size_t g = first; g < groups.sectors.size(); ++g) {
         const Sector s = groups.sectors[g];
-        const auto at = static_cast<std::uint32_t>(kx_.size());
-        if (rows_.empty() || rows_.back().y != s.y) rows_.push_back({s.y, at, at});
+        const auto k = static_cast<std::uint32_t>(kx_.size());
+        if (rows_.empty() || rows_.back().y != s.y) rows_.push_back({s.y, k, k});
         kx_.push_back(s.x);
-        starts_.push_back(groups.offsets[g] - skipped);
-        rows_.back().end = at + 1;
+        starts_.push_back(groups.offsets[g]);
+        rows_.back().end = k + 1;
     }
     starts_.push_back(static_cast<std::uint32_t>(index_.size()));
 }
 
-// Wider than the radius by more than the test of distances can round.
-Snapshot::Span Snapshot::touched(double centre, double radius) const {
-    const double wide = radius * (1.0 + 1e-15);
-    const auto at = [&](double edge) {
+// The boxes around some discs, wider than the radius by more than the test of distances can round.
+void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double> radius,
+                          std::span<Box> out) const {
+    std::array<Vec2, 2 * box_batch> edges;
+    const auto below = [](double v) { return v - std::abs(v) * 0x1p-52; };
+    const auto above = [](double v) { return v + std::abs(v) * 0x1p-52; };
+    for (std::size_t i = 0; i < centres.size(); ++i) {
+        const double wide = radius[radius.size() == 1 ? 0 : i] * (1.0 + 1e-15);
+        const Vec2 c = centres[i];
+        edges[2 * i] = {below(c.x - wide), below(c.y - wide)};
+        edges[2 * i + 1] = {above(c.x + wide), above(c.y + wide)};
+    }
+    if (passes().sectors_f64(&edges[0].x, centres.size() * 4, size_, &out[0].first.x)) return;
+    const auto clamped = [this](double v) {
+        const double k = coordinate(v, size_);
         return static_cast<std::int32_t>(
-            std::clamp(coordinate(edge, size_), -coordinate_max, coordinate_max));
+            std::isnan(k) ? 0.0 : std::clamp(k, -coordinate_max, coordinate_max));
     };
-    constexpr double infinity = std::numeric_limits<double>::infinity();
-    return {at(std::nextafter(centre - wide, -infinity)),
-            at(std::nextafter(centre + wide, infinity))};
+    for (std::size_t i = 0; i < centres.size(); ++i)
+        out[i] = {{clamped(edges[2 * i].x), clamped(edges[2 * i].y)},
+                  {clamped(edges[2 * i + 1].x), clamped(edges[2 * i + 1].y)}};
 }
 
 Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
@@ -80,10 +102,26 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
         Hits& mine = found[part];
         mine.offsets.reserve(end - begin + 1);
         mine.offsets.push_back(0);
+        if (begin == end) return;
+        // The points of one centre are fetched while those of the one before are looked at.
+        std::array<Box, box_batch> boxes;
+        std::vector<Run> runs, next;
+        const auto look_ahead = [&](std::size_t c) {
+            const std::size_t in_batch = (c - begin) % box_batch;
+            if (in_batch == 0) {
+                const std::size_t n = std::min(box_batch, end - c);
+                find_boxes(centres.subspan(c, n),
+                           radius.size() == 1 ? radius : radius.subspan(c, n), boxes);
+            }
+            find_runs(centres[c], boxes[in_batch], next);
+        };
+        look_ahead(begin);
         for (std::size_t c = begin; c < end; ++c) {
+            runs.swap(next);
+            if (c + 1 < end) look_ahead(c + 1);
+            const double r = radius[radius.size() == 1 ? 0 : c];
             const std::size_t so_far = mine.offsets.back();
-            mine.offsets.push_back(
-                so_far + add_hits(centres[c], radius[radius.size() == 1 ? 0 : c], so_far, mine));
+            mine.offsets.push_back(so_far + add_hits(runs, centres[c], r, so_far, mine));
         }
         mine.index.resize(mine.offsets.back());
     });
@@ -98,27 +136,51 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
     return out;
 }
 
-// Writes the hits of one centre behind the first `so_far`; returns how many.
-std::size_t Snapshot::add_hits(Vec2 centre, double r, std::size_t so_far, Hits& out) const {
-    if (!std::isfinite(centre.x) || !std::isfinite(centre.y)) return 0;
-    const Span xs = touched(centre.x, r), ys = touched(centre.y, r);
+// The runs of points that a disc may touch, one for each row of the grid.
+void Snapshot::find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) const {
+    out.clear();
+    if (!std::isfinite(centre.x) || !std::isfinite(centre.y)) return;
+    const auto [first, last] = box;
     const auto plain = [](std::int32_t k) { return k; };
-    std::size_t found = so_far;
     std::size_t row =
-        first_at_least(rows_.data(), rows_.size(), ys.first, [](const Row& a) { return a.y; });
-    for (; row < rows_.size() && rows_[row].y <= ys.last; ++row) {
+        first_at_least(rows_.data(), rows_.size(), first.y, [](const Row& a) { return a.y; });
+    for (; row < rows_.size() && rows_[row].y <= last.y; ++row) {
         const std::int32_t* const kx = kx_.data() + rows_[row].begin;
         const std::size_t width = rows_[row].end - rows_[row].begin;
-        const std::size_t from = first_at_least(kx, width, xs.first, plain);
+        const std::size_t from = first_at_least(kx, width, first.x, plain);
         std::size_t to = width;
-        if (xs.last < std::numeric_limits<std::int32_t>::max())
-            to = from + first_at_least(kx + from, width - from, xs.last + 1, plain);
+        if (last.x < std::numeric_limits<std::int32_t>::max())
+            to = from + first_at_least(kx + from, width - from, last.x + 1, plain);
         const std::uint32_t begin = starts_[rows_[row].begin + from];
         const std::uint32_t n = starts_[rows_[row].begin + to] - begin;
+        if (n == 0) continue;
+        out.push_back({begin, n});
+        constexpr std::uint32_t fetched = 512;  // points of a run: beyond them the machine foresees
+        const auto fetch = [&](const auto* values) {
+            constexpr std::uint32_t line = 64 / sizeof(*values);
+            for (std::uint32_t i = 0; i < std::min(n, fetched); i += line)
+                __builtin_prefetch(values + begin + i);
+        };
+        std::visit([&](const auto& at) { fetch(at.x.data()), fetch(at.y.data()); }, at_);
+        fetch(index_.data());
+    }
+}
+
+// Writes the hits of one centre behind the first `so_far`; returns how many.
+std::size_t Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, std::size_t so_far,
+                               Hits& out) const {
+    std::size_t found = so_far;
+    for (const auto [begin, n] : runs) {
         if (out.index.size() < found + n)
             out.index.resize(std::max(found + n, out.index.size() * 2));
-        found += passes().within(x_.data() + begin, y_.data() + begin, index_.data() + begin, n,
-                                 centre.x, centre.y, r * r, out.index.data() + found);
+        std::uint32_t* const to = out.index.data() + found;
+        const std::uint32_t* const index = index_.data() + begin;
+        if (const auto* at = std::get_if<Coordinates<float>>(&at_))
+            found += passes().within_f32(at->x.data() + begin, at->y.data() + begin, index, n,
+                                         centre.x, centre.y, r * r, to);
+        else if (const auto* wide = std::get_if<Coordinates<double>>(&at_))
+            found += passes().within_f64(wide->x.data() + begin, wide->y.data() + begin, index, n,
+                                         centre.x, centre.y, r * r, to);
     }
     return found - so_far;
 }

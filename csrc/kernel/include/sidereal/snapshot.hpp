@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "sidereal/grid.hpp"
@@ -31,7 +32,7 @@ class Snapshot {
     // that is not finite has no hits.
     Hits query(std::span<const Vec2> centres, std::span<const double> radius) const;
 
-    std::size_t size() const { return index_.size(); }
+    std::size_t size() const { return points_; }
 
   private:
     struct Row {
@@ -39,19 +40,35 @@ class Snapshot {
         std::uint32_t begin, end;  // in kx_
     };
 
-    // The sectors that a disc may touch on one axis.
-    struct Span {
-        std::int32_t first, last;
+    // The sectors that a disc may touch, both ends included.
+    struct Box {
+        Sector first, last;
     };
-    Span touched(double centre, double radius) const;
-    std::size_t add_hits(Vec2 centre, double r, std::size_t so_far, Hits& out) const;
+
+    // Points [begin, begin + n).
+    struct Run {
+        std::uint32_t begin, n;
+    };
+
+    // As wide as the positions were given: the distance is computed in double.
+    template <class Real>
+    struct Coordinates {
+        RawVector<Real> x, y;
+    };
+
+    void find_boxes(std::span<const Vec2> centres, std::span<const double> radius,
+                    std::span<Box> out) const;
+    void find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) const;
+    std::size_t add_hits(std::span<const Run> runs, Vec2 centre, double r, std::size_t so_far,
+                         Hits& out) const;
 
     double size_;
     std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x
     std::vector<std::uint32_t> starts_;  // one more than kx_: their points
     std::vector<Row> rows_;
-    RawVector<double> x_, y_;
+    std::variant<Coordinates<float>, Coordinates<double>> at_;
     RawVector<std::uint32_t> index_;
+    std::size_t points_ = 0;
 };
 
 }  // namespace sidereal
