@@ -1,11 +1,19 @@
 """The congestion controller and the pacing, on simulated links: shares, queues, fairness."""
 
+import random
+
 import pytest
 
-from sidereal.transport import BULK, Endpoint, MessageReceived, TransportSettings
+from sidereal.transport import (
+    BULK,
+    DatagramNotice,
+    Endpoint,
+    MessageReceived,
+    TransportSettings,
+)
 from sidereal.transport.netsim import Conditions, NetSim
 from sidereal.transport.pacing import Pacer
-from transport.pair import KEY, MS, SECOND, SERVER, Pair, seeded
+from transport.pair import CLIENT, KEY, MS, SECOND, SERVER, Pair, seeded
 
 
 def share(conditions, size, **options):
@@ -136,5 +144,47 @@ def test_a_pacer_gives_the_late_what_they_missed_and_the_idle_nothing():
     assert pacer.room(0) == 0
     assert 0 < pacer.wait() <= 10 * MS
     assert pacer.room(50 * MS) == pytest.approx(50_000, abs=1)
-    pacer.sent(50_000)
+    for left in (40_000, 30_000, 20_000, 10_000, 0):
+        pacer.sent(10_000)
+        assert pacer.room(50 * MS) == pytest.approx(left, abs=1), "in as many parts as one likes"
     assert pacer.room(10 * SECOND) == at_once, "one quantum for who had nothing to send"
+
+
+@pytest.mark.parametrize(("shortest_ms", "longest_ms"), [(1, 30), (10, 100)])
+def test_processes_that_are_busy_for_a_tick_at_a_time_are_not_taken_for_a_queue(
+    shortest_ms, longest_ms
+):
+    """Both ends look at their network only between ticks; hardly a datagram goes stale."""
+    now, chance = SECOND, random.Random(5)
+    net = NetSim(3, Conditions(delay_ns=75_000))
+    ends = {
+        CLIENT: Endpoint(now=now, rng=seeded(1), psk_of=None),
+        SERVER: Endpoint(now=now, rng=seeded(2), psk_of={"k": KEY}.get),
+    }
+    link = ends[CLIENT].connect(SERVER, "k", KEY, now)
+    wakes = dict.fromkeys(ends, now)
+    waiting = {address: [] for address in ends}
+    sent, acked, lost, due = 0, 0, 0, now + SECOND
+    while now < 9 * SECOND:
+        for source, target, data in net.deliver(now):
+            waiting[target].append((data, source))
+        for address, end in ends.items():
+            if now < wakes[address]:
+                continue
+            end.receive(waiting[address], now)
+            waiting[address] = []
+            end.handle_timeout(now)
+            for event in end.events():
+                if address == CLIENT and isinstance(event, DatagramNotice):
+                    acked, lost = acked + len(event.acked), lost + len(event.lost)
+            if address == CLIENT and now >= due:
+                due += 50 * MS
+                end.send_datagrams(link, [bytes(1100)] * 400)
+                sent += 400
+            for data, target in end.poll_transmit(now):
+                net.send(address, target, data, now)
+            wakes[address] = now + int(chance.uniform(shortest_ms, longest_ms) * MS)
+        now = min(wakes.values())
+    assert sent > 40_000
+    assert lost < 0.05 * sent
+    assert acked > 0.9 * sent

@@ -37,11 +37,12 @@ class Pacer:
         """Bytes that may leave now; negative after an overdraft."""
         if not self.rate:
             return 1 << 62
-        elapsed = max(0, now - self._at)
-        self._at = now
-        gained = self.rate * min(elapsed, LATE_NS) / SECOND
-        bound = max(self._quantum, gained) if self._waiting else self._quantum
-        self._credit = min(self._credit + gained, bound)
+        elapsed = now - self._at
+        if elapsed:
+            self._at = now
+            gained = self.rate * max(0, min(elapsed, LATE_NS)) / SECOND
+            bound = max(self._quantum, gained) if self._waiting else self._quantum
+            self._credit = min(self._credit + gained, bound)
         return int(self._credit)
 
     def sent(self, size: int) -> None:

@@ -30,6 +30,9 @@ EXTRA_PACKETS_MIN: Final = 2
 EXTRA_NS: Final = 20 * MS
 RATE_ROUNDS: Final = 2
 """Round trips over which the best delivery rate counts."""
+LUMP_ROUNDS: Final = 10
+"""Round trips over which the largest lump of acks counts: a process that looks at its network
+once a tick acknowledges a tick's worth at a time, and that much must fit into the window."""
 FULL_ROUNDS: Final = 2
 GROWTH: Final = 1.25
 """The start ends after `FULL_ROUNDS` in which the rate did not grow by this factor."""
@@ -62,12 +65,16 @@ class Rate:
         "_flights",
         "_free",
         "_full",
+        "_heavy_before",
         "_limited",
         "_local",
         "_loss_delay_ns",
         "_losses",
         "_lossy",
         "_lost",
+        "_lump_acked",
+        "_lump_at",
+        "_lumps",
         "_max",
         "_mean_ns",
         "_min",
@@ -95,12 +102,14 @@ class Rate:
         self._starting = True
         self._best_rate = 0.0
         self._full = self._free = 0
-        self._lossy = False
+        self._lossy = self._heavy_before = False
         self._lost = 0.0
         self._rates: deque[float] = deque([0.0], RATE_ROUNDS)
         self._min_rtt = 0
         self._min_rtt_at = 0
         self._empty_until = 0
+        self._lumps: deque[float] = deque([0.0], LUMP_ROUNDS)
+        self._lump_at = self._lump_acked = 0
         self._recent: deque[int] = deque(maxlen=2)
         self._round_min = 0
         self._round_until = 0
@@ -126,6 +135,7 @@ class Rate:
         self._min_rtt = min(self._min_rtt or rtt, rtt)
         self._round_min = min(self._round_min or rtt, rtt)
         self._rates[-1] = max(self._rates[-1], sample.delivery_bytes_per_s)
+        self._lump(sample)
         if self._starting and self._limited:
             self._wide = max(self._wide, min(self._wide + sample.acked_bytes, self._twice()))
         if sample.acked_after >= self._round_until:
@@ -137,6 +147,15 @@ class Rate:
             self.window = max(4 * self._datagram, self._wide // 4)
         gain = START_GAIN if self._starting else PACING_GAIN
         self.pacing_bytes_per_s = gain * self._wide * SECOND / self._min_rtt
+
+    def _lump(self, sample: Sample) -> None:
+        """Note how many bytes are acknowledged at once, beyond what the rate explains."""
+        expected = max(self._rates) * (sample.now - self._lump_at) / SECOND
+        if self._lump_acked <= expected:
+            self._lump_at = sample.now
+            self._lump_acked = expected = 0
+        self._lump_acked += sample.acked_bytes
+        self._lumps[-1] = max(self._lumps[-1], self._lump_acked - expected)
 
     def _floor(self) -> int:
         return self._local if self._min_rtt < LOCAL_NS and not self._lossy else self._min
@@ -152,13 +171,17 @@ class Rate:
         mean_ns = self._flight_ns // max(1, self._flights)
         self._mean_ns = (self._mean_ns + mean_ns) // 2 if self._mean_ns else mean_ns
         self._flights = self._flight_ns = 0
-        self._noise_ns = QUEUE_NS + max(0, mean_ns - self._round_min) // JITTER_PART
+        quiet_ns = BUSY_NS if self._min_rtt < LOCAL_NS else QUEUE_NS
+        self._noise_ns = quiet_ns + max(0, mean_ns - self._round_min) // JITTER_PART
         queue = min(self._recent) - self._min_rtt
         both = self._acked + self._losses
         lost = max(0.0, self._losses / both) if both else 0.0
         self._lost = (3 * self._lost + lost) / 4
-        heavy = both > 32 * self._datagram and lost > LOSS_MAX
-        self._lossy = heavy or (self._lossy and self._losses > 0)
+        # One round alone may be packets that were late, and are acknowledged in the next.
+        loss_is_heavy = both > 32 * self._datagram and lost > LOSS_MAX
+        heavy = loss_is_heavy and self._heavy_before
+        self._heavy_before = loss_is_heavy
+        self._lossy = heavy or (self._lossy and lost > LOSS_MAX / 4)
         self._extra = (
             max(self._extra / 2, EXTRA_PACKETS_MIN)
             if heavy
@@ -173,6 +196,7 @@ class Rate:
         self._empty(sample)
         if self._limited:
             self._rates.append(0.0)
+            self._lumps.append(0.0)
         self._acked = self._losses = self._round_min = 0
         self._limited = False
 
@@ -199,7 +223,8 @@ class Rate:
             # What the network loses at random is in flight too, until it is known to be lost.
             lost = min(self._lost, LOSS_MAX)
             base += int(self._loss_delay_ns * lost / (1 - lost))
-        return rate * max(base, self._min_rtt) / SECOND + extra
+        lump = min(max(self._lumps), self._wide)
+        return rate * max(base, self._min_rtt) / SECOND + extra + lump
 
     def _steer(self, queue: int) -> None:
         """Go half-way to what is wanted."""
