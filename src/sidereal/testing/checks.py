@@ -49,6 +49,10 @@ def simulated_by(shard: "SimulatedShard", now: int) -> U64:
     """Return the ids that a shard may simulate with authority at `now`."""
     if not shard.alive or not shard.joined or not shard.core.has_lease(now):
         return np.empty(0, np.uint64)
+    return _unfrozen(shard)
+
+
+def _unfrozen(shard: "SimulatedShard") -> U64:
     table = shard.core.holdings.table
     found: U64 = table.ids[table.phase & (SHADOW | DESTROYING | STILL) == 0]
     return found
@@ -230,7 +234,7 @@ class Witness(Observer):
             )
 
     def _groups(self) -> None:
-        """A group whose root lives has one sector and one holder."""
+        """A group whose root lives has one sector, and no two shards hold of it."""
         table = self.cluster.manager.books.table
         rows = np.flatnonzero(table.group)
         roots = table.slots(table.group[rows])
@@ -238,7 +242,8 @@ class Witness(Observer):
         rooted = table.group[roots] == table.ids[roots]
         rows, roots = rows[rooted], roots[rooted]
         torn = (table.sector[rows] != table.sector[roots]).any(axis=1)
-        torn |= table.shard[rows] != table.shard[roots]
+        held, root = table.shard[rows], table.shard[roots]
+        torn |= (held != root) & (held >= 0) & (root >= 0)
         if torn.any():
             ids = table.ids[rows[torn]]
             raise Violation(
@@ -260,17 +265,14 @@ class Witness(Observer):
         self.checks += 1
         for shard in touched:
             shard.touched = False
-        parts = [simulated_by(shard, shard.clock.now) for shard in cluster.shards]
+            shard.simulates = _unfrozen(shard)
+        parts = [shard.simulates for shard in cluster.shards if shard.leased]
         everywhere = np.concatenate(parts) if parts else np.empty(0, np.uint64)
         everywhere.sort()
         twice = everywhere[1:][everywhere[1:] == everywhere[:-1]]
         if len(twice):
             entity = int(twice[0])
-            holders = [
-                shard.name
-                for shard, ids in zip(cluster.shards, parts, strict=True)
-                if entity in ids
-            ]
+            holders = [s.name for s in cluster.shards if s.leased and entity in s.simulates]
             raise Violation(
                 "one simulates", f"{entity} is simulated by {' and '.join(holders)}", [entity]
             )

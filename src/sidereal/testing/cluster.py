@@ -68,7 +68,9 @@ class Cluster:
     commit_ns
         How long a commit of the server's takes.
     clock_of
-        Gives each process its clock, by name; True time for all where there is none.
+        Gives each process its clock, by name; true time for all where there is none.
+    transport
+        Whether links are real transport endpoints over simulated datagrams.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Cluster:
         comes_back: bool = False,
         commit_ns: int = 0,
         clock_of: Callable[[str, Clockwork], LocalClock] | None = None,
+        transport: bool = False,
     ) -> None:
         self.random = Random(seed)
         self.clock = Clockwork()
@@ -94,6 +97,7 @@ class Cluster:
         self.comes_back = comes_back
         self.settings = settings or Settings()
         self._clock_of = clock_of
+        self.transport = transport
         self._links = 100
         self._granted = (0, 0)
         self.accusations: list[str] = []

@@ -13,9 +13,9 @@ lease, give the server the right to make it:
 What a shard simulates is held against it at every step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import singledispatchmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sidereal.ids import Sector
 from sidereal.testing.clocks import LocalClock
@@ -102,11 +102,12 @@ class Ledger:
             else:
                 known.doomed = True
 
-    @singledispatchmethod
     def heard(self, message: Message, life: Life) -> None:
         """The server took a message of a shard's."""
+        take = _HEARD.get(type(message))
+        if take is not None:
+            take(self, message, life)
 
-    @heard.register
     def _asked(self, message: sm.EntityTransitionRequest, life: Life) -> None:
         rows = message.entities
         for entity, version in zip(rows.ids.tolist(), rows.version.tolist(), strict=True):
@@ -114,7 +115,6 @@ class Ledger:
                 self._wished.add(entity)
             life.asked[entity] = version
 
-    @heard.register
     def _ended(self, message: sm.DestroyEntities, life: Life) -> None:
         rows = message.claims
         for entity, version in zip(rows.ids.tolist(), rows.version.tolist(), strict=True):
@@ -122,26 +122,24 @@ class Ledger:
             if known is not None and known.life is life and known.version == version:
                 known.doomed = True
 
-    @heard.register
     def _listed(self, message: sm.SectorRemoved, life: Life) -> None:
         mine = life.owned.get(message.sector) == message.epoch
         if mine and life.attempt.get(message.sector) == message.attempt:
             life.removed.add(message.sector)
 
-    @singledispatchmethod
     def said(self, message: Message, life: Life) -> None:
         """The server let a message to a shard out."""
+        take = _SAID.get(type(message))
+        if take is not None:
+            take(self, message, life)
 
-    @said.register
     def _registered(self, message: sm.RegistrationAck, life: Life) -> None:
         life.lease_ns = message.lease_ns
         life.granted_until = message.sent_ns + message.lease_ns
 
-    @said.register
     def _answered(self, message: sm.HeartbeatAck, life: Life) -> None:
         life.granted_until = max(life.granted_until, message.sent_ns + life.lease_ns)
 
-    @said.register
     def _assigned(self, message: sm.AssignSector, life: Life) -> None:
         sector, epoch = message.sector, message.epoch
         before, owner = self._owner.get(sector, (0, None))
@@ -160,25 +158,20 @@ class Ledger:
         life.removed.discard(sector)
         life.attempt.pop(sector, None)
 
-    @said.register
     def _stated(self, message: sm.SectorInitialState, life: Life) -> None:
         self._given(message.entities, life)
 
-    @said.register
     def _entered(self, message: sm.EntityEnterSector, life: Life) -> None:
         self._given(message.entities, life)
 
-    @said.register
     def _frozen(self, message: sm.UnassignSector, life: Life) -> None:
         life.attempt[message.sector] = message.attempt
         life.removed.discard(message.sector)
 
-    @said.register
     def _resumed(self, message: sm.ResumeSector, life: Life) -> None:
         life.attempt.pop(message.sector, None)
         life.removed.discard(message.sector)
 
-    @said.register
     def _released(self, message: sm.ReleaseSector, life: Life) -> None:
         sector = message.sector
         if sector not in life.removed and not life.lapsed:
@@ -194,7 +187,6 @@ class Ledger:
         life.owned.pop(sector, None)
         life.removed.discard(sector)
 
-    @said.register
     def _acknowledged(self, message: sm.AcknowledgeTransition, life: Life) -> None:
         rows = message.outcomes
         for entity, asked, version, sector in zip(
@@ -213,7 +205,6 @@ class Ledger:
                     [entity],
                 )
 
-    @said.register
     def _left(self, message: sm.ConfirmTransitionExit, life: Life) -> None:
         rows = message.claims
         for entity, version in zip(rows.ids.tolist(), rows.version.tolist(), strict=True):
@@ -223,7 +214,6 @@ class Ledger:
                 # Given to one whose link is over, to whom nothing can be said: nobody has it.
                 known.life, known.version = None, version + 1
 
-    @said.register
     def _refused(self, message: sm.RefuseTransition, life: Life) -> None:
         rows = message.outcomes
         for entity, asked in zip(rows.ids.tolist(), rows.asked.tolist(), strict=True):
@@ -238,7 +228,6 @@ class Ledger:
                     [entity],
                 )
 
-    @said.register
     def _destroyed(self, message: sm.EntitiesDestroyed, life: Life) -> None:
         for entity in message.claims.ids.tolist():
             life.asked.pop(entity, None)
@@ -346,3 +335,26 @@ class Ledger:
 def destroyed_by_operator(message: Message) -> list[int]:
     """Return the ids that an operator's message ends."""
     return list(message.ids) if isinstance(message, om.DestroyByOperator) else []
+
+
+_Take = Callable[[Ledger, Any, Life], None]
+
+_HEARD: dict[type[Message], _Take] = {
+    sm.EntityTransitionRequest: Ledger._asked,
+    sm.DestroyEntities: Ledger._ended,
+    sm.SectorRemoved: Ledger._listed,
+}
+_SAID: dict[type[Message], _Take] = {
+    sm.RegistrationAck: Ledger._registered,
+    sm.HeartbeatAck: Ledger._answered,
+    sm.AssignSector: Ledger._assigned,
+    sm.SectorInitialState: Ledger._stated,
+    sm.EntityEnterSector: Ledger._entered,
+    sm.UnassignSector: Ledger._frozen,
+    sm.ResumeSector: Ledger._resumed,
+    sm.ReleaseSector: Ledger._released,
+    sm.AcknowledgeTransition: Ledger._acknowledged,
+    sm.ConfirmTransitionExit: Ledger._left,
+    sm.RefuseTransition: Ledger._refused,
+    sm.EntitiesDestroyed: Ledger._destroyed,
+}

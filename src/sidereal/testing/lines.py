@@ -62,6 +62,14 @@ class Line(Protocol):
         """Break it; both ends are told."""
         ...
 
+    def quiet(self, end: str) -> None:
+        """An end (``server``, ``peer``) hears nothing from here on."""
+        ...
+
+    def loud(self, end: str) -> None:
+        """An end hears the other again."""
+        ...
+
     def hold(self, *directions: str) -> None:
         """Let nothing through ``up``, ``down`` or both."""
         ...

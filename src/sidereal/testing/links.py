@@ -41,9 +41,10 @@ class Pipe:
         """Nothing arrives any more, ever."""
         self.extra_ns = 0
         """How much later than the weather has it everything arrives."""
-        self.spared: Callable[[], None] | None = None
-        """Called for each datagram that the network loses."""
+        self.struck: Callable[[str], None] | None = None
+        """Called with ``loss`` or ``reordering`` for each datagram that meets it."""
         self._last_arrival = 0
+        self._last_landing = 0
         self._held = 0
         self._waiting: list[Callable[[], None]] = []
 
@@ -92,8 +93,12 @@ class Pipe:
         lost = self.cut or self._held or self._random.random() < self.weather.datagram_loss
         if not lost:
             self._clock.at(arrival, partial(self._land, deliver))
-        elif self.spared is not None:
-            self.spared()
+        if self.struck is not None:
+            if lost:
+                self.struck("loss")
+            elif arrival < self._last_landing:
+                self.struck("reordering")
+        self._last_landing = max(self._last_landing, arrival)
         back = arrival + self.weather.delay_ns
         self._clock.at(back, partial(self._noticed, notice, not lost))
 
@@ -138,9 +143,7 @@ class Link:
         for direction in directions:
             pipe, end = self._of(direction)
             pipe.hold()
-            self._silence[end] += 1
-            due = partial(self._idle, end, self._silence[end])
-            self._clock.at(self._clock.now + self.idle_ns, due)
+            self.quiet(end)
 
     def release(self, *directions: str) -> None:
         """End a `hold` of the same directions."""
@@ -148,7 +151,17 @@ class Link:
             pipe, end = self._of(direction)
             pipe.release()
             if not pipe.held:
-                self._silence[end] += 1
+                self.loud(end)
+
+    def quiet(self, end: str) -> None:
+        """An end hears nothing from here on: after the idle time it ends the link."""
+        self._silence[end] += 1
+        due = partial(self._idle, end, self._silence[end])
+        self._clock.at(self._clock.now + self.idle_ns, due)
+
+    def loud(self, end: str) -> None:
+        """An end hears the other again."""
+        self._silence[end] += 1
 
     def end(self, end: str, reason: str, *, told: bool = True) -> None:
         """One end is over; its farewell goes to the other behind all that it has said.

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
 from sidereal.shard import events as ev
@@ -16,6 +18,7 @@ from sidereal.testing.clocks import LocalClock
 from sidereal.testing.links import Pipe
 from sidereal.wire import codec
 from sidereal.world.batch import World
+from sidereal.world.columns import U64
 from sidereal.world.rules import NS_PER_S
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ class SimulatedShard:
         """Whether it has a session, or believes so."""
         self.touched = True
         """Whether anything happened to it since the last check."""
+        self.simulates: U64 = np.empty(0, np.uint64)
+        """What it may simulate, were its lease not over, as of the last check."""
         self.ticked = 0
         self.busy_ns = 0
         """How long each step takes."""
@@ -93,9 +98,24 @@ class SimulatedShard:
 
     @paused.setter
     def paused(self, still: bool) -> None:
-        if self._paused and not still:
+        was, self._paused = self._paused, still
+        if was and not still:
+            self.line.loud("server")
             self._turn_at(self.cluster.clock.now)
-        self._paused = still
+        elif still and not was:
+            self.line.quiet("server")
+
+    def kill(self, *, lost: bool = False) -> None:
+        """End the process at once. The server hears nothing more; `lost`: nor what is on its way.
+
+        Only its silence tells the server.
+        """
+        self.alive = False
+        self.touched = True
+        self.line.down.cut = True
+        if lost:
+            self.line.up.cut = True
+        self.line.quiet("server")
 
     @property
     def leased(self) -> bool:
@@ -123,10 +143,10 @@ class SimulatedShard:
 
     def link_ended(self, reason: str) -> None:
         """The link is over: what was simulated for it is too, and a new one is made."""
+        if self._later(partial(self.link_ended, reason)):
+            return
         self.ended = reason
         self.touched = True
-        if not self.alive:
-            return
         if not self.comes_back:
             return
         self.log += self.core.events()
