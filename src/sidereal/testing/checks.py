@@ -90,11 +90,10 @@ class Witness(Observer):
         else:
             self.ledger.doom(destroyed_by_operator(message))
 
-    def server_said(self, shard: "SimulatedShard", message: Message) -> None:
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server let a message out: has it the right to say so?"""
         self.checks += 1
-        life = self.ledger.lives[shard.link]
-        self.ledger.said(message, life)
+        self.ledger.said(message, self.ledger.lives[link])
 
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
         """A lease has reached a shard."""

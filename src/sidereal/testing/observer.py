@@ -50,8 +50,8 @@ class Observer:
         `shard` is None for an operator and for whoever is behind a link no more.
         """
 
-    def server_said(self, shard: "SimulatedShard", message: Message) -> None:
-        """The server let a message to a shard out."""
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
+        """The server let a message to a shard out, over a link that may be its last but one."""
 
     def operator_told(self, message: Message) -> None:
         """The server let an answer to an operator out."""

@@ -125,9 +125,9 @@ class Phases(Observer):
                     at.decided[message.sector] = at.frozen.pop(message.sector)
                 self.changed = True
 
-    def server_said(self, shard: "SimulatedShard", message: Message) -> None:
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """Answers leave."""
-        at = self.sessions[shard.link]
+        at = self.sessions[link]
         match message:
             case sm.EntityEnterSector():
                 rows = message.entities

@@ -190,7 +190,7 @@ class ServerProcess:
                 case Send() if link in self.lines:
                     shard = self.shards[link]
                     for observer in observers:
-                        observer.server_said(shard, output.message)
+                        observer.server_said(shard, link, output.message)
                     self.lines[link].server_says(codec.encode(output.message))
                 case SendDatagrams() if link in self.lines:
                     token = self.lines[link].server_sends(output.payloads)

@@ -52,9 +52,10 @@ class Story(Observer):
         """The server heard."""
         self._note(f"server hears {_name(shard) if shard else link}", message)
 
-    def server_said(self, shard: "SimulatedShard", message: Message) -> None:
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server spoke."""
-        self._note(f"server tells {_name(shard)}", message)
+        late = "" if link == shard.link else " (over a link that is over)"
+        self._note(f"server tells {_name(shard)}{late}", message)
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
         """A shard heard."""
