@@ -39,6 +39,7 @@ from sidereal.world.sectors import SectorState
 
 if TYPE_CHECKING:
     from sidereal.testing.cluster import Cluster
+    from sidereal.testing.server import ServerProcess
     from sidereal.testing.shards import SimulatedShard
 
 REST = 1e-6
@@ -47,7 +48,7 @@ REST = 1e-6
 
 def simulated_by(shard: "SimulatedShard", now: int) -> U64:
     """Return the ids that a shard may simulate with authority at `now`."""
-    if not shard.alive or not shard.joined or not shard.core.has_lease(now):
+    if not shard.alive or not shard.core.has_lease(now):
         return np.empty(0, np.uint64)
     return _unfrozen(shard)
 
@@ -117,7 +118,8 @@ class Witness(Observer):
         self._leased(shard, "simulates")
         if len(ids):
             self.ledger.stepped(shard, tick, ids, versions)
-            self._recorded(shard, ids, versions)
+            if self.cluster.server.alive:
+                self._recorded(shard, ids, versions)
 
     def _leased(self, shard: "SimulatedShard", does: str) -> None:
         until = self.ledger.lives[shard.link].heard_until
@@ -155,15 +157,15 @@ class Witness(Observer):
                     ids[wrong].tolist(),
                 )
 
-    def updated(self, link: LinkId) -> None:
+    def updated(self, server: "ServerProcess", link: LinkId) -> None:
         """Datagrams were taken: they changed only what their sender holds."""
         self.checks += 1
-        table = self.cluster.manager.books.table
+        table = server.manager.books.table
         before, after = self._ticks_before, table.tick
         if len(before) == len(after):
             changed = table.ids[before != after]
             life = self.ledger.lives.get(link)
-            over = link not in self.cluster.server.lines
+            over = link not in server.lines
             for entity in changed.tolist():
                 known = self.ledger.known.get(entity)
                 if known is not None and (over or known.life is not life) and not known.doomed:
@@ -175,9 +177,13 @@ class Witness(Observer):
                         [entity],
                     )
 
-    def before_update(self) -> None:
+    def before_update(self, server: "ServerProcess") -> None:
         """Datagrams are about to be taken."""
-        self._ticks_before = self.cluster.manager.books.table.tick.copy()
+        self._ticks_before = server.manager.books.table.tick.copy()
+
+    def restarted(self) -> None:
+        """Another server leads: its record has no lower versions, and may have older states."""
+        self._tick = np.zeros(len(self._ids), np.uint32)
 
     def _no_effect(self, name: str, message: Message) -> None:
         if self.cluster.manager.books.out:

@@ -17,6 +17,7 @@ from sidereal.replication.books import CloseLink, Output, Send, SendDatagrams
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
+from sidereal.store import MemoryDisk
 from sidereal.testing.checks import Witness
 from sidereal.testing.clients import SimulatedClient
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -108,9 +109,21 @@ class Cluster:
         self.clients: list[SimulatedClient] = []
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
-        self.server = ServerProcess(self, self.settings, self.local_clock("server"), commit_ns)
+        self.disk = MemoryDisk()
+        self.server = self._server(commit_ns)
         for number in range(shards):
             self.add_shard(f"shard-{number}")
+        self.server.turn()
+
+    def _server(self, commit_ns: int) -> ServerProcess:
+        clock = self.local_clock("server")
+        return ServerProcess(self, self.settings, clock, self.disk, commit_ns)
+
+    def restart(self) -> None:
+        """Start another server process: it leads from now on, whether or not the old one lives."""
+        self.server = self._server(self.server.commit_ns)
+        self._granted = (0, 0)
+        self.witness.restarted()
         self.server.turn()
 
     @property
@@ -217,8 +230,8 @@ class Cluster:
         first, left = self._granted
         if left < count:
             self.server.take(OPERATOR, om.RequestIds(max(count, ID_BLOCK // 1024)))
-            grant = self.answers.pop()
-            assert isinstance(grant, sm.GrantIds)
+            (grant,) = [each for each in self.answers if isinstance(each, sm.GrantIds)]
+            self.answers.remove(grant)
             first, left = grant.first, grant.count
         self._granted = first + count, left - count
         return np.arange(first, first + count, dtype=np.uint64)

@@ -25,6 +25,7 @@ from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
 from sidereal.world.entities import EntityRows
+from sidereal.world.inventory import Verdict
 
 if TYPE_CHECKING:
     from sidereal.testing.shards import SimulatedShard
@@ -34,7 +35,7 @@ FOREVER = 1 << 62
 
 @dataclass(slots=True, eq=False)
 class Life:
-    """One session of one incarnation of a shard, as its messages tell."""
+    """One incarnation of a shard, through its sessions, as its messages tell."""
 
     name: str
     clock: LocalClock
@@ -75,6 +76,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.lives: dict[int, Life] = {}
+        """By link: a life has one for each of its sessions."""
+        self._by_incarnation: dict[tuple[str, int], Life] = {}
         self.known: dict[int, Known] = {}
         self._owner: dict[Sector, tuple[int, Life]] = {}
         self._wished: set[int] = set()
@@ -82,8 +85,12 @@ class Ledger:
     # --- what it is told -----------------------------------------------------
 
     def connected(self, shard: "SimulatedShard") -> None:
-        """A session begins."""
-        self.lives[shard.link] = Life(shard.name, shard.clock)
+        """A session begins, of a new life or of one that is known."""
+        name = (shard.name, shard.core.incarnation)
+        life = self._by_incarnation.get(name)
+        if life is None:
+            life = self._by_incarnation[name] = Life(shard.name, shard.clock)
+        self.lives[shard.link] = life
 
     def wished(self, ids: list[int]) -> None:
         """An operator asks for these entities."""
@@ -135,7 +142,47 @@ class Ledger:
 
     def _registered(self, message: sm.RegistrationAck, life: Life) -> None:
         life.lease_ns = message.lease_ns
-        life.granted_until = message.sent_ns + message.lease_ns
+        life.granted_until = max(life.granted_until, message.sent_ns + message.lease_ns)
+
+    def _judged(self, message: sm.SessionVerdict, life: Life) -> None:
+        """A session resumes: what was in flight is decided, and what was frozen goes on."""
+        for sector in message.sectors:
+            life.attempt.pop(sector, None)
+            life.removed.discard(sector)
+        for sector in sorted(set(life.owned) - set(message.sectors)):
+            del life.owned[sector]
+            life.removed.discard(sector)
+        rows = message.entities
+        for entity, version, sector, verdict in zip(
+            rows.ids.tolist(),
+            rows.version.tolist(),
+            rows.sector.tolist(),
+            rows.verdict.tolist(),
+            strict=True,
+        ):
+            known = self.known.get(entity)
+            if known is not None and known.doomed:
+                continue
+            if verdict == Verdict.ACK:
+                self._give(entity, version, (sector[0], sector[1]), life)
+            elif verdict in (Verdict.KEEP, Verdict.BACK):
+                if known is None or known.life is not life or known.version != version:
+                    raise Violation(
+                        "agrees with the record",
+                        f"{life.name} is told to go on with {entity} at version {version}, which"
+                        f" {'nobody knows' if known is None else 'is not its own'}",
+                        [entity],
+                    )
+            elif verdict == Verdict.DROP and version == 0 and known is not None:
+                raise Violation(
+                    "nothing is dropped",
+                    f"{life.name} is told that {entity} is no more, and nobody ended it",
+                    [entity],
+                )
+            elif verdict == Verdict.DROP and known is not None and known.life is life:
+                known.life = None
+            if verdict != Verdict.RESEND:
+                life.asked.pop(entity, None)
 
     def _answered(self, message: sm.HeartbeatAck, life: Life) -> None:
         life.granted_until = max(life.granted_until, message.sent_ns + life.lease_ns)
@@ -143,6 +190,9 @@ class Ledger:
     def _assigned(self, message: sm.AssignSector, life: Life) -> None:
         sector, epoch = message.sector, message.epoch
         before, owner = self._owner.get(sector, (0, None))
+        if epoch == before and owner is life:
+            life.owned[sector] = epoch  # told again in a new session
+            return
         if epoch <= before:
             raise Violation(
                 "one owner per epoch",
@@ -347,6 +397,7 @@ _HEARD: dict[type[Message], _Take] = {
 _SAID: dict[type[Message], _Take] = {
     sm.RegistrationAck: Ledger._registered,
     sm.HeartbeatAck: Ledger._answered,
+    sm.SessionVerdict: Ledger._judged,
     sm.AssignSector: Ledger._assigned,
     sm.SectorInitialState: Ledger._stated,
     sm.EntityEnterSector: Ledger._entered,

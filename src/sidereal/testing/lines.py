@@ -89,7 +89,6 @@ class MessageLine(Link):
         self.number = number
         self._server = server
         self._shard = shard
-        self._core = shard.core
         self._sent = {"up": 0, "down": 0}
 
     def peer_says(self, data: bytes) -> None:
@@ -109,7 +108,7 @@ class MessageLine(Link):
 
     def server_says(self, data: bytes) -> None:
         """Send a message to the shard."""
-        self.down.message(partial(self._shard.heard, self._core, data))
+        self.down.message(partial(self._shard.heard, self, data))
 
     def server_sends(self, payloads: list[bytes]) -> int:
         """Send datagrams to the shard; return the first one's token."""
@@ -117,14 +116,14 @@ class MessageLine(Link):
         self._sent["down"] += len(payloads)
         for token, payload in enumerate(payloads, first):
             self.down.datagram(
-                partial(self._shard.datagrams, self._core, [payload]),
+                partial(self._shard.datagrams, self, [payload]),
                 partial(self._noticed_server, token),
             )
         return first
 
     def _noticed_peer(self, token: int, arrived: bool) -> None:
         tokens, none = [token], list[int]()
-        self._shard.noticed(self._core, *((tokens, none) if arrived else (none, tokens)))
+        self._shard.noticed(self, *((tokens, none) if arrived else (none, tokens)))
 
     def _noticed_server(self, token: int, arrived: bool) -> None:
         tokens, none = [token], list[int]()
@@ -135,5 +134,5 @@ class MessageLine(Link):
             observer.ended(self._shard, end, reason)
         if end == "server":
             self._server.link_ended(self.number, reason)
-        elif self._shard.line is self:
-            self._shard.link_ended(reason)
+        else:
+            self._shard.link_ended(self, reason)

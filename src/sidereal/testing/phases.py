@@ -67,7 +67,7 @@ class Phases(Observer):
     def of(self, shard: "SimulatedShard") -> list[str]:
         """Return the phases that a shard is in."""
         at = self.sessions[shard.link]
-        if at.opening or not shard.joined:
+        if at.opening or not shard.linked:
             return ["opening"]
         found = []
         for name in ("asked", "answered", "arriving", "loading", "spawning", "destroying"):

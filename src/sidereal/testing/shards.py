@@ -1,7 +1,7 @@
 """A shard process of the simulated cluster: a core, its link, its own clock, a game that steps.
 
 It can be killed, paused (what arrives waits for it), made slow (a step takes
-its time, and its rows go back afterwards), and it comes back when its link ends.
+its time, and its rows go back afterwards), and when its link ends it makes another.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from sidereal.ids import Incarnation, LinkId
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.testing.clocks import LocalClock
+from sidereal.testing.lines import Line
 from sidereal.testing.links import Pipe
 from sidereal.wire import codec
 from sidereal.world.batch import World
@@ -54,8 +55,8 @@ class SimulatedShard:
         self.clock = clock
         self.comes_back = comes_back
         self.alive = True
-        self.joined = False
-        """Whether it has a session, or believes so."""
+        self.linked = False
+        """Whether it has a link, or believes so."""
         self.touched = True
         """Whether anything happened to it since the last check."""
         self.simulates: U64 = np.empty(0, np.uint64)
@@ -71,6 +72,7 @@ class SimulatedShard:
         """What arrives while the process stands still; it finds it when it goes on."""
         self._turn_due = -1
         self._term_seen = 0
+        self._begin()
         self._join()
         self._turn_at(cluster.clock.now)
 
@@ -120,12 +122,12 @@ class SimulatedShard:
     @property
     def leased(self) -> bool:
         """Whether it may simulate now."""
-        return self.alive and self.joined and self.core.has_lease(self.clock.now)
+        return self.alive and self.core.has_lease(self.clock.now)
 
     # --- its link ------------------------------------------------------------
 
-    def _join(self) -> None:
-        """Begin a session, as a new incarnation."""
+    def _begin(self) -> None:
+        """Begin a life: a new incarnation of its name."""
         cluster = self.cluster
         self.core = ShardCore(
             self.name,
@@ -134,35 +136,57 @@ class SimulatedShard:
             term_seen=self._term_seen,
         )
         self.ticked = 0
-        self.joined = True
+        self.touched = True
+
+    def _join(self) -> None:
+        """Open a session over a new link."""
+        cluster = self.cluster
         self.line = cluster.server.connect(self)
         self.link: LinkId = self.line.number
-        for observer in cluster.observers:
+        self.linked = True
+        self._open()
+
+    def _open(self) -> None:
+        for observer in self.cluster.observers:
             observer.connected(self)
         self.core.open(self.clock.now)
 
-    def link_ended(self, reason: str) -> None:
-        """The link is over: what was simulated for it is too, and a new one is made."""
-        if self._later(partial(self.link_ended, reason)):
+    def relink(self) -> None:
+        """Open a new session over a new link; the old one is dead at this end."""
+        self.line.cut()
+        self._inbox.clear()
+        self.core.lost()
+        self._join()
+        self.flush()
+
+    def link_ended(self, line: Line, reason: str) -> None:
+        """The link is over. The simulation goes on under its lease; a new link is made."""
+        if self._later(partial(self.link_ended, line, reason)) or line is not self.line:
             return
         self.ended = reason
-        self.touched = True
-        if not self.comes_back:
+        if not self.comes_back or not self.linked:
             return
-        self.log += self.core.events()
-        self._term_seen = self.core.term_seen
-        self.joined = False
-        self._inbox.clear()
+        self.linked = False
+        self.core.lost()
         self.cluster.clock.at(self.cluster.clock.now + RECONNECT_NS, self._rejoin)
 
     def _rejoin(self) -> None:
-        if not self.alive or self.joined:
+        if not self.alive or self.linked:
             return
-        if self._paused or not self.cluster.server.alive:
+        if self._paused or self._stepping or not self.cluster.server.alive:
             self.cluster.clock.at(self.cluster.clock.now + RECONNECT_NS, self._rejoin)
             return
+        if self.core.fenced:
+            self._begin()
         self._join()
         self.flush()
+
+    def _begin_anew(self) -> None:
+        """The server has given this life up."""
+        self._tell()
+        self._term_seen = self.core.term_seen
+        self._begin()
+        self._open()
 
     # --- its loop ------------------------------------------------------------
 
@@ -177,23 +201,22 @@ class SimulatedShard:
         inbox, self._inbox = self._inbox, []
         for arrived in inbox:
             arrived()
-        if self.joined:
-            core, now = self.core, self.clock.now
-            core.tick(now)
-            if core.clock is not None and core.has_lease(now):
-                tick = core.clock.tick_at(now)
-                if tick > self.ticked:
-                    self.ticked = tick
-                    self._step(tick)
-                    if self._stepping:
-                        return
-            self.flush()
-            self._tell()
+        core, now = self.core, self.clock.now
+        core.tick(now)
+        if core.clock is not None and core.has_lease(now):
+            tick = core.clock.tick_at(now)
+            if tick > self.ticked:
+                self.ticked = tick
+                self._step(tick)
+                if self._stepping:
+                    return
+        self.flush()
+        self._tell()
         self._next_turn()
 
     def _next_turn(self) -> None:
         clock, core = self.cluster.clock, self.core
-        if not self.joined or core.clock is None:
+        if core.clock is None:
             self._turn_at(clock.now + POLL_NS)
             return
         now = self.clock.now
@@ -238,7 +261,7 @@ class SimulatedShard:
             clock.at(clock.now + POLL_NS, partial(self._stepped, core, world))
             return
         self._stepping = False
-        if core is self.core and self.joined:
+        if core is self.core:
             self._finish(core, world)
             self.flush()
             self._tell()
@@ -278,12 +301,13 @@ class SimulatedShard:
         if self._paused or self._stepping:
             self._inbox.append(arrived)
             return True
-        return not self.alive or not self.joined
+        return not self.alive
 
-    def heard(self, core: ShardCore, data: bytes) -> None:
-        """Take a message of the server's, for the session of `core`."""
-        if self._later(partial(self.heard, core, data)) or core is not self.core:
+    def heard(self, line: Line, data: bytes) -> None:
+        """Take a message of the server's."""
+        if self._later(partial(self.heard, line, data)) or not self._over(line):
             return
+        core = self.core
         message = codec.decode(data)
         observers = self.cluster.observers
         for observer in observers:
@@ -297,15 +321,21 @@ class SimulatedShard:
         self.touched = True
         for observer in observers:
             observer.shard_heard(self, message)
+        if core.fenced:
+            self._begin_anew()
         self.flush()
         self._tell()
 
-    def datagrams(self, core: ShardCore, payloads: list[bytes]) -> None:
-        """Take datagrams of the server's."""
-        if not self._later(partial(self.datagrams, core, payloads)) and core is self.core:
-            core.receive_datagrams(payloads, self.clock.now)
+    def _over(self, line: Line) -> bool:
+        """Whether this is the line that is used now."""
+        return self.linked and line is self.line
 
-    def noticed(self, core: ShardCore, acked: list[int], lost: list[int]) -> None:
+    def datagrams(self, line: Line, payloads: list[bytes]) -> None:
+        """Take datagrams of the server's."""
+        if not self._later(partial(self.datagrams, line, payloads)) and self._over(line):
+            self.core.receive_datagrams(payloads, self.clock.now)
+
+    def noticed(self, line: Line, acked: list[int], lost: list[int]) -> None:
         """Take notice of what became of datagrams."""
-        if not self._later(partial(self.noticed, core, acked, lost)) and core is self.core:
-            core.notice(acked, lost)
+        if not self._later(partial(self.noticed, line, acked, lost)) and self._over(line):
+            self.core.notice(acked, lost)
