@@ -217,7 +217,8 @@ def enter(books: Books, slots: U32) -> None:
         rows = gather(books.table, slots[holder == shard_id])
         _, epoch = books.owners.get(rows.sector)
         columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
-        arriving = EnterRows(**columns, lengths=rows.lengths, states=rows.states, epoch=epoch)
+        ragged = {"lengths": rows.lengths, "states": rows.states}
+        arriving = EnterRows.of({**columns, **ragged, "epoch": epoch})
         books.send(books.shards.get(int(shard_id)), EntityEnterSector(arriving))
 
 

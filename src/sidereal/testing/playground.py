@@ -17,7 +17,7 @@ EXTENT = 2.5 * SECTOR_SIZE
 
 WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
 
-KINDS = np.array([WANDER] * 5 + [SWING] * 4 + [CIRCLE] * 2 + [RACE] + [FOLLOW] * 2 + [TELEPORT] * 2)
+KINDS = np.array([WANDER] * 8 + [SWING] * 3 + [CIRCLE] * 2 + [RACE, FOLLOW, TELEPORT])
 """What an entity does, by its id modulo their count."""
 
 HOT_SPOT_S = 7.0
@@ -105,7 +105,7 @@ class Playground:
         spot = self._spot[1]
         way = spot - world.position[rows]
         far = np.maximum(np.hypot(way[:, 0], way[:, 1]), 1.0)[:, None]
-        world.velocity[rows] = way / far * np.minimum(far / max(dt, 0.01), 120.0)
+        world.velocity[rows] = way / far * np.minimum(far / max(dt, 0.01), 80.0)
 
     def _jump(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
         if not len(rows) or not self._teleports:
@@ -143,16 +143,16 @@ class Parts:
         first, last = self._swings, self._swings + self._circles
         a, b, c, d, _, _ = self._draws[:, :first]
         # Back and forth over one border.
-        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * (0.8 + 2 * b) + 6.28 * c)
+        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * (0.5 + 1.5 * b) + 6.28 * c)
         place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
         a, b, c, d, _, _ = self._draws[:, first:last]
         # Round a corner of four sectors.
-        angle = time_s * (0.5 + c) + 6.28 * d
+        angle = time_s * (0.3 + 0.7 * c) + 6.28 * d
         place[first:last, 0] = np.floor(a * 4 - 1) * SECTOR_SIZE + 8.0 * np.cos(angle)
         place[first:last, 1] = np.floor(b * 4 - 1) * SECTOR_SIZE + 8.0 * np.sin(angle)
         a, b, c, _, _, _ = self._draws[:, last:]
-        # Through a row of sectors and back, a sector in half a second or so.
-        gone = time_s * SECTOR_SIZE * (0.8 + 1.5 * a) + b * 4 * EXTENT
+        # Through a row of sectors and back, a sector in a second or two.
+        gone = time_s * SECTOR_SIZE * (0.4 + 0.8 * a) + b * 4 * EXTENT
         place[last:, 0] = np.abs(gone % (4 * EXTENT) - 2 * EXTENT) - EXTENT
         place[last:, 1] = (c * 2 - 1) * EXTENT
         place[self._across] = place[self._across][:, ::-1]

@@ -36,6 +36,9 @@ LIFE_S = 0.1
 
 SHARDS_MAX = 6
 
+SPEED = 30.0
+"""At most so many units a second along each axis is how fast they wander."""
+
 REST_S = 30.0
 """Within so long after the faults healed everything must be active again."""
 
@@ -147,7 +150,7 @@ class Simulation:
         cluster.run(0.3)
         cluster.spawn(
             self.numbers.uniform(-EXTENT, EXTENT, (plan.entities, 2)),
-            self.numbers.uniform(-1, 1, (plan.entities, 2)) * 60.0,
+            self.numbers.uniform(-1, 1, (plan.entities, 2)) * SPEED,
         )
         cluster.run(0.1)
         cluster.server.commit_ns = plan.commit_ns
@@ -239,7 +242,7 @@ class Simulation:
         position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2)) * random.choice([1.0, 1.0, 2.5])
         if random.random() < 0.4:  # on a border
             position[:, 0] = np.round(position[:, 0] / 100.0) * 100.0
-        velocity = self.numbers.uniform(-1, 1, (count, 2)) * 80.0
+        velocity = self.numbers.uniform(-1, 1, (count, 2)) * SPEED
         group = None
         held = checks.simulated_by(shard, shard.clock.now)
         if random.random() < 0.5 and len(held):
@@ -288,7 +291,7 @@ class Simulation:
         elif len(books.table) < 160:
             cluster.spawn(
                 self.numbers.uniform(-EXTENT, EXTENT, (3, 2)),
-                self.numbers.uniform(-1, 1, (3, 2)) * 60.0,
+                self.numbers.uniform(-1, 1, (3, 2)) * SPEED,
             )
 
     # --- the end -------------------------------------------------------------

@@ -64,7 +64,7 @@ class Columns:
         cls._ROW_BYTES = row_bytes + (4 if cls.RAGGED else 0)
 
     @classmethod
-    def _of(cls, columns: dict[str, Any]) -> Self:
+    def of(cls, columns: dict[str, Any]) -> Self:
         """Return rows of columns whose dtypes, shapes and lengths are right already."""
         rows = object.__new__(cls)
         for name, value in columns.items():
@@ -89,7 +89,7 @@ class Columns:
         if self.RAGGED:
             columns["lengths"] = self.lengths[index]
             columns["states"] = self.states[ragged_index(self.lengths, index)]
-        return self._of(columns)
+        return self.of(columns)
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -141,7 +141,7 @@ class Columns:
                 raise ProtocolError(f"{name}: state lengths do not add up to {total} bytes")
             columns["lengths"] = lengths
             columns["states"] = np.frombuffer(data, "u1", total, offset + 4 * count)
-        rows = cls._of(columns)
+        rows = cls.of(columns)
         rows.check()
         return rows
 
