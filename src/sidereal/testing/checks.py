@@ -159,6 +159,8 @@ class Witness(Observer):
 
     def updated(self, server: "ServerProcess", link: LinkId) -> None:
         """Datagrams were taken: they changed only what their sender holds."""
+        if server is not self.cluster.server:
+            return  # it is deposed, whether it knows it or not: its memory is nobody's record
         self.checks += 1
         table = server.manager.books.table
         before, after = self._ticks_before, table.tick

@@ -5,12 +5,14 @@ seed gives the same run, event for event; all along, the invariants of
 `sidereal.testing.checks` are held against all of it.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from random import Random
 
 import numpy as np
 
+from sidereal.errors import LimitError
 from sidereal.ids import LinkId
 from sidereal.limits import ID_BLOCK
 from sidereal.replication.books import CloseLink, Output, Send, SendDatagrams
@@ -110,21 +112,36 @@ class Cluster:
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
         self.disk = MemoryDisk()
+        self._machine = self.local_clock("server")
+        self._machines = 1
+        self._past: Counter[str] = Counter()
         self.server = self._server(commit_ns)
         for number in range(shards):
             self.add_shard(f"shard-{number}")
         self.server.turn()
 
     def _server(self, commit_ns: int) -> ServerProcess:
-        clock = self.local_clock("server")
-        return ServerProcess(self, self.settings, clock, self.disk, commit_ns)
+        clock, name = self._machine, f"machine {self._machines}"
+        return ServerProcess(self, self.settings, clock, name, self.disk, commit_ns)
 
-    def restart(self) -> None:
-        """Start another server process: it leads from now on, whether or not the old one lives."""
+    def restart(self, *, elsewhere: bool = False) -> None:
+        """Start another server process, maybe on another machine, with a clock of its own.
+
+        It leads from now on, whether or not the old one lives.
+        """
+        if elsewhere:
+            self._machine = self.local_clock("server")
+            self._machines += 1
+        self._past.update(self.manager.books.counters)
         self.server = self._server(self.server.commit_ns)
         self._granted = (0, 0)
         self.witness.restarted()
         self.server.turn()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What all servers have counted, one after the other."""
+        return self._past + self.manager.books.counters
 
     @property
     def manager(self) -> SectorManager:
@@ -203,6 +220,7 @@ class Cluster:
         """Create entities as an operator does; returns their ids.
 
         ``states`` u8 (n, m) are their states; four bytes of each one's id where not given.
+        `LimitError` where the ids are still to be granted.
         """
         count = len(position)
         ids = self._take_ids(count)
@@ -227,14 +245,17 @@ class Cluster:
         return ids
 
     def _take_ids(self, count: int) -> U64:
+        if self._granted[1] < count:
+            self.server.take(OPERATOR, om.RequestIds(max(count, ID_BLOCK // 1024)))
         first, left = self._granted
         if left < count:
-            self.server.take(OPERATOR, om.RequestIds(max(count, ID_BLOCK // 1024)))
-            (grant,) = [each for each in self.answers if isinstance(each, sm.GrantIds)]
-            self.answers.remove(grant)
-            first, left = grant.first, grant.count
+            raise LimitError(f"{count} ids wanted, {left} left: spawn again when granted")
         self._granted = first + count, left - count
         return np.arange(first, first + count, dtype=np.uint64)
+
+    def granted(self, message: sm.GrantIds) -> None:
+        """Take ids that the server grants to an operator."""
+        self._granted = message.first, message.count
 
     def order(self, message: Message) -> None:
         """Have an operator say something, and not wait for the answer."""

@@ -52,7 +52,6 @@ class Coverage:
             for fault in FAULTS
             for phase in fault.phases or PHASES
             if self.counts[fault.number, phase] < ENOUGH
-            and fault.needs != "journal"
             and (transport or fault.needs != "transport")
         ]
 

@@ -22,7 +22,7 @@ class Fault:
     phases: tuple[str, ...] = ()
     """Where it strikes by its definition; anywhere, where there are none."""
     needs: str = ""
-    """``transport``: only datagrams can meet it; ``journal``: only a server that restarts."""
+    """``transport``: only datagrams can meet it."""
 
 
 _N, _S, _C, _W = "network", "shard", "server", "workload"
@@ -54,15 +54,15 @@ FAULTS: Final = (
     ),
     Fault(23, "crash-all", "all shards die", _S, aimed=True),
     Fault(24, "crash-loading", "a crash while Loading", _S, True, ("loading",)),
-    Fault(25, "server-crash", "the server dies before its commit", _C, True, needs="journal"),
-    Fault(26, "server-unsent", "it dies after the commit, before sending", _C, True, needs="journal"),
-    Fault(27, "server-batch", "it dies in the middle of a batch", _C, True, needs="journal"),
-    Fault(28, "two-leaders", "a new leader while the old one lives", _C, True, needs="journal"),
-    Fault(29, "late-write", "a deposed leader writes", _C, True, needs="journal"),
-    Fault(30, "store-fails", "disk full, fsync error, torn tail", _C, True, needs="journal"),
-    Fault(31, "commit-unknown", "a commit of unknown outcome", _C, True, needs="journal"),
-    Fault(32, "all-reconnect", "a restart, and everybody at once", _C, True, needs="journal"),
-    Fault(33, "outage", "the server is away beyond a lease", _C, True, needs="journal"),
+    Fault(25, "server-crash", "the server dies before its commit", _C, True),
+    Fault(26, "server-unsent", "it dies after the commit, before sending", _C, True),
+    Fault(27, "server-batch", "it dies in the middle of a batch", _C, True),
+    Fault(28, "two-leaders", "a new leader while the old one lives", _C, True),
+    Fault(29, "late-write", "a deposed leader writes", _C, True),
+    Fault(30, "store-fails", "disk full, fsync error, torn tail", _C, True),
+    Fault(31, "commit-unknown", "a commit of unknown outcome", _C, True),
+    Fault(32, "all-reconnect", "a restart, and everybody at once", _C, True),
+    Fault(33, "outage", "the server is away beyond a lease", _C, True),
     Fault(34, "oscillation", "an entity goes back where it came from within a second", _W),
     Fault(35, "corner", "an entity crosses at a corner of four sectors", _W),
     Fault(36, "chain", "A to B to C with answers outstanding", _W),

@@ -79,6 +79,8 @@ class Ledger:
         """By link: a life has one for each of its sessions."""
         self._by_incarnation: dict[tuple[str, int], Life] = {}
         self.known: dict[int, Known] = {}
+        self.handoffs = 0
+        """How often an entity went from one shard to another because it asked to."""
         self._owner: dict[Sector, tuple[int, Life]] = {}
         self._wished: set[int] = set()
 
@@ -181,7 +183,9 @@ class Ledger:
                 )
             elif verdict == Verdict.DROP and known is not None and known.life is life:
                 known.life = None
-            if verdict != Verdict.RESEND:
+            elif verdict == Verdict.WAIT and known is not None:
+                known.life, known.version, known.sector = None, version, (sector[0], sector[1])
+            if verdict not in (Verdict.RESEND, Verdict.WAIT):
                 life.asked.pop(entity, None)
 
     def _answered(self, message: sm.HeartbeatAck, life: Life) -> None:
@@ -342,6 +346,11 @@ class Ledger:
                 [entity],
                 [sector],
             )
+        if holder is not None and holder is not life and version > known.version:
+            self.handoffs += 1
+        if holder is not life and version == known.version:
+            # The last steps of a dead shard never arrived: they are simulated again.
+            known.stepped = (version, -1)
         known.life, known.version, known.sector = life, version, sector
 
     # --- what is simulated ---------------------------------------------------

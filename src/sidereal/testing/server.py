@@ -19,6 +19,7 @@ from sidereal.store import Crashed, MemoryDisk, MemoryStore
 from sidereal.testing.clocks import LocalClock
 from sidereal.testing.lines import Line, MessageLine
 from sidereal.wire import codec
+from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.rules import NS_PER_S
 
@@ -44,8 +45,8 @@ class ServerProcess:
         Where it lives.
     settings
         Leases, intervals and the rules of the world.
-    clock
-        Its own clock.
+    clock, machine
+        Its own clock, and the name of that.
     disk
         What it finds, and what it commits to.
     commit_ns
@@ -57,6 +58,7 @@ class ServerProcess:
         cluster: "Cluster",
         settings: Settings,
         clock: LocalClock,
+        machine: str,
         disk: MemoryDisk,
         commit_ns: int = 0,
     ) -> None:
@@ -72,8 +74,8 @@ class ServerProcess:
             term=self.term,
             now=clock.now,
             rng=cluster.random.randbytes,
-            clock="simulated",
-            wall_ns=clock.now,
+            clock=machine,
+            wall_ns=cluster.clock.now,
             history=[*(found.snapshot or ()), *found.records],
         )
         self.manager.connected(OPERATOR, "admin")
@@ -271,6 +273,8 @@ class ServerProcess:
                 continue
             match output:
                 case Send() if link == OPERATOR:
+                    if isinstance(output.message, sm.GrantIds):
+                        self.cluster.granted(output.message)
                     self.answers.append(output.message)
                     for observer in observers:
                         observer.operator_told(output.message)

@@ -176,7 +176,7 @@ class SimulatedShard:
         if self._paused or self._stepping or not self.cluster.server.alive:
             self.cluster.clock.at(self.cluster.clock.now + RECONNECT_NS, self._rejoin)
             return
-        if self.core.fenced:
+        if self.core.fenced or self.core.shard_id is None:
             self._begin()
         self._join()
         self.flush()

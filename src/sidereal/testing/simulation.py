@@ -6,12 +6,14 @@ for event, which its digest shows.
 """
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
 
 from sidereal.errors import LimitError
+from sidereal.store.memory import no_strike
 from sidereal.testing import checks
 from sidereal.testing.clocks import Clockwork, LocalClock
 from sidereal.testing.cluster import Cluster
@@ -124,12 +126,12 @@ class Simulation:
         except Violation as error:
             violation = error
         cluster = self.cluster
-        counters = cluster.manager.books.counters
+        counters = cluster.counters
         return Outcome(
             plan=self.plan,
             violation=violation,
             at_s=self.seconds,
-            handoffs=counters["handoffs"],
+            handoffs=cluster.witness.ledger.handoffs,
             lease_ends=self._lease_ends,
             fences=counters["fences"],
             entities=len(cluster.manager.books.table),
@@ -148,10 +150,7 @@ class Simulation:
         plan, cluster = self.plan, self.cluster
         self._began = cluster.clock.now
         cluster.run(0.3)
-        cluster.spawn(
-            self.numbers.uniform(-EXTENT, EXTENT, (plan.entities, 2)),
-            self.numbers.uniform(-1, 1, (plan.entities, 2)) * SPEED,
-        )
+        self._place(plan.entities)
         cluster.run(0.1)
         cluster.server.commit_ns = plan.commit_ns
         for strike in plan.strikes:
@@ -289,10 +288,14 @@ class Simulation:
             ids = self.numbers.choice(books.table.ids, 2, replace=False)
             cluster.order(om.DestroyByOperator(1, ids.tolist()))
         elif len(books.table) < 160:
-            cluster.spawn(
-                self.numbers.uniform(-EXTENT, EXTENT, (3, 2)),
-                self.numbers.uniform(-1, 1, (3, 2)) * SPEED,
-            )
+            self._place(3)
+
+    def _place(self, count: int) -> None:
+        """Have an operator create some."""
+        position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2))
+        velocity = self.numbers.uniform(-1, 1, (count, 2)) * SPEED
+        with suppress(LimitError):  # where no ids are granted yet, a later order creates some
+            self.cluster.spawn(position, velocity)
 
     # --- the end -------------------------------------------------------------
 
@@ -302,8 +305,12 @@ class Simulation:
         self._armed.clear()
         self.game.calm = True
         self.blows.heal()
+        cluster.disk.strike = no_strike
+        cluster.server.dies_after = None
         for info in cluster.manager.books.shards:
             cluster.order(om.Command(1, "undrain", None, info.shard_id))
+        if not cluster.server.alive:
+            cluster.restart()
         if not cluster.alive():
             self.join()
         cluster.run(1.5 * self.plan.lease_ns / NS_PER_S)
