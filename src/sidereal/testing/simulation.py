@@ -56,6 +56,7 @@ class Outcome:
     handoffs: int
     lease_ends: int
     fences: int
+    restarts: int
     entities: int
     checks: int
     digest: int
@@ -134,6 +135,7 @@ class Simulation:
             handoffs=cluster.witness.ledger.handoffs,
             lease_ends=self._lease_ends,
             fences=counters["fences"],
+            restarts=cluster.server.term - 1,
             entities=len(cluster.manager.books.table),
             checks=cluster.witness.checks,
             digest=self.digest.value,
