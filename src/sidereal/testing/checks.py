@@ -13,11 +13,13 @@ one simulates              at most one copy of an entity simulates with authorit
 agrees with the record     in version, sector and owner
 nothing is dropped         created = live + destroyed; one record for each
 versions only rise         and within a version ticks
+durable before visible     what was said is what the next server finds
 one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
+a replay is the record     the journal, played back, is what memory has
 everything rests           after faults heal, all is active and nothing hangs
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
 ========================== =====================================================
@@ -29,7 +31,10 @@ import numpy as np
 
 from sidereal.ids import LinkId
 from sidereal.kernel import ABSENT
+from sidereal.replication import records
+from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
+from sidereal.store import MemoryStore
 from sidereal.testing.ledger import Ledger, destroyed_by_operator
 from sidereal.testing.observer import Observer, Violation
 from sidereal.wire import shard_messages as sm
@@ -84,11 +89,11 @@ class Witness(Observer):
         """The server took a message: of a link that is over, without effect."""
         self.checks += 1
         life = self.ledger.lives.get(link)
-        if life is not None and shard is not None:
+        if life is not None and link in self.cluster.server.lines:
             self.ledger.heard(message, life)
-        elif life is not None:
+        elif life is not None and shard is None:
             self._no_effect(life.name, message)
-        else:
+        elif life is None:
             self.ledger.doom(destroyed_by_operator(message))
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
@@ -184,8 +189,12 @@ class Witness(Observer):
         self._ticks_before = server.manager.books.table.tick.copy()
 
     def restarted(self) -> None:
-        """Another server leads: its record has no lower versions, and may have older states."""
-        self._tick = np.zeros(len(self._ids), np.uint32)
+        """Another server leads: whatever was visible is in the record that it has found."""
+        table = self.cluster.manager.books.table
+        version = dict(zip(table.ids.tolist(), table.version.tolist(), strict=True))
+        self.ledger.restored(version)
+        self._ids, self._version = table.ids.copy(), table.version.copy()
+        self._tick = table.tick.copy()
 
     def _no_effect(self, name: str, message: Message) -> None:
         if self.cluster.manager.books.out:
@@ -329,6 +338,16 @@ def at_rest(cluster: "Cluster") -> None:
         apart = np.abs(here.position - table.position[table.slots(here.ids)]).max(axis=1)
         far = apart > REST * books.rules.sector_size
         _rests(not far.any(), f"the record has {here.ids[far][:5]} where they are not")
+
+
+def replayed(cluster: "Cluster") -> None:
+    """What is on the disk, played back, is what the server's memory has; all must be let out."""
+    found = MemoryStore(cluster.disk).load()
+    replay = Replay(cluster.settings)
+    for data in (*(found.snapshot or ()), *found.records):
+        replay.apply(records.decode(data))
+    if digest(replay.books) != digest(cluster.manager.books):
+        raise Violation("a replay is the record", "the journal plays back to another record")
 
 
 def _rests(good: object, story: str) -> None:

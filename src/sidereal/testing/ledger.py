@@ -386,6 +386,27 @@ class Ledger:
                 )
             known.stepped = now
 
+    def restored(self, version: dict[int, int]) -> None:
+        """A server begins with a record of these versions: of all that was ever visible."""
+        for entity, known in self.known.items():
+            found = version.get(entity)
+            if found is None:
+                if not known.doomed:
+                    raise Violation(
+                        "durable before visible",
+                        f"{entity} was given to {known.life.name if known.life else 'somebody'},"
+                        " and a new server does not know it",
+                        [entity],
+                    )
+                continue
+            known.doomed = False  # whoever ended it has to do so again
+            if found < known.version:
+                raise Violation(
+                    "durable before visible",
+                    f"{entity} was at version {known.version}, and a new server has it at {found}",
+                    [entity],
+                )
+
     def alive(self) -> set[int]:
         """Return the ids that were given to somebody, and that nobody ended."""
         return {entity for entity, known in self.known.items() if not known.doomed}

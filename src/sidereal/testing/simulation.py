@@ -326,7 +326,9 @@ class Simulation:
                 cluster.run(0.25)  # a lease that is running out, a sector that is moving
                 waited += 0.25
             else:
-                return
+                break
+        if cluster.server.settled:
+            checks.replayed(cluster)
 
 
 def shortened(plan: Plan, seconds: float) -> Plan:
