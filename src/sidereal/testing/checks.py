@@ -16,6 +16,7 @@ versions only rise         and within a version ticks
 durable before visible     what was said is what the next server finds
 one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
+no tick is lost            by a handoff, a migration, an unloading
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder

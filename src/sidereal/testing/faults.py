@@ -72,7 +72,7 @@ FAULTS: Final = (
         "an operator destroys what is between two shards",
         _W,
         True,
-        ("asked", "custody", "answered", "arriving"),
+        ("asked", "custody", "answered", "arriving", "spawning"),
     ),
     Fault(38, "hot-spot", "a crowd has a new place to be", _W),
     Fault(

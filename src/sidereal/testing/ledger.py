@@ -166,7 +166,7 @@ class Ledger:
             if known is not None and known.doomed:
                 continue
             if verdict == Verdict.ACK:
-                self._give(entity, version, (sector[0], sector[1]), life)
+                self._give(entity, version, None, (sector[0], sector[1]), life)
             elif verdict in (Verdict.KEEP, Verdict.BACK):
                 if known is None or known.life is not life or known.version != version:
                     raise Violation(
@@ -250,7 +250,7 @@ class Ledger:
             rows.sector.tolist(),
             strict=True,
         ):
-            self._give(entity, version, (sector[0], sector[1]), life)
+            self._give(entity, version, None, (sector[0], sector[1]), life)
             if life.asked.pop(entity, None) != asked:
                 raise Violation(
                     "agrees with the record",
@@ -307,12 +307,19 @@ class Ledger:
         )
 
     def _given(self, rows: EntityRows, life: Life) -> None:
-        for entity, version, sector in zip(
-            rows.ids.tolist(), rows.version.tolist(), rows.sector.tolist(), strict=True
+        for entity, version, tick, sector in zip(
+            rows.ids.tolist(),
+            rows.version.tolist(),
+            rows.tick.tolist(),
+            rows.sector.tolist(),
+            strict=True,
         ):
-            self._give(entity, version, (sector[0], sector[1]), life)
+            self._give(entity, version, tick, (sector[0], sector[1]), life)
 
-    def _give(self, entity: int, version: int, sector: Sector, life: Life) -> None:
+    def _give(
+        self, entity: int, version: int, tick: int | None, sector: Sector, life: Life
+    ) -> None:
+        """A shard is given an entity: with its state of `tick`, or (None) as it has it."""
         known = self.known.get(entity)
         if known is None:
             if entity not in self._wished:
@@ -346,6 +353,17 @@ class Ledger:
                 [entity],
                 [sector],
             )
+        stepped_version, stepped_tick = known.stepped
+        dead = holder is not None and holder.lapsed
+        if tick is not None and not dead and stepped_version == known.version > 0:
+            if tick < stepped_tick and holder is not life:
+                raise Violation(
+                    "no tick is lost",
+                    f"{life.name} is given {entity} at version {version} as of tick {tick}; it was"
+                    f" simulated until {stepped_tick}",
+                    [entity],
+                    [sector],
+                )
         if holder is not None and holder is not life and version > known.version:
             self.handoffs += 1
         if holder is not life and version == known.version:

@@ -315,6 +315,9 @@ class Simulation:
             cluster.restart()
         if not cluster.alive():
             self.join()
+        if self.plan.strikes and self.random.random() < 0.5:
+            for shard in cluster.alive():  # what was sent last may be lost, and nothing follows it
+                shard.line.snap("the link broke")
         cluster.run(1.5 * self.plan.lease_ns / NS_PER_S)
         waited = 0.0
         while True:

@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+from sidereal.ids import Sector
 from sidereal.replication.settings import MS
 from sidereal.store import memory as store
 from sidereal.testing.lines import Line
@@ -210,10 +211,12 @@ def crash_all(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 def destroy_in_transit(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """An operator destroys an entity that is between two shards."""
     at = blows.simulation.phases.sessions[shard.link]
-    ids = [*at.asked, *at.heard, *at.answered, *at.arriving]
+    ids = [*at.asked, *at.heard, *at.answered, *at.arriving, *at.spawning]
     if not ids:
         return False
     blows.cluster.order(om.DestroyByOperator(1, [random.choice(ids)]))
+    if random.random() < 0.4:
+        shard.line.snap("the link broke")  # and nobody knows what arrived
     return True
 
 
@@ -246,6 +249,9 @@ def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     entry = max(mine, key=lambda entry: (entry.entities, entry.coords))
     target = random.choice(others)
     cluster.order(om.Command(1, "migrate", entry.coords, target))
+    if len(others) > 1 and random.random() < 0.5:
+        _abort(blows, entry.coords, target, random.choice([i for i in others if i != target]))
+        return True
     tries = 60
 
     def back() -> None:
@@ -258,6 +264,23 @@ def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
     back()
     return True
+
+
+def _abort(blows: Blows, coords: Sector, target: int, other: int) -> None:
+    """The target's link breaks while the source is frozen; the sector is to go to another."""
+    cluster = blows.cluster
+    delay_ns = blows.simulation.plan.weather.delay_ns
+
+    def snap() -> None:
+        for shard in cluster.alive():
+            if shard.core.shard_id == target and shard.linked:
+                shard.line.snap("the link broke")
+
+    def again() -> None:
+        cluster.order(om.Command(1, "migrate", coords, other))
+
+    blows.later(delay_ns, snap)
+    blows.later(delay_ns + 1 * MS, again)
 
 
 def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
