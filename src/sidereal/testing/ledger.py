@@ -331,7 +331,9 @@ class Ledger:
             self.known[entity] = Known(life, version, sector)
             return
         if known.doomed:
-            return  # it is on its way while it ends: its end is told behind it
+            # It is on its way while it ends: its end is told behind it, or was never durable.
+            known.life, known.version, known.sector = life, version, sector
+            return
         if version < known.version:
             raise Violation(
                 "versions only rise",
