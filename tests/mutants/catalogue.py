@@ -17,7 +17,6 @@ FENCED = "the fenced have no effect"
 EPOCH = "one owner per epoch"
 
 
-
 MUTANTS = (
     Mutant(
         "early-death",
@@ -161,9 +160,7 @@ MUTANTS = (
                 "testing.server",
                 "ServerProcess._write",
                 "except (Crashed, Deposed, StoreFailed):",
-                "except Deposed:\n"
-                "        return True\n"
-                "    except (Crashed, StoreFailed):",
+                "except Deposed:\n        return True\n    except (Crashed, StoreFailed):",
             ),
             Cut(
                 "testing.server",

@@ -47,6 +47,7 @@ from sidereal.world.entities import (
 
 Mask = NDArray[np.bool_]
 
+
 def request(
     books: Books,
     shard: ShardInfo,

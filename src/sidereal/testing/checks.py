@@ -21,6 +21,7 @@ leased                     nothing simulates, and nothing leaves, without a leas
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
 a replay is the record     the journal, played back, is what memory has
+the audit finds nothing    the server's own, while it runs
 everything rests           after faults heal, all is active and nothing hangs
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
 ========================== =====================================================
@@ -211,9 +212,7 @@ class Witness(Observer):
         ids = table.ids
         if np.array_equal(ids, self._ids):
             version, tick = table.version, table.tick
-            fell = (version < self._version) | (
-                (version == self._version) & (tick < self._tick)
-            )
+            fell = (version < self._version) | ((version == self._version) & (tick < self._tick))
             if fell.any():
                 raise Violation(
                     "versions only rise",
@@ -339,6 +338,13 @@ def at_rest(cluster: "Cluster") -> None:
         apart = np.abs(here.position - table.position[table.slots(here.ids)]).max(axis=1)
         far = apart > REST * books.rules.sector_size
         _rests(not far.any(), f"the record has {here.ids[far][:5]} where they are not")
+
+
+def unaccused(cluster: "Cluster") -> None:
+    """The server's own audit has found nothing."""
+    if cluster.counters["audit_differences"]:
+        found = cluster.manager.books.differences
+        raise Violation("the audit finds nothing", f"it found {found[:3]}")
 
 
 def replayed(cluster: "Cluster") -> None:

@@ -1,7 +1,6 @@
 """What struck where: a table of faults by the phases that they met."""
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,9 @@ class Traffic(Observer):
 
     def _weather(self, shard: "SimulatedShard", what: str) -> None:
         if shard.link in self._simulation.phases.sessions:
-            self._strike({"loss": 1, "duplication": 2, "reordering": 3, "corruption": 9}[what], shard)
+            self._strike(
+                {"loss": 1, "duplication": 2, "reordering": 3, "corruption": 9}[what], shard
+            )
 
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
         """Teleports and hot spots."""
@@ -156,5 +157,3 @@ class Traffic(Observer):
         off = np.abs(rows.position[born] / size - np.round(rows.position[born] / size)) * size
         owner, _ = self._cluster.manager.books.owners.get(rows.target[born])
         return bool((off < NEAR).any() or (owner < 0).any())
-
-

@@ -42,7 +42,9 @@ FAULTS: Final = (
     Fault(12, "crash-asked", "a crash before the answer", _S, True, ("asked", "custody")),
     Fault(13, "crash-answered", "a crash before it drops what left", _S, True, ("answered",)),
     Fault(14, "crash-arriving", "a crash where an entity arrives", _S, True, ("arriving",)),
-    Fault(15, "crash-frozen", "a crash while frozen", _S, True, ("freezing", "frozen", "unloading")),
+    Fault(
+        15, "crash-frozen", "a crash while frozen", _S, True, ("freezing", "frozen", "unloading")
+    ),
     Fault(16, "crash-removed", "a crash after SectorRemoved", _S, True, ("decided",)),
     Fault(17, "pause", "a process stands still beyond its lease, then goes on", _S, aimed=True),
     Fault(18, "fast-restart", "a crash, and the next incarnation at once", _S, aimed=True),
@@ -50,7 +52,12 @@ FAULTS: Final = (
     Fault(20, "crash-loop", "four lives within two seconds", _S, aimed=True),
     Fault(21, "slow", "steps take longer than ticks", _S, aimed=True),
     Fault(
-        22, "crash-both", "source and target die together", _S, True, ("freezing", "frozen", "decided")
+        22,
+        "crash-both",
+        "source and target die together",
+        _S,
+        True,
+        ("freezing", "frozen", "decided"),
     ),
     Fault(23, "crash-all", "all shards die", _S, aimed=True),
     Fault(24, "crash-loading", "a crash while Loading", _S, True, ("loading",)),
@@ -97,7 +104,9 @@ FAULTS: Final = (
         True,
         ("asked", "custody", "answered", "arriving", "loading"),
     ),
-    Fault(47, "server-pause", "the server stands still beyond a lease, then goes on", _C, aimed=True),
+    Fault(
+        47, "server-pause", "the server stands still beyond a lease, then goes on", _C, aimed=True
+    ),
 )
 """All of them, by number. The 47th is beside those of the protocol's own list."""
 

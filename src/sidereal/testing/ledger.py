@@ -356,16 +356,16 @@ class Ledger:
                 [sector],
             )
         stepped_version, stepped_tick = known.stepped
-        dead = holder is not None and holder.lapsed
-        if tick is not None and not dead and stepped_version == known.version > 0:
-            if tick < stepped_tick and holder is not life:
-                raise Violation(
-                    "no tick is lost",
-                    f"{life.name} is given {entity} at version {version} as of tick {tick}; it was"
-                    f" simulated until {stepped_tick}",
-                    [entity],
-                    [sector],
-                )
+        alive = holder is None or not holder.lapsed
+        moves = tick is not None and holder is not life and stepped_version == known.version
+        if alive and moves and tick is not None and tick < stepped_tick:
+            raise Violation(
+                "no tick is lost",
+                f"{life.name} is given {entity} at version {version} as of tick {tick}; it was"
+                f" simulated until {stepped_tick}",
+                [entity],
+                [sector],
+            )
         if holder is not None and holder is not life and version > known.version:
             self.handoffs += 1
         if holder is not life and version == known.version:

@@ -69,10 +69,8 @@ class Phases(Observer):
         at = self.sessions[shard.link]
         if at.opening or not shard.linked:
             return ["opening"]
-        found = []
-        for name in ("asked", "answered", "arriving", "loading", "spawning", "destroying"):
-            if getattr(at, name):
-                found.append(name)
+        names = ("asked", "answered", "arriving", "loading", "spawning", "destroying")
+        found = [name for name in names if getattr(at, name)]
         if at.heard:
             found.append("custody")
         for name in ("freezing", "frozen", "decided"):

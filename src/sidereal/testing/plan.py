@@ -21,6 +21,8 @@ STRIKES_MIN, STRIKES_MAX = 18, 42
 WARM_UP_S = 3.0
 """Before the first strike: shards register, entities spread."""
 
+CALM = Weather()
+
 COOL_DOWN_S = 4.0
 """After the last strike, before the faults are healed."""
 
@@ -54,7 +56,7 @@ class Plan:
     idle_ns: int = 2 * NS_PER_S
     unload_ns: int = 2 * NS_PER_S
     commit_ns: int = 0
-    weather: Weather = Weather()
+    weather: Weather = CALM
     drift_ppm: int = 0
     """Of the server's clock; the shards' run the other way."""
     ghosts: bool = False
@@ -62,7 +64,7 @@ class Plan:
     deaths: float = 0.0
     teleports: float = 0.0
     orders: float = 0.0
-    """How often a second shards spawn, an entity is destroyed, a teleporter jumps, operators order."""
+    """How often a second: shards spawn, one is destroyed, a teleporter jumps, operators order."""
     strikes: tuple[Strike, ...] = ()
     transport: bool = False
 
@@ -82,6 +84,7 @@ class Plan:
             survey_ns=400 * MS,
             activation_horizon_s=0.5,
             stall_ns=300 * MS,
+            audit_ns=500 * MS,
         )
 
     def without(self, strikes: tuple[Strike, ...]) -> "Plan":
@@ -89,9 +92,7 @@ class Plan:
         return replace(self, strikes=strikes)
 
 
-def draw(
-    seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool = False
-) -> Plan:
+def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool = False) -> Plan:
     """Return the plan of a seed, with only these faults in it."""
     random = Random(seed * 1_000_003 + 17)
     wanted = set(faults)

@@ -143,7 +143,9 @@ class Parts:
         first, last = self._swings, self._swings + self._circles
         a, b, c, d, _, _ = self._draws[:, :first]
         # Back and forth over one border.
-        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * (0.5 + 1.5 * b) + 6.28 * c)
+        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(
+            time_s * (0.5 + 1.5 * b) + 6.28 * c
+        )
         place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
         a, b, c, d, _, _ = self._draws[:, first:last]
         # Round a corner of four sectors.

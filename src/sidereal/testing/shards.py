@@ -207,8 +207,7 @@ class SimulatedShard:
             tick = core.clock.tick_at(now)
             if tick > self.ticked:
                 self.ticked = tick
-                self._step(tick)
-                if self._stepping:
+                if not self._step(tick):
                     return
         self.flush()
         self._tell()
@@ -224,7 +223,8 @@ class SimulatedShard:
         begins = min(max(begins, now + 1), now + core.rules.tick_ns)
         self._turn_at(max(self.clock.true(begins), clock.now + 1))
 
-    def _step(self, tick: int) -> None:
+    def _step(self, tick: int) -> bool:
+        """Simulate a tick; return whether it is over already."""
         core = self.core
         table = core.holdings.table
         slots = core.runnable(tick)
@@ -249,8 +249,9 @@ class SimulatedShard:
             self._stepping = True
             clock = self.cluster.clock
             clock.at(clock.now + self.busy_ns, partial(self._stepped, core, world))
-        else:
-            self._finish(core, world)
+            return False
+        self._finish(core, world)
+        return True
 
     def _stepped(self, core: ShardCore, world: World) -> None:
         """A step that took its time is over; what arrived meanwhile waited."""

@@ -54,7 +54,10 @@ def tell(plan: Plan, lines_max: int = 40) -> list[str]:
     outcome = simulation.run()
     if outcome.violation is None:
         return ["nothing broke"]
-    return [*story.told(outcome.violation, lines_max), f"{outcome.at_s:8.3f} s  {outcome.violation}"]
+    return [
+        *story.told(outcome.violation, lines_max),
+        f"{outcome.at_s:8.3f} s  {outcome.violation}",
+    ]
 
 
 def _smaller(outcome: Outcome) -> Iterator[Plan]:
@@ -74,7 +77,7 @@ def _smaller(outcome: Outcome) -> Iterator[Plan]:
         {"entities": plan.entities // 2},
         {"weather": Weather(plan.weather.delay_ns, 0, 0.0)},
     ):
-        smaller = replace(plan, **change)  # type: ignore[arg-type]
+        smaller = replace(plan, **change)
         if smaller != plan:
             yield smaller
 

@@ -8,11 +8,13 @@ for event, which its digest shows.
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 import numpy as np
 
 from sidereal.errors import LimitError
+from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
 from sidereal.testing import checks
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -157,7 +159,7 @@ class Simulation:
         cluster.server.commit_ns = plan.commit_ns
         for strike in plan.strikes:
             when = self._began + round(strike.at_s * NS_PER_S)
-            cluster.clock.at(when, lambda strike=strike: self._arm(strike))
+            cluster.clock.at(when, partial(self._arm, strike))
         self._life()
         end = self._began + round(plan.seconds * NS_PER_S)
         cluster.clock.run_until(end, self._instant)
@@ -193,7 +195,9 @@ class Simulation:
         if not STRIKES[strike.fault](self.blows, shard, random):
             return False
         self.coverage.strike(BY_NAME[strike.fault].number, phases)
-        self.struck.append(f"{self.seconds:7.3f} s {strike.fault} at {shard.name} ({', '.join(phases)})")
+        self.struck.append(
+            f"{self.seconds:7.3f} s {strike.fault} at {shard.name} ({', '.join(phases)})"
+        )
         return True
 
     def standing(self) -> list[SimulatedShard]:
@@ -213,8 +217,8 @@ class Simulation:
 
     # --- what happens all along ----------------------------------------------
 
-    def _hear(self, shard: SimulatedShard, told: list[object]) -> None:
-        self._lease_ends += sum(type(event).__name__ == "LeaseLost" for event in told)
+    def _hear(self, shard: SimulatedShard, told: list[ev.Event]) -> None:
+        self._lease_ends += sum(isinstance(event, ev.LeaseLost) for event in told)
         shard.log.clear()
 
     def _life(self) -> None:
@@ -240,7 +244,9 @@ class Simulation:
             return
         shard = random.choice(able)
         core, count = shard.core, random.randrange(1, 6)
-        position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2)) * random.choice([1.0, 1.0, 2.5])
+        position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2)) * random.choice(
+            [1.0, 1.0, 2.5]
+        )
         if random.random() < 0.4:  # on a border
             position[:, 0] = np.round(position[:, 0] / 100.0) * 100.0
         velocity = self.numbers.uniform(-1, 1, (count, 2)) * SPEED
@@ -332,6 +338,7 @@ class Simulation:
                 break
         if cluster.server.settled:
             checks.replayed(cluster)
+        checks.unaccused(cluster)
 
 
 def shortened(plan: Plan, seconds: float) -> Plan:

@@ -113,9 +113,7 @@ def flapping(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
         shard.line.snap("the link broke")
         return True
     for number in range(5):
-        blows.later(
-            number * 250 * MS, partial(blows.hold, shard.line, 150 * MS, "up", "down")
-        )
+        blows.later(number * 250 * MS, partial(blows.hold, shard.line, 150 * MS, "up", "down"))
     return True
 
 
@@ -481,4 +479,3 @@ STRIKES: dict[str, Callable[[Blows, SimulatedShard, Random], bool]] = {
     "outage": outage,
 }
 """Each aimed fault by its name."""
-
