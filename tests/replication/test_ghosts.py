@@ -50,7 +50,7 @@ def test_a_shard_sees_what_stands_within_the_reach_of_its_border():
     cluster.run(1)
     ghosts = seen(left)
     assert ghosts.ids.tolist() == [near]
-    assert ghosts.position.tolist() == [[105.0, 50.0]]
+    assert np.allclose(ghosts.position, [[105.0, 50.0]], rtol=0, atol=1e-6)
     assert ghosts.flags.tolist() == [3]
     assert not [e for e in right.log if isinstance(e, ev.GhostsChanged)], (far, mine)
 

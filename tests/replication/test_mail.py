@@ -75,12 +75,24 @@ def crowd(cluster: Cluster, count: int, extent: float, speed: float) -> np.ndarr
     return cluster.spawn(position, generator.uniform(-speed, speed, (count, 2)))
 
 
+def deal(cluster: Cluster) -> None:
+    """Give the shards the sectors in turn, so that most borders lie between two of them."""
+    books = cluster.manager.books
+    owned = sorted(e.coords for e in books.sectors.values() if e.shard_id >= 0)
+    for number, coords in enumerate(owned):
+        shard = cluster.shards[number % len(cluster.shards)]
+        cluster.command(om.Command(1, "migrate", coords, shard.core.shard_id))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_letters_follow_entities_that_cross_borders_all_the_time(seed):
     slow = Weather(delay_ns=20 * MS, jitter_ns=30 * MS)
     cluster = Cluster(seed, shards=4, settings=SETTINGS, step=turning(150), weather=slow)
     cluster.run(0.5)
-    letters = Correspondence(cluster, crowd(cluster, 20, 150, 200))
+    ids = crowd(cluster, 20, 150, 200)
+    cluster.run(0.5)
+    deal(cluster)
+    letters = Correspondence(cluster, ids)
     cluster.run(10)
     letters.writing = False
     cluster.run(1)

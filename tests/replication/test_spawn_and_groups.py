@@ -147,7 +147,7 @@ def test_a_message_that_makes_no_sense_ends_its_link_and_no_other():
     ids = spawn(east, [50.0])
     cluster.run(0.3)
     cluster.manager.receive(west.link, om.StatusRequest(1), cluster.clock.now)
-    cluster._drain()
+    cluster.server.drain()
     assert "may not send StatusRequest" in west.ended
     cluster.run(0.5)
     assert holder(cluster, ids) == ["shard-1"]

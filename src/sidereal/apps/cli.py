@@ -27,6 +27,7 @@ COMMANDS = {
     "load": "sidereal.apps.operate:load",
     "unload": "sidereal.apps.operate:unload",
     "drain": "sidereal.apps.operate:drain",
+    "simulate": "sidereal.apps.simulate:simulate",
 }
 """Where each command is found, in the order in which ``--help`` lists them."""
 

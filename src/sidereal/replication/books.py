@@ -14,7 +14,7 @@ import numpy as np
 
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap
-from sidereal.limits import CLOCK_AHEAD_NS_MAX
+from sidereal.limits import CLOCK_AHEAD_NS_MAX, CUSTODY_ENTITIES_MAX
 from sidereal.replication.audit import Difference, OnlineAudit
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
@@ -113,6 +113,7 @@ class Books:
         self.settings = settings
         self.rules = settings.rules
         self.term = term
+        self.custody_max = CUSTODY_ENTITIES_MAX
         self.origin_ns = origin_ns
         self.table = EntityTable(self.rules.sector_size)
         self.owners = SectorMap()

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, sectors
-from sidereal.limits import CUSTODY_ENTITIES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
 from sidereal.replication.registry import ShardInfo
@@ -47,8 +46,6 @@ from sidereal.world.entities import (
 )
 
 Mask = NDArray[np.bool_]
-
-_CUSTODY_FULL = f"{CUSTODY_ENTITIES_MAX} entities are in custody already: start more shards"
 
 
 def request(
@@ -90,7 +87,8 @@ def request(
     destination, _ = books.routes.get(rows.target)
     unknown = destination < 0
     if unknown.any() and _custody_full(books, int(unknown.sum())):
-        _refuse(books, shard, rows.take(unknown), _CUSTODY_FULL)
+        reason = f"{books.custody_max} entities are in custody already: start more shards"
+        _refuse(books, shard, rows.take(unknown), reason)
         rows, destination = rows.take(~unknown), destination[~unknown]
         unknown = np.zeros(len(rows), bool)
     born = rows.version == 0
@@ -220,7 +218,8 @@ def enter(books: Books, slots: U32) -> None:
         rows = gather(books.table, slots[holder == shard_id])
         _, epoch = books.owners.get(rows.sector)
         columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
-        arriving = EnterRows(**columns, lengths=rows.lengths, states=rows.states, epoch=epoch)
+        ragged = {"lengths": rows.lengths, "states": rows.states}
+        arriving = EnterRows.of({**columns, **ragged, "epoch": epoch})
         books.send(books.shards.get(int(shard_id)), EntityEnterSector(arriving))
 
 
@@ -385,7 +384,7 @@ def _note(books: Books, shard: ShardInfo, slots: U32, born: Mask, here: Mask) ->
 
 def _custody_full(books: Books, more: int) -> bool:
     held = int((books.table.shard == CUSTODY).sum())
-    return held + more > CUSTODY_ENTITIES_MAX
+    return held + more > books.custody_max
 
 
 def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows, reason: str) -> None:

@@ -93,9 +93,8 @@ class Holdings:
         rows = gather(table, slots)
         _, epoch = self.own.get(rows.sector)
         columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
-        return TransitionRows(
-            **columns, lengths=rows.lengths, states=rows.states, target=target, epoch=epoch
-        )
+        ragged = {"lengths": rows.lengths, "states": rows.states}
+        return TransitionRows.of({**columns, **ragged, "target": target, "epoch": epoch})
 
     def _with_members(self, slots: U32, target: np.ndarray) -> tuple[U32, np.ndarray]:
         """Add the members of each root's group; a group of which one is not free stays."""

@@ -1,21 +1,53 @@
-"""The invariants of ownership, checked from outside after every instant.
+"""The invariants of ownership, checked from outside all along.
 
-Written without the manager's own reasoning: they look at what each shard holds
-and may simulate, at the record, and at what both were an instant ago.
+Each check runs where what it guards can break: after each instant in which a
+shard's holdings changed, at each step of a shard, at each message that the
+server takes or lets out, at each datagram and at each tick of the server. Who
+may simulate what is known from `sidereal.testing.ledger`, which never looks into
+the server's books; the record is compared with it.
+
+========================== =====================================================
+invariant                  what it says
+========================== =====================================================
+one simulates              at most one copy of an entity simulates with authority
+agrees with the record     in version, sector and owner
+nothing is dropped         created = live + destroyed; one record for each
+versions only rise         and within a version ticks
+durable before visible     what was said is what the next server finds
+one owner per epoch        of a sector
+no takeover within a lease unless the owner let go
+no tick is lost            by a handoff, a migration, an unloading
+leased                     nothing simulates, and nothing leaves, without a lease
+the fenced have no effect  nothing from a fenced incarnation changes anything
+groups stay whole          one sector, one holder
+a replay is the record     the journal, played back, is what memory has
+the audit finds nothing    the server's own, while it runs
+everything rests           after faults heal, all is active and nothing hangs
+honest peers are believed  nobody ends a link of a peer that keeps the protocol
+========================== =====================================================
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidereal.ids import Sector
+from sidereal.ids import LinkId
 from sidereal.kernel import ABSENT
+from sidereal.replication import records
+from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
+from sidereal.store import MemoryStore
+from sidereal.testing.ledger import Ledger, destroyed_by_operator
+from sidereal.testing.observer import Observer, Violation
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
 from sidereal.world.sectors import SectorState
 
 if TYPE_CHECKING:
-    from sidereal.testing.cluster import Cluster, SimulatedShard
+    from sidereal.testing.cluster import Cluster
+    from sidereal.testing.server import ServerProcess
+    from sidereal.testing.shards import SimulatedShard
 
 REST = 1e-6
 """How far, in sector sizes, a position at rest may differ: an update's rounding."""
@@ -23,143 +55,257 @@ REST = 1e-6
 
 def simulated_by(shard: "SimulatedShard", now: int) -> U64:
     """Return the ids that a shard may simulate with authority at `now`."""
-    found: U64 = shard.core.holdings.table.ids[_running(shard, now)]
+    if not shard.alive or not shard.core.has_lease(now):
+        return np.empty(0, np.uint64)
+    return _unfrozen(shard)
+
+
+def _unfrozen(shard: "SimulatedShard") -> U64:
+    table = shard.core.holdings.table
+    found: U64 = table.ids[table.phase & (SHADOW | DESTROYING | STILL) == 0]
     return found
 
 
-def _running(shard: "SimulatedShard", now: int) -> U32:
-    if not shard.alive or not shard.core.has_lease(now):
-        return np.empty(0, np.uint32)
-    phase = shard.core.holdings.table.phase
-    return np.flatnonzero(phase & (SHADOW | DESTROYING | STILL) == 0).astype(np.uint32)
+class Witness(Observer):
+    """Holds all invariants against a cluster while it runs."""
 
-
-class History:
-    """What an instant is compared with: everything that was true before it."""
-
-    def __init__(self) -> None:
+    def __init__(self, cluster: "Cluster") -> None:
+        self.cluster = cluster
+        self.ledger = Ledger()
+        self.honest = False
+        """Whether nobody in this cluster breaks the protocol on purpose."""
+        self.checks = 0
+        """How often anything was checked."""
         self._ids: U64 = np.empty(0, np.uint64)
         self._version: U32 = np.empty(0, np.uint32)
         self._tick: U32 = np.empty(0, np.uint32)
-        self.ended: set[int] = set()
-        """Ids that were in the record at some instant, and are no more."""
-        self._holders: dict[tuple[Sector, int], str] = {}
+        self._ticks_before: U32 = np.empty(0, np.uint32)
 
-    def record(self, cluster: "Cluster") -> None:
-        """Versions only rise, within a version ticks; what has ended never comes back."""
-        table, now = cluster.manager.books.table, cluster.clock.now
-        order = np.argsort(table.ids)
-        ids, version, tick = table.ids[order], table.version[order], table.tick[order]
-        if not np.array_equal(ids, self._ids):
-            new = np.setdiff1d(ids, self._ids, assume_unique=True)
-            self.ended.update(np.setdiff1d(self._ids, ids, assume_unique=True).tolist())
-            back = self.ended.intersection(new.tolist())
-            assert not back, f"at {now}: {sorted(back)[:5]} were destroyed and are recorded again"
-        _, before, after = np.intersect1d(self._ids, ids, assume_unique=True, return_indices=True)
-        fell = version[after] < self._version[before]
-        assert not fell.any(), f"at {now}: the versions of {ids[after][fell][:5]} fell"
-        fell = (version[after] == self._version[before]) & (tick[after] < self._tick[before])
-        assert not fell.any(), f"at {now}: the ticks of {ids[after][fell][:5]} fell"
-        self._ids, self._version, self._tick = ids, version, tick
+    # --- sessions and messages -----------------------------------------------
 
-    def owners(self, cluster: "Cluster") -> None:
-        """Whoever has had a sector at an epoch is the only one who ever does."""
-        for shard in cluster.shards:
-            life = f"{shard.name}/{shard.core.incarnation}"
-            for coords, held in shard.core.sectors.held.items():
-                first = self._holders.setdefault((coords, held.epoch), life)
-                assert first == life, (
-                    f"at {cluster.clock.now}: {life} has sector {coords} at epoch {held.epoch},"
-                    f" which {first} had"
+    def connected(self, shard: "SimulatedShard") -> None:
+        """A session begins."""
+        self.ledger.connected(shard)
+
+    def server_heard(self, shard: "SimulatedShard | None", link: int, message: Message) -> None:
+        """The server took a message: of a link that is over, without effect."""
+        self.checks += 1
+        life = self.ledger.lives.get(link)
+        if life is not None and link in self.cluster.server.lines:
+            self.ledger.heard(message, life)
+        elif life is not None and shard is None:
+            self._no_effect(life.name, message)
+        elif life is None:
+            self.ledger.doom(destroyed_by_operator(message))
+
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
+        """The server let a message out: has it the right to say so?"""
+        self.checks += 1
+        self.ledger.said(message, self.ledger.lives[link])
+
+    def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
+        """A lease has reached a shard."""
+        life = self.ledger.lives[shard.link]
+        if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
+            life.heard_until = max(life.heard_until, message.sent_ns + life.lease_ns)
+
+    def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
+        """What a step led to leaves only within the lease."""
+        if isinstance(message, sm.EntityTransitionRequest):
+            self._leased(shard, "asks to hand over")
+
+    def shard_updated(self, shard: "SimulatedShard", payloads: object) -> None:
+        """Updates leave only within the lease."""
+        del payloads
+        self._leased(shard, "sends updates")
+
+    def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
+        """A step is held against lease, ledger and record."""
+        self.checks += 1
+        self._leased(shard, "simulates")
+        if len(ids):
+            self.ledger.stepped(shard, tick, ids, versions)
+            if self.cluster.server.alive:
+                self._recorded(shard, ids, versions)
+
+    def _leased(self, shard: "SimulatedShard", does: str) -> None:
+        until = self.ledger.lives[shard.link].heard_until
+        if shard.clock.now >= until:
+            late_ms = (shard.clock.now - until) / 1e6
+            raise Violation("leased", f"{shard.name} {does} {late_ms:.1f} ms after its lease ended")
+
+    # --- the record ----------------------------------------------------------
+
+    def _recorded(self, shard: "SimulatedShard", ids: U64, versions: U32) -> None:
+        """What is simulated is the record's in version, sector and owner, or was just destroyed."""
+        books = self.cluster.manager.books
+        record, here = books.table, shard.core.holdings
+        there = record.slots(ids)
+        known = there != ABSENT
+        if not known.all():
+            gone = [e for e in ids[~known].tolist() if not self.ledger.known[e].doomed]
+            if gone:
+                raise Violation("nothing is dropped", f"{gone[:5]} are in no record", gone)
+            ids, versions, there = ids[known], versions[known], there[known]
+        sector = here.table.sector[here.table.slots(ids)]
+        owner, epoch = books.owners.get(sector)
+        _, own = here.own.get(sector)
+        shard_id = shard.core.shard_id
+        for wrong, what in (
+            (versions != record.version[there], "at versions that are not the record's"),
+            ((sector != record.sector[there]).any(axis=1), "in sectors that are not the record's"),
+            (record.shard[there] != shard_id, "and was not sent them"),
+            ((owner != shard_id) | (epoch != own), "in sectors that are not its own"),
+        ):
+            if wrong.any():
+                raise Violation(
+                    "agrees with the record",
+                    f"{shard.name} simulates {ids[wrong][:5]} {what}",
+                    ids[wrong].tolist(),
                 )
 
+    def updated(self, server: "ServerProcess", link: LinkId) -> None:
+        """Datagrams were taken: they changed only what their sender holds."""
+        if server is not self.cluster.server:
+            return  # it is deposed, whether it knows it or not: its memory is nobody's record
+        self.checks += 1
+        table = server.manager.books.table
+        before, after = self._ticks_before, table.tick
+        if len(before) == len(after):
+            changed = table.ids[before != after]
+            life = self.ledger.lives.get(link)
+            over = link not in server.lines
+            for entity in changed.tolist():
+                known = self.ledger.known.get(entity)
+                if known is not None and (over or known.life is not life) and not known.doomed:
+                    sender = life.name if life is not None else "nobody known"
+                    raise Violation(
+                        "the fenced have no effect",
+                        f"an update of {sender} changed {entity}, which"
+                        f" {known.life.name if known.life else 'the server'} holds",
+                        [entity],
+                    )
 
-def every_instant(cluster: "Cluster") -> None:
-    """Hold all invariants against the cluster as it stands; raise `AssertionError` with a story."""
-    now = cluster.clock.now
-    running = [_running(shard, now) for shard in cluster.shards]
-    parts = [
-        shard.core.holdings.table.ids[slots]
-        for shard, slots in zip(cluster.shards, running, strict=True)
-    ]
-    everywhere = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-    unique, times = np.unique(everywhere, return_counts=True)
-    twice = unique[times > 1]
-    assert not len(twice), (
-        f"at {now}: entity {int(twice[0])} is simulated with authority by "
-        + " and ".join(
-            shard.name
-            for shard, ids in zip(cluster.shards, parts, strict=True)
-            if int(twice[0]) in ids
-        )
-    )
-    books = cluster.manager.books
-    counters = books.counters
-    assert counters["created"] == len(books.table) + counters["destroyed"], (
-        f"at {now}: {counters['created']} created, {len(books.table)} in the record,"
-        f" {counters['destroyed']} destroyed"
-    )
-    cluster.history.record(cluster)
-    assert len(cluster.history.ended) <= counters["destroyed"], (
-        f"at {now}: {len(cluster.history.ended)} have gone from the record,"
-        f" {counters['destroyed']} of them destroyed"
-    )
-    cluster.history.owners(cluster)
-    _agrees(cluster, running)
+    def before_update(self, server: "ServerProcess") -> None:
+        """Datagrams are about to be taken."""
+        self._ticks_before = server.manager.books.table.tick.copy()
 
+    def restarted(self) -> None:
+        """Another server leads: whatever was visible is in the record that it has found."""
+        table = self.cluster.manager.books.table
+        version = dict(zip(table.ids.tolist(), table.version.tolist(), strict=True))
+        self.ledger.restored(version)
+        self._ids, self._version = table.ids.copy(), table.version.copy()
+        self._tick = table.tick.copy()
 
-def _agrees(cluster: "Cluster", running: list[U32]) -> None:
-    """What is simulated is the record's in version, sector and owner, or was just destroyed."""
-    at = [i for i, slots in enumerate(running) if len(slots)]
-    if not at:
-        return
-    books, story = cluster.manager.books, f"at {cluster.clock.now}: "
-    record = books.table
-    tables = [cluster.shards[i].core.holdings.table for i in at]
-    ids = np.concatenate([t.ids[running[i]] for i, t in zip(at, tables, strict=True)])
-    version = np.concatenate([t.version[running[i]] for i, t in zip(at, tables, strict=True)])
-    sector = np.concatenate([t.sector[running[i]] for i, t in zip(at, tables, strict=True)])
-    own = np.concatenate(
-        [
-            cluster.shards[i].core.holdings.own.get(t.sector[running[i]])[1]
-            for i, t in zip(at, tables, strict=True)
-        ]
-    )
-    shard_ids = [cluster.shards[i].core.shard_id for i in at]
-    shard = np.repeat(np.array(shard_ids, np.int32), [len(running[i]) for i in at])
+    def _no_effect(self, name: str, message: Message) -> None:
+        if self.cluster.manager.books.out:
+            raise Violation(
+                "the fenced have no effect",
+                f"{type(message).__name__} over a link of {name} that had ended had one",
+            )
 
-    there = record.slots(ids)
-    gone = there == ABSENT
-    if gone.any():
-        lost = set(ids[gone].tolist()) - cluster.history.ended
-        assert not lost, f"{story}{sorted(lost)[:5]} are simulated and were never recorded"
-        ids, version, sector, own = ids[~gone], version[~gone], sector[~gone], own[~gone]
-        shard, there = shard[~gone], there[~gone]
-    owner, epoch = books.owners.get(sector)
-    for wrong, what in (
-        (version != record.version[there], "at versions that are not the record's"),
-        ((sector != record.sector[there]).any(axis=1), "in sectors that are not the record's"),
-        (shard != record.shard[there], "by shards to which they were not sent"),
-        ((owner != shard) | (epoch != own), "in sectors that are not their shards'"),
-    ):
-        assert not wrong.any(), (
-            f"{story}{ids[wrong][:5]} are simulated by shards {shard[wrong][:5]} {what}"
-        )
+    def server_ticked(self) -> None:
+        """Versions only rise, within a version ticks; nothing has gone that nobody ended."""
+        self.checks += 1
+        table = self.cluster.manager.books.table
+        ids = table.ids
+        if np.array_equal(ids, self._ids):
+            version, tick = table.version, table.tick
+            fell = (version < self._version) | ((version == self._version) & (tick < self._tick))
+            if fell.any():
+                raise Violation(
+                    "versions only rise",
+                    f"in the record version or tick of {ids[fell][:5]} fell",
+                    ids[fell].tolist(),
+                )
+        else:
+            self._population(ids)
+        self._ids, self._version, self._tick = ids.copy(), table.version.copy(), table.tick.copy()
+        groups = table.group
+        if groups.any():
+            self._groups()
+
+    def _population(self, ids: U64) -> None:
+        recorded = set(ids.tolist())
+        before = set(self._ids.tolist())
+        for entity in sorted(before - recorded):
+            known = self.ledger.known.get(entity)
+            if known is None or not known.doomed:
+                raise Violation("nothing is dropped", f"{entity} is in no record", [entity])
+        for entity in sorted(recorded - before):
+            known = self.ledger.known.get(entity)
+            if not self.ledger.may_exist(entity) or (known is not None and known.doomed):
+                raise Violation("nothing is dropped", f"{entity} came from nowhere", [entity])
+        if self.cluster.server.settled:
+            lost = sorted(self.ledger.alive() - recorded)
+            if lost:
+                raise Violation("nothing is dropped", f"{lost[:5]} are in no record", lost)
+        counters = self.cluster.manager.books.counters
+        if counters["created"] != len(recorded) + counters["destroyed"]:
+            raise Violation(
+                "nothing is dropped",
+                f"{counters['created']} created, {len(recorded)} in the record,"
+                f" {counters['destroyed']} destroyed",
+            )
+
+    def _groups(self) -> None:
+        """A group whose root lives has one sector, and no two shards hold of it."""
+        table = self.cluster.manager.books.table
+        rows = np.flatnonzero(table.group)
+        roots = table.slots(table.group[rows])
+        rows, roots = rows[roots != ABSENT], roots[roots != ABSENT]
+        rooted = table.group[roots] == table.ids[roots]
+        rows, roots = rows[rooted], roots[rooted]
+        torn = (table.sector[rows] != table.sector[roots]).any(axis=1)
+        held, root = table.shard[rows], table.shard[roots]
+        torn |= (held != root) & (held >= 0) & (root >= 0)
+        if torn.any():
+            ids = table.ids[rows[torn]]
+            raise Violation(
+                "groups stay whole",
+                f"{ids[:5]} are apart from their root {table.group[rows[torn]][0]}",
+                [*ids.tolist(), *table.group[rows[torn]].tolist()],
+            )
+
+    # --- every instant -------------------------------------------------------
+
+    def instant(self) -> None:
+        """At most one copy of an entity simulates with authority; nobody was accused."""
+        cluster = self.cluster
+        if cluster.accusations and self.honest:
+            raise Violation("honest peers are believed", cluster.accusations[0])
+        touched = [shard for shard in cluster.shards if shard.touched]
+        if not touched:
+            return
+        self.checks += 1
+        for shard in touched:
+            shard.touched = False
+            shard.simulates = _unfrozen(shard)
+        parts = [shard.simulates for shard in cluster.shards if shard.leased]
+        everywhere = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+        everywhere.sort()
+        twice = everywhere[1:][everywhere[1:] == everywhere[:-1]]
+        if len(twice):
+            entity = int(twice[0])
+            holders = [s.name for s in cluster.shards if s.leased and entity in s.simulates]
+            raise Violation(
+                "one simulates", f"{entity} is simulated by {' and '.join(holders)}", [entity]
+            )
 
 
 def settled(cluster: "Cluster") -> None:
     """Every entity of the record is simulated, by the shard that the record says."""
     table = cluster.manager.books.table
-    now = cluster.clock.now
     total = 0
     for shard in cluster.alive():
-        ids, shard_id = simulated_by(shard, now), shard.core.shard_id
+        ids, shard_id = simulated_by(shard, shard.clock.now), shard.core.shard_id
         slots = table.slots(ids)
-        assert (slots != ABSENT).all(), f"shard {shard_id} simulates what is not recorded"
+        _rests((slots != ABSENT).all(), f"shard {shard_id} simulates what is not recorded")
         wrong = table.shard[slots] != shard_id
-        assert not wrong.any(), f"shard {shard_id} simulates {ids[wrong][:5]} of another"
+        _rests(not wrong.any(), f"shard {shard_id} simulates {ids[wrong][:5]} of another")
         total += len(ids)
-    assert total == len(table), f"{len(table)} recorded, {total} simulated"
+    _rests(total == len(table), f"{len(table)} recorded, {total} simulated")
 
 
 def at_rest(cluster: "Cluster") -> None:
@@ -176,19 +322,41 @@ def at_rest(cluster: "Cluster") -> None:
         or entry.awaiting
         or entry.custody_since_ns is not None
     ]
-    assert not stuck, f"not at rest: {stuck[0]}"
+    _rests(not stuck, f"not at rest: {stuck[:1]}")
     table = books.table
     owner, _ = books.owners.get(table.sector)
-    assert (owner == table.shard).all(), "an entity was sent to another than its sector's owner"
+    _rests((owner == table.shard).all(), "an entity was sent to another than its sector's owner")
     for shard in cluster.alive():
-        if not shard.core.has_lease(cluster.clock.now):
+        if not shard.leased:
             continue
         here, shard_id = shard.core.holdings.table, shard.core.shard_id
         odd = here.ids[here.phase != 0]
-        assert not len(odd), f"shard {shard_id} has {odd[:5]} undecided or standing still"
+        _rests(not len(odd), f"shard {shard_id} has {odd[:5]} undecided or standing still")
         has = {coords: held.epoch for coords, held in shard.core.sectors.held.items()}
         given = {e.coords: e.epoch for e in books.sectors.values() if e.shard_id == shard_id}
-        assert has == given, f"shard {shard_id} and the record differ on the sectors it has"
+        _rests(has == given, f"shard {shard_id} and the record differ on the sectors it has")
         apart = np.abs(here.position - table.position[table.slots(here.ids)]).max(axis=1)
         far = apart > REST * books.rules.sector_size
-        assert not far.any(), f"the record has {here.ids[far][:5]} where they are not"
+        _rests(not far.any(), f"the record has {here.ids[far][:5]} where they are not")
+
+
+def unaccused(cluster: "Cluster") -> None:
+    """The server's own audit has found nothing."""
+    if cluster.counters["audit_differences"]:
+        found = cluster.manager.books.differences
+        raise Violation("the audit finds nothing", f"it found {found[:3]}")
+
+
+def replayed(cluster: "Cluster") -> None:
+    """What is on the disk, played back, is what the server's memory has; all must be let out."""
+    found = MemoryStore(cluster.disk).load()
+    replay = Replay(cluster.settings)
+    for data in (*(found.snapshot or ()), *found.records):
+        replay.apply(records.decode(data))
+    if digest(replay.books) != digest(cluster.manager.books):
+        raise Violation("a replay is the record", "the journal plays back to another record")
+
+
+def _rests(good: object, story: str) -> None:
+    if not good:
+        raise Violation("everything rests", story)

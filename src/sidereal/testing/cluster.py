@@ -1,182 +1,50 @@
 """A whole cluster in one process: a replication server, shards, a virtual clock, a seeded network.
 
 For tests of the protocol, and for users who test their own shard code. The same
-seed gives the same run, event for event; after every instant the invariants of
+seed gives the same run, event for event; all along, the invariants of
 `sidereal.testing.checks` are held against all of it.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from random import Random
 
 import numpy as np
 
-from sidereal.errors import ProtocolError
-from sidereal.ids import Incarnation, LinkId
+from sidereal.errors import LimitError
+from sidereal.ids import LinkId
+from sidereal.limits import ID_BLOCK
 from sidereal.replication.books import CloseLink, Output, Send, SendDatagrams
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
-from sidereal.shard.core import ShardCore
-from sidereal.testing import checks
+from sidereal.store import MemoryDisk
+from sidereal.testing.checks import Witness
 from sidereal.testing.clients import SimulatedClient
-from sidereal.testing.links import Clockwork, Pipe, Weather
+from sidereal.testing.clocks import Clockwork, LocalClock
+from sidereal.testing.links import IDLE_NS, Weather
+from sidereal.testing.observer import Observer
+from sidereal.testing.server import OPERATOR, ServerProcess
+from sidereal.testing.shards import SimulatedShard
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
+from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.batch import World
-from sidereal.world.columns import F64, U64
+from sidereal.world.columns import F64, U8, U64
 from sidereal.world.entities import EntityRows
 from sidereal.world.rules import NS_PER_S
 
+__all__ = ["OPERATOR", "Cluster", "SimulatedShard", "straight"]
+
 Step = Callable[[World, float], None]
-
-POLL_NS = 5_000_000
-OPERATOR = LinkId(1)
-
-
-def ignore(arrived: bool) -> None:
-    """Take a notice of a datagram that nobody waits for."""
-    del arrived
 
 
 def straight(world: World, dt: float) -> None:
     """Move every row by its velocity, gaps included: where it is follows from where it was."""
     elapsed = (world.tick - world.since.astype(np.int64)) * dt
     world.position += world.velocity * elapsed[:, None]
-
-
-class SimulatedShard:
-    """One shard process of the cluster: a core, its link, and a game that steps."""
-
-    def __init__(self, cluster: "Cluster", name: str, link: LinkId, incarnation: int) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.link = link
-        self.core = ShardCore(name, Incarnation(incarnation), wants_ghosts=cluster.ghosts)
-        self.alive = True
-        self.paused = False
-        self.ticked = 0
-        self.log: list[ev.Event] = []
-        self.ended = ""
-        random, clock = cluster.random, cluster.clock
-        self.up = Pipe(clock, random, cluster.weather)
-        self.down = Pipe(clock, random, cluster.weather)
-        self._tokens = 0
-        self._inbox: list[Callable[[], None]] = []
-        """What arrives while the process stands still; it finds it when it goes on."""
-
-    def run(self) -> None:
-        """One turn of the process's loop; the next one follows."""
-        if not self.alive:
-            return
-        clock = self.cluster.clock
-        clock.at(clock.now + POLL_NS, self.run)
-        if self.paused:
-            return
-        inbox, self._inbox = self._inbox, []
-        for arrived in inbox:
-            arrived()
-        core, now = self.core, clock.now
-        core.tick(now)
-        if core.clock is not None and core.has_lease(now):
-            tick = core.clock.tick_at(now)
-            if tick > self.ticked:
-                self.ticked = tick
-                self._step(tick)
-        self.flush()
-        told = core.events()
-        self.log += told
-        if self.cluster.hear is not None:
-            self.cluster.hear(self, told)
-
-    def _step(self, tick: int) -> None:
-        core = self.core
-        table = core.holdings.table
-        slots = core.runnable(tick)
-        world = World(
-            tick=tick,
-            tick_hz=core.rules.tick_hz,
-            slots=slots,
-            ids=table.ids[slots],
-            position=table.position[slots],
-            velocity=table.velocity[slots],
-            since=table.tick[slots],
-            flags=table.flags[slots],
-            version=table.version[slots],
-            shadow=table.phase[slots] != 0,
-        )
-        self.cluster.step(world, 1 / core.rules.tick_hz)
-        core.move(slots, world.position, world.velocity)
-        core.complete(tick, slots, self.cluster.clock.now, destroyed=world.destroyed)
-
-    def flush(self) -> None:
-        """Put what the core wants to say on the wire."""
-        messages, payloads = self.core.poll()
-        cluster = self.cluster
-        for message in messages:
-            data = codec.encode(message)
-            self.up.message(partial(cluster.bytes_at_server, self.link, data))
-        self.core.sent_datagrams(self._tokens if payloads else -1)
-        for payload in payloads:
-            token = self._tokens
-            self._tokens += 1
-            self.up.datagram(
-                partial(cluster.datagram_at_server, self.link, payload),
-                partial(self._notice, token),
-            )
-
-    def _notice(self, token: int, arrived: bool) -> None:
-        if self.paused:
-            self._inbox.append(partial(self._notice, token, arrived))
-        elif self.alive:
-            self.core.notice([token] if arrived else [], [] if arrived else [token])
-
-    def receive_bytes(self, data: bytes) -> None:
-        """Take a message of the server's."""
-        if self.paused:
-            self._inbox.append(partial(self.receive_bytes, data))
-        elif self.alive:
-            self.core.receive(codec.decode(data), self.cluster.clock.now)
-            if self.core.fenced:
-                self._begin_anew()
-            self.flush()
-
-    def relink(self) -> None:
-        """Open a new session over a new link; the old one is dead at this end."""
-        cluster = self.cluster
-        self.up.cut = self.down.cut = True
-        self._inbox.clear()
-        self.core.lost()
-        cluster.gone(self.link)
-        self.link = cluster.next_link()
-        self.up = Pipe(cluster.clock, cluster.random, cluster.weather)
-        self.down = Pipe(cluster.clock, cluster.random, cluster.weather)
-        cluster.manager.connected(self.link, f"shard:{self.name}")
-        self.core.open(cluster.clock.now)
-        self.flush()
-
-    def _begin_anew(self) -> None:
-        """The server has given this life up."""
-        told = self.core.events()
-        self.log += told
-        if self.cluster.hear is not None:
-            self.cluster.hear(self, told)
-        incarnation = Incarnation(self.cluster.random.getrandbits(48))
-        self.core = ShardCore(
-            self.name,
-            incarnation,
-            wants_ghosts=self.cluster.ghosts,
-            term_seen=self.core.term_seen,
-        )
-        self.core.open(self.cluster.clock.now)
-
-    def receive_datagram(self, payload: bytes) -> None:
-        """Take a datagram of the server's."""
-        if self.paused:
-            self._inbox.append(partial(self.receive_datagram, payload))
-        elif self.alive:
-            self.core.receive_datagrams([payload], self.cluster.clock.now)
 
 
 class Cluster:
@@ -192,6 +60,20 @@ class Cluster:
         Of the replication server.
     step
         The game: moves one tick's rows.
+    weather
+        Of every link.
+    ghosts
+        Whether shards want ghosts.
+    idle_ns
+        Silence after which a link ends.
+    comes_back
+        Whether a shard whose link ended makes a new one.
+    commit_ns
+        How long a commit of the server's takes.
+    clock_of
+        Gives each process its clock, by name; true time for all where there is none.
+    transport
+        Whether links are real transport endpoints over simulated datagrams.
     """
 
     def __init__(
@@ -203,52 +85,93 @@ class Cluster:
         step: Step = straight,
         weather: Weather | None = None,
         ghosts: bool = False,
+        idle_ns: int = IDLE_NS,
+        comes_back: bool = False,
+        commit_ns: int = 0,
+        clock_of: Callable[[str, Clockwork], LocalClock] | None = None,
+        transport: bool = False,
     ) -> None:
         self.random = Random(seed)
         self.clock = Clockwork()
         self.weather = weather or Weather()
         self.step = step
         self.ghosts = ghosts
+        self.idle_ns = idle_ns
+        self.comes_back = comes_back
         self.settings = settings or Settings()
-        self.manager = SectorManager(self.settings, now=self.clock.now, rng=self.random.randbytes)
-        self.shards: list[SimulatedShard] = []
-        self.clients: list[SimulatedClient] = []
-        self._client_links: dict[LinkId, SimulatedClient] = {}
-        self.answers: list[Message] = []
+        self._clock_of = clock_of
+        self.transport = transport
+        self._links = 100
+        self._granted = (0, 0)
+        self.accusations: list[str] = []
+        """Who ended a link because its peer broke the protocol, and why."""
         self.hear: Callable[[SimulatedShard, list[ev.Event]], None] | None = None
         """Called with what each shard's game is told, when it is told."""
-        self.history = checks.History()
-        self._links = 100
-        self._broken: set[LinkId] = set()
-        self._tick_ns = self.settings.rules.tick_ns
-        self.manager.connected(OPERATOR, "admin")
+        self.shards: list[SimulatedShard] = []
+        self.clients: list[SimulatedClient] = []
+        self.witness = Witness(self)
+        self.observers: list[Observer] = [self.witness]
+        self.disk = MemoryDisk()
+        self._machine = self.local_clock("server")
+        self._machines = 1
+        self._past: Counter[str] = Counter()
+        self.server = self._server(commit_ns)
         for number in range(shards):
             self.add_shard(f"shard-{number}")
-        self._server_turn()
+        self.server.turn()
+
+    def _server(self, commit_ns: int) -> ServerProcess:
+        clock, name = self._machine, f"machine {self._machines}"
+        return ServerProcess(self, self.settings, clock, name, self.disk, commit_ns)
+
+    def restart(self, *, elsewhere: bool = False) -> None:
+        """Start another server process, maybe on another machine, with a clock of its own.
+
+        It leads from now on, whether or not the old one lives.
+        """
+        if elsewhere:
+            self._machine = self.local_clock("server")
+            self._machines += 1
+        self._past.update(self.manager.books.counters)
+        self.server = self._server(self.server.commit_ns)
+        self._granted = (0, 0)
+        self.witness.restarted()
+        self.server.turn()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What all servers have counted, one after the other."""
+        return self._past + self.manager.books.counters
+
+    @property
+    def manager(self) -> SectorManager:
+        """The server's core."""
+        return self.server.manager
+
+    @property
+    def answers(self) -> list[Message]:
+        """What the server has told operators."""
+        return self.server.answers
+
+    def local_clock(self, name: str) -> LocalClock:
+        """Return the clock of a process."""
+        if self._clock_of is None:
+            return LocalClock(self.clock)
+        return self._clock_of(name, self.clock)
 
     # --- what a test does ----------------------------------------------------
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass; raise `AssertionError` where an invariant breaks."""
-        self.clock.run_until(self.clock.now + round(seconds * NS_PER_S), self._check)
+        """Let virtual time pass; raise `Violation` where an invariant breaks."""
+        end = self.clock.now + round(seconds * NS_PER_S)
+        self.clock.run_until(end, self.witness.instant)
 
     def add_shard(self, name: str) -> SimulatedShard:
         """Start a shard process."""
-        shard = SimulatedShard(self, name, self.next_link(), self.random.getrandbits(48))
+        clock = self.local_clock(name)
+        shard = SimulatedShard(self, name, clock, comes_back=self.comes_back)
         self.shards.append(shard)
-        self.manager.connected(shard.link, f"shard:{name}")
-        shard.core.open(self.clock.now)
-        shard.run()
         return shard
-
-    def next_link(self) -> LinkId:
-        """Return a link's name that none had."""
-        self._links += 1
-        return LinkId(self._links)
-
-    def gone(self, link: LinkId) -> None:
-        """A link is broken at the shard's end: what the server says over it reaches nobody."""
-        self._broken.add(link)
 
     def add_client(self) -> SimulatedClient:
         """Start a game client."""
@@ -256,36 +179,53 @@ class Cluster:
         self.clients.append(client)
         return client
 
-    def new_link(self, client: SimulatedClient, key_name: str) -> LinkId:
-        """Connect a client to the server."""
-        link = self.next_link()
-        self._client_links[link] = client
-        self.manager.connected(link, key_name)
+    def new_link(self, client: SimulatedClient | None = None, key_name: str = "") -> LinkId:
+        """Return a new link's number; that of a client is connected with its key."""
+        self._links += 1
+        link = LinkId(self._links)
+        if client is not None:
+            self.server.clients[link] = client
+            self.manager.connected(link, key_name)
         return link
 
     def link_broke(self, link: LinkId) -> None:
         """Tell the server of the end of a link."""
-        self.manager.disconnected(link, self.clock.now)
-        self._drain()
+        self.server.link_ended(link, "it broke")
 
     def kill(self, shard: SimulatedShard) -> None:
         """End a shard process at once; its link breaks."""
         shard.alive = False
+        shard.touched = True
         self.break_link(shard)
 
     def break_link(self, shard: SimulatedShard, *, noticed: bool = True) -> None:
         """Break a shard's link; the server is told at once, or (not `noticed`) not at all."""
-        shard.up.cut = shard.down.cut = True
+        shard.line.cut()
         if noticed:
             self.link_broke(shard.link)
 
-    def spawn(self, position: F64, velocity: F64, *, flags: int = 0, sensor: float = 0.0) -> U64:
-        """Create entities as an operator does; returns their ids."""
+    def accused(self, by: str, whom: str, reason: str) -> None:
+        """Take note that somebody ended a link because of what the other end did."""
+        self.accusations.append(f"{by} ends the link with {whom}: {reason}")
+
+    def spawn(
+        self,
+        position: F64,
+        velocity: F64,
+        *,
+        flags: int = 0,
+        sensor: float = 0.0,
+        states: U8 | None = None,
+    ) -> U64:
+        """Create entities as an operator does; returns their ids.
+
+        ``states`` u8 (n, m) are their states; four bytes of each one's id where not given.
+        `LimitError` where the ids are still to be granted.
+        """
         count = len(position)
-        self.manager.receive(OPERATOR, om.RequestIds(count), self.clock.now)
-        self._drain()
-        grant = self.answers.pop()
-        ids = np.arange(grant.first, grant.first + count, dtype=np.uint64)  # type: ignore[attr-defined]
+        ids = self._take_ids(count)
+        if states is None:
+            states = ids.astype(np.uint32).view(np.uint8).reshape(count, 4)
         rows = EntityRows(
             ids=ids,
             group=np.zeros(count, np.uint64),
@@ -294,73 +234,56 @@ class Cluster:
             sector=np.zeros((count, 2), np.int32),
             version=np.zeros(count, np.uint32),
             handle=np.zeros(count, np.uint32),
-            tick=np.full(count, self.manager.books.tick_at(self.clock.now), np.uint32),
+            tick=np.full(count, self.manager.books.tick_at(self.server.clock.now), np.uint32),
             flags=np.full(count, flags, np.uint32),
             sensor=np.full(count, sensor, np.float32),
-            lengths=np.full(count, 4, np.uint32),
-            states=np.frombuffer(ids.astype(np.uint32).tobytes(), np.uint8),
+            lengths=np.full(count, states.shape[1], np.uint32),
+            states=np.ravel(states),
         )
-        self.manager.receive(OPERATOR, om.SpawnEntities(1, rows), self.clock.now)
-        self._drain()
+        self.witness.ledger.wished(ids.tolist())
+        self.server.take(OPERATOR, om.SpawnEntities(1, rows))
         return ids
+
+    def _take_ids(self, count: int) -> U64:
+        if self._granted[1] < count:
+            self.server.take(OPERATOR, om.RequestIds(max(count, ID_BLOCK // 1024)))
+        first, left = self._granted
+        if left < count:
+            raise LimitError(f"{count} ids wanted, {left} left: spawn again when granted")
+        self._granted = first + count, left - count
+        return np.arange(first, first + count, dtype=np.uint64)
+
+    def granted(self, message: sm.GrantIds) -> None:
+        """Take ids that the server grants to an operator."""
+        self._granted = message.first, message.count
+
+    def order(self, message: Message) -> None:
+        """Have an operator say something, and not wait for the answer."""
+        self.server.heard(OPERATOR, codec.encode(message))
 
     def command(self, message: Message) -> Message:
         """Have an operator say something; returns the answer."""
-        self.manager.receive(OPERATOR, message, self.clock.now)
-        self._drain()
+        self.server.take(OPERATOR, message)
         return self.answers.pop()
 
     def alive(self) -> list[SimulatedShard]:
         """Return the shards that run."""
         return [shard for shard in self.shards if shard.alive]
 
-    # --- the server's side ---------------------------------------------------
-
-    def _server_turn(self) -> None:
-        self.manager.tick(self.clock.now)
-        self._drain()
-        self.clock.at(self.clock.now + self._tick_ns // 2, self._server_turn)
+    # --- clients -------------------------------------------------------------
 
     def bytes_at_server(self, link: LinkId, data: bytes) -> None:
-        """A message arrives at the server."""
-        self.manager.receive(link, codec.decode(data), self.clock.now)
-        self._drain()
+        """A client's message arrives at the server."""
+        self.server.heard(link, data)
 
-    def datagram_at_server(self, link: LinkId, payload: bytes) -> None:
-        """A datagram arrives at the server."""
-        self.manager.receive_datagrams(link, [payload], self.clock.now)
-
-    def _drain(self) -> None:
-        by_link = {shard.link: shard for shard in self.shards}
-        for output in self.manager.poll().outputs:
-            shard = by_link.get(output.link)
-            client = self._client_links.get(output.link)
-            if client is not None:
-                self._to_client(client, output)
-                continue
-            if shard is None and output.link in self._broken:
-                continue
-            match output:
-                case Send() if shard is None:
-                    self.answers.append(output.message)
-                case Send():
-                    assert shard is not None
-                    data = codec.encode(output.message)
-                    shard.down.message(partial(shard.receive_bytes, data))
-                case SendDatagrams() if shard is not None:
-                    for payload in output.payloads:
-                        shard.down.datagram(partial(shard.receive_datagram, payload), ignore)
-                case CloseLink() if shard is not None:
-                    shard.up.cut = shard.down.cut = True
-                    shard.ended = output.reason
-                case _:
-                    raise ProtocolError(f"nobody is behind link {output.link}")
-
-    def _to_client(self, client: SimulatedClient, output: Output) -> None:
+    def to_client(self, client: SimulatedClient, output: Output) -> None:
+        """Bring what the server says to a client."""
         if output.link != client.link:
             return
         match output:
             case Send():
+                for observer in self.observers:
+                    observer.client_told(client, output.message)
                 client.down.message(partial(client.receive_bytes, codec.encode(output.message)))
             case SendDatagrams():
                 first, client.tokens = client.tokens, client.tokens + len(output.payloads)
@@ -374,7 +297,4 @@ class Cluster:
                 client.closed(output.reason)
 
     def _notice(self, link: LinkId, token: int, arrived: bool) -> None:
-        self.manager.notice(link, [token] if arrived else [], [] if arrived else [token])
-
-    def _check(self) -> None:
-        checks.every_instant(self)
+        self.server.noticed(link, [token] if arrived else [], [] if arrived else [token])

@@ -33,6 +33,8 @@ class Columns:
 
     LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {}
     RAGGED: ClassVar[bool] = False
+    _FIRST: ClassVar[str] = ""
+    _ROW_BYTES: ClassVar[int] = 0
 
     __slots__ = ("lengths", "states")
 
@@ -53,7 +55,21 @@ class Columns:
             raise ValueError(f"columns of {type(self).__name__} differ in length: {sorted(counts)}")
 
     def __len__(self) -> int:
-        return len(getattr(self, next(iter(self.LAYOUT))))
+        return len(getattr(self, self._FIRST))
+
+    def __init_subclass__(cls) -> None:
+        """Note what reading needs of a layout."""
+        cls._FIRST = next(iter(cls.LAYOUT), "")
+        row_bytes = sum(np.dtype(dtype).itemsize * width for dtype, width in cls.LAYOUT.values())
+        cls._ROW_BYTES = row_bytes + (4 if cls.RAGGED else 0)
+
+    @classmethod
+    def of(cls, columns: dict[str, Any]) -> Self:
+        """Return rows of columns whose dtypes, shapes and lengths are right already."""
+        rows = object.__new__(cls)
+        for name, value in columns.items():
+            setattr(rows, name, value)
+        return rows
 
     @classmethod
     def empty(cls) -> Self:
@@ -73,7 +89,7 @@ class Columns:
         if self.RAGGED:
             columns["lengths"] = self.lengths[index]
             columns["states"] = self.states[ragged_index(self.lengths, index)]
-        return type(self)(**columns)
+        return self.of(columns)
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -110,23 +126,22 @@ class Columns:
         if len(data) < 8:
             raise ProtocolError(f"{name}: {len(data)} bytes, too short for its header of 8")
         count, total = (int(v) for v in np.frombuffer(data, _HEADER, 2))
-        row_bytes = sum(np.dtype(dtype).itemsize * width for dtype, width in cls.LAYOUT.values())
-        row_bytes += 4 if cls.RAGGED else 0
-        wanted = 8 + count * row_bytes + total
+        wanted = 8 + count * cls._ROW_BYTES + total
         if len(data) != wanted or (total and not cls.RAGGED):
             raise ProtocolError(f"{name}: {count} rows need {wanted} bytes, not {len(data)}")
         columns: dict[str, Any] = {}
         offset = 8
         for column, (dtype, width) in cls.LAYOUT.items():
-            columns[column] = np.frombuffer(data, dtype, count * width, offset)
-            offset += columns[column].nbytes
+            values = np.frombuffer(data, dtype, count * width, offset)
+            offset += values.nbytes
+            columns[column] = values.reshape(-1, width) if width > 1 else values
         if cls.RAGGED:
             lengths = np.frombuffer(data, "<u4", count, offset)
             if int(lengths.sum(dtype=np.uint64)) != total:
                 raise ProtocolError(f"{name}: state lengths do not add up to {total} bytes")
             columns["lengths"] = lengths
             columns["states"] = np.frombuffer(data, "u1", total, offset + 4 * count)
-        rows = cls(**columns)
+        rows = cls.of(columns)
         rows.check()
         return rows
 

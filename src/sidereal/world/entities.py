@@ -204,20 +204,8 @@ def _small_states(rows: EntityRows | StateRows) -> None:
 def gather(table: EntityTable, slots: U32) -> EntityRows:
     """Return the whole state of the rows `slots` of `table`, copied."""
     lengths, states = table.states(slots)
-    return EntityRows(
-        ids=table.ids[slots],
-        group=table.group[slots],
-        position=table.position[slots],
-        velocity=table.velocity[slots],
-        sector=table.sector[slots],
-        version=table.version[slots],
-        handle=table.handle[slots],
-        tick=table.tick[slots],
-        flags=table.flags[slots],
-        sensor=table.sensor[slots],
-        lengths=lengths,
-        states=states,
-    )
+    columns = {name: getattr(table, name)[slots] for name in EntityRows.LAYOUT}
+    return EntityRows.of({**columns, "lengths": lengths, "states": states})
 
 
 def install(table: EntityTable, rows: EntityRows, shard: int) -> U32:

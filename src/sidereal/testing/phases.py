@@ -1,0 +1,186 @@
+"""Where in the protocol a shard is, told from the messages that cross its link.
+
+A fault matters for what it interrupts; so each strike is counted under the
+phases that its victim was in, and strikes can be aimed at a phase.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sidereal.ids import Sector
+from sidereal.testing.observer import Observer
+from sidereal.wire import shard_messages as sm
+from sidereal.wire.base import Message
+
+if TYPE_CHECKING:
+    from sidereal.testing.cluster import Cluster
+    from sidereal.testing.shards import SimulatedShard
+
+PHASES = {
+    "opening": "its session is being opened",
+    "idle": "none of the others",
+    "asked": "a transition request is on its way to the server",
+    "custody": "the server has the request, and not answered: custody, or a commit",
+    "answered": "the answer to a request is on its way",
+    "arriving": "an EntityEnterSector is on its way to it",
+    "loading": "a sector was assigned to it, and is not ready",
+    "freezing": "an UnassignSector for a migration is on its way to it",
+    "frozen": "it stands frozen; its SectorRemoved is on its way",
+    "decided": "the server has its SectorRemoved; the release is on its way",
+    "unloading": "one of the last three, for a deactivation",
+    "spawning": "a spawn of its is not answered",
+    "destroying": "a destruction of its is not answered",
+    "no lease": "its lease is over",
+}
+"""Each phase and what it means."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What is under way in one session of one shard."""
+
+    opening: bool = True
+    asked: dict[int, Sector] = field(default_factory=dict)
+    heard: dict[int, Sector] = field(default_factory=dict)
+    answered: dict[int, Sector] = field(default_factory=dict)
+    spawning: dict[int, Sector] = field(default_factory=dict)
+    destroying: dict[int, None] = field(default_factory=dict)
+    arriving: dict[int, Sector] = field(default_factory=dict)
+    loading: dict[Sector, None] = field(default_factory=dict)
+    freezing: dict[Sector, bool] = field(default_factory=dict)
+    """Sectors, and whether they migrate (rather than end unloaded)."""
+    frozen: dict[Sector, bool] = field(default_factory=dict)
+    decided: dict[Sector, bool] = field(default_factory=dict)
+
+
+class Phases(Observer):
+    """Follows the sessions of a cluster."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self._cluster = cluster
+        self.sessions: dict[int, Session] = {}
+        self.changed = True
+        """Whether anything has changed since somebody last set this to False."""
+        for shard in cluster.shards:
+            self.connected(shard)
+
+    def of(self, shard: "SimulatedShard") -> list[str]:
+        """Return the phases that a shard is in."""
+        at = self.sessions[shard.link]
+        if at.opening or not shard.linked:
+            return ["opening"]
+        names = ("asked", "answered", "arriving", "loading", "spawning", "destroying")
+        found = [name for name in names if getattr(at, name)]
+        if at.heard:
+            found.append("custody")
+        for name in ("freezing", "frozen", "decided"):
+            moves = getattr(at, name)
+            if moves:
+                found.append(name if True in moves.values() else "unloading")
+        if not shard.leased:
+            found.append("no lease")
+        return found or ["idle"]
+
+    # --- what happens --------------------------------------------------------
+
+    def connected(self, shard: "SimulatedShard") -> None:
+        """A session begins."""
+        self.sessions[shard.link] = Session()
+        self.changed = True
+
+    def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
+        """Requests leave."""
+        at = self.sessions[shard.link]
+        match message:
+            case sm.EntityTransitionRequest():
+                rows = message.entities
+                for entity, version, target in zip(
+                    rows.ids.tolist(), rows.version.tolist(), rows.target.tolist(), strict=True
+                ):
+                    where = at.spawning if version == 0 else at.asked
+                    where[entity] = (target[0], target[1])
+                self.changed = True
+            case sm.DestroyEntities():
+                at.destroying.update(dict.fromkeys(message.claims.ids.tolist()))
+                self.changed = True
+
+    def server_heard(self, shard: "SimulatedShard | None", link: int, message: Message) -> None:
+        """Requests arrive."""
+        at = self.sessions.get(link)
+        if at is None or shard is None:
+            return
+        match message:
+            case sm.EntityTransitionRequest():
+                for entity in message.entities.ids.tolist():
+                    if entity in at.asked:
+                        at.heard[entity] = at.asked.pop(entity)
+                self.changed = True
+            case sm.SectorReady():
+                at.loading.pop(message.sector, None)
+                self.changed = True
+            case sm.SectorRemoved():
+                if message.sector in at.frozen:
+                    at.decided[message.sector] = at.frozen.pop(message.sector)
+                self.changed = True
+
+    def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
+        """Answers leave."""
+        at = self.sessions[link]
+        match message:
+            case sm.EntityEnterSector():
+                rows = message.entities
+                for entity, sector in zip(rows.ids.tolist(), rows.sector.tolist(), strict=True):
+                    at.arriving[entity] = (sector[0], sector[1])
+            case sm.AssignSector():
+                at.loading[message.sector] = None
+            case sm.UnassignSector():
+                entry = self._cluster.manager.books.sectors[message.sector]
+                at.freezing[message.sector] = entry.target is not None
+            case sm.AcknowledgeTransition() | sm.RefuseTransition():
+                self._answer(at, message.outcomes.ids.tolist())
+            case sm.ConfirmTransitionExit():
+                self._answer(at, message.claims.ids.tolist())
+            case _:
+                return
+        self.changed = True
+
+    @staticmethod
+    def _answer(at: Session, ids: list[int]) -> None:
+        for entity in ids:
+            if entity in at.heard:
+                at.answered[entity] = at.heard.pop(entity)
+
+    def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
+        """Answers arrive."""
+        at = self.sessions[shard.link]
+        match message:
+            case sm.RegistrationAck():
+                at.opening = False
+            case sm.EntityEnterSector():
+                for entity in message.entities.ids.tolist():
+                    at.arriving.pop(entity, None)
+            case sm.UnassignSector():
+                at.frozen[message.sector] = at.freezing.pop(message.sector, True)
+            case sm.ResumeSector() | sm.ReleaseSector():
+                for moves in (at.freezing, at.frozen, at.decided):
+                    moves.pop(message.sector, None)
+            case sm.AcknowledgeTransition() | sm.RefuseTransition():
+                self._arrive(at, message.outcomes.ids.tolist())
+            case sm.ConfirmTransitionExit():
+                self._arrive(at, message.claims.ids.tolist())
+            case sm.EntitiesDestroyed():
+                self._arrive(at, message.claims.ids.tolist())
+            case _:
+                return
+        self.changed = True
+
+    @staticmethod
+    def _arrive(at: Session, ids: list[int]) -> None:
+        for entity in ids:
+            for where in (at.asked, at.heard, at.answered, at.spawning):
+                where.pop(entity, None)
+            at.destroying.pop(entity, None)
+
+    def ended(self, shard: "SimulatedShard", end: str, reason: str) -> None:
+        """A link is over."""
+        self.changed = True

@@ -1,0 +1,161 @@
+"""The game of the simulations: entities that do what is hard on borders.
+
+What an entity does follows from its id: some wander and turn round at the edge,
+some swing over one border, some circle a corner of four sectors, some race
+through a whole row of sectors, some follow a hot spot that jumps, some teleport.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidereal.testing.plan import SECTOR_SIZE
+from sidereal.world.batch import World
+from sidereal.world.columns import F64, U64
+
+EXTENT = 2.5 * SECTOR_SIZE
+"""How far from the middle anything goes but a teleporter."""
+
+WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
+
+KINDS = np.array([WANDER] * 8 + [SWING] * 3 + [CIRCLE] * 2 + [RACE, FOLLOW, TELEPORT])
+"""What an entity does, by its id modulo their count."""
+
+HOT_SPOT_S = 7.0
+
+KEPT = 64
+"""Sets of ids for which it is remembered who does what."""
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mixed(ids: U64, salt: int) -> F64:
+    """Return for each id a number in [0, 1) that follows from it and the salt."""
+    with np.errstate(over="ignore"):
+        x = (ids + np.uint64(salt * 7919 + 1)) * _ODD
+        x ^= x >> np.uint64(29)
+        x *= _ODD
+    return (x >> np.uint64(40)).astype(np.float64) / (1 << 24)
+
+
+class Playground:
+    """Moves one tick's rows; `calm` makes everything stand still."""
+
+    def __init__(self, numbers: np.random.Generator, teleports: float, deaths: float) -> None:
+        self._numbers = numbers
+        self._teleports = teleports
+        self._deaths = deaths
+        self.calm = False
+        self._roots: dict[int, int] = {}
+        self._known: dict[bytes, Parts] = {}
+        self._spot = (-1, np.zeros(2))
+        self.jumps = 0
+        """How many teleported in the last step."""
+        self.spot = 0
+        """Which hot spot was followed last."""
+
+    def _parts(self, ids: U64) -> "Parts":
+        """Return who does what among these ids."""
+        key = ids.tobytes()
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            found = self._known[key] = Parts(ids, self._roots)
+        return found
+
+    def group(self, root: int, members: U64) -> None:
+        """From here on the root wanders, and its members go where it goes."""
+        self._roots.setdefault(root, root)
+        self._roots.update(dict.fromkeys(members.tolist(), root))
+        self._known.clear()
+
+    def step(self, world: World, dt: float) -> None:
+        """One tick of the game."""
+        self.jumps = 0
+        self.spot = int(world.tick * dt / HOT_SPOT_S)
+        if self.calm or not len(world):
+            return
+        time_s = world.tick * dt
+        elapsed = (world.tick - world.since.astype(np.int64)) * dt
+        parts = self._parts(world.ids)
+        before = world.position[parts.tied]
+        world.position += world.velocity * elapsed[:, None]
+        out = np.abs(world.position) > EXTENT
+        out[parts.members] = False
+        if out.any():
+            world.velocity[out] = (-np.sign(world.position) * np.abs(world.velocity))[out]
+        if len(parts.members):
+            world.velocity[parts.members] = world.velocity[parts.roots]
+        if len(parts.tied):
+            world.position[parts.tied] = parts.places(time_s)
+            world.velocity[parts.tied] = (world.position[parts.tied] - before) / max(dt, 0.01)
+        self._follow(world, parts.following, dt)
+        self._jump(world, parts.teleporting, dt)
+        if self._deaths and self._numbers.random() < self._deaths * dt / 3:
+            held = np.flatnonzero(~world.shadow)
+            if len(held):
+                world.destroy(self._numbers.choice(held, 1))
+
+    def _follow(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
+        if not len(rows):
+            return
+        if self._spot[0] != self.spot:
+            here = mixed(np.array([2 * self.spot, 2 * self.spot + 1], np.uint64), 3)
+            self._spot = (self.spot, (here * 2 - 1) * EXTENT * 0.8)
+        spot = self._spot[1]
+        way = spot - world.position[rows]
+        far = np.maximum(np.hypot(way[:, 0], way[:, 1]), 1.0)[:, None]
+        world.velocity[rows] = way / far * np.minimum(far / max(dt, 0.01), 80.0)
+
+    def _jump(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
+        if not len(rows) or not self._teleports:
+            return
+        rows = rows[self._numbers.random(len(rows)) < self._teleports * dt]
+        self.jumps = len(rows)
+        reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 3 * EXTENT, EXTENT)
+        world.position[rows] = self._numbers.uniform(-1, 1, (len(rows), 2)) * reach
+        world.velocity[rows] = 0.0
+
+
+class Parts:
+    """Who does what among some ids, and where those are who are tied to a place."""
+
+    def __init__(self, ids: U64, roots: dict[int, int]) -> None:
+        kind = KINDS[(ids % np.uint64(len(KINDS))).astype(np.int64)]
+        grouped = [(row, roots[e]) for row, e in enumerate(ids.tolist()) if e in roots]
+        kind[[row for row, _ in grouped]] = WANDER
+        at = {entity: row for row, entity in enumerate(ids.tolist())}
+        led = [(row, at[root]) for row, root in grouped if root in at and at[root] != row]
+        self.members = np.array([row for row, _ in led], np.int64)
+        self.roots = np.array([root for _, root in led], np.int64)
+        swing, circle, race = (np.flatnonzero(kind == k) for k in (SWING, CIRCLE, RACE))
+        self.tied = np.concatenate([swing, circle, race])
+        self.following = np.flatnonzero(kind == FOLLOW)
+        self.teleporting = np.flatnonzero(kind == TELEPORT)
+        tied = ids[self.tied]
+        self._swings, self._circles = len(swing), len(circle)
+        self._draws = np.array([mixed(tied, salt) for salt in range(6)]).reshape(6, -1)
+        self._across = mixed(tied, 6) < 0.5
+
+    def places(self, time_s: float) -> F64:
+        """Return where the tied ones are at a time, f64 (n, 2)."""
+        place = np.empty((len(self.tied), 2))
+        first, last = self._swings, self._swings + self._circles
+        a, b, c, d, _, _ = self._draws[:, :first]
+        # Back and forth over one border.
+        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(
+            time_s * (0.5 + 1.5 * b) + 6.28 * c
+        )
+        place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
+        a, b, c, d, _, _ = self._draws[:, first:last]
+        # Round a corner of four sectors.
+        angle = time_s * (0.3 + 0.7 * c) + 6.28 * d
+        place[first:last, 0] = np.floor(a * 4 - 1) * SECTOR_SIZE + 8.0 * np.cos(angle)
+        place[first:last, 1] = np.floor(b * 4 - 1) * SECTOR_SIZE + 8.0 * np.sin(angle)
+        a, b, c, _, _, _ = self._draws[:, last:]
+        # Through a row of sectors and back, a sector in a second or two.
+        gone = time_s * SECTOR_SIZE * (0.4 + 0.8 * a) + b * 4 * EXTENT
+        place[last:, 0] = np.abs(gone % (4 * EXTENT) - 2 * EXTENT) - EXTENT
+        place[last:, 1] = (c * 2 - 1) * EXTENT
+        place[self._across] = place[self._across][:, ::-1]
+        return place

@@ -1,0 +1,481 @@
+"""How each aimed fault strikes, and how what it did is healed.
+
+Each function is given the shard that was found in the strike's phase. It returns
+whether it struck.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+from sidereal.ids import Sector
+from sidereal.replication.settings import MS
+from sidereal.store import memory as store
+from sidereal.testing.lines import Line
+from sidereal.testing.shards import SimulatedShard
+from sidereal.wire import operator_messages as om
+from sidereal.world.sectors import SectorState
+
+if TYPE_CHECKING:
+    from sidereal.testing.simulation import Simulation
+
+
+class Blows:
+    """What strikes have done that is to end: each thing once, at its time or when all is healed."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self.simulation = simulation
+        self.cluster = simulation.cluster
+        self.lease_ns = simulation.plan.lease_ns
+        self._undone: dict[int, Callable[[], None]] = {}
+        self._count = 0
+
+    def until(self, when_ns: int, undo: Callable[[], None]) -> None:
+        """Have something undone so much later, or when all is healed."""
+        self._count += 1
+        number = self._count
+        self._undone[number] = undo
+        self.cluster.clock.at(self.cluster.clock.now + when_ns, partial(self._undo, number))
+
+    def _undo(self, number: int) -> None:
+        undo = self._undone.pop(number, None)
+        if undo is not None:
+            undo()
+
+    def heal(self) -> None:
+        """Undo everything now."""
+        for number in list(self._undone):
+            self._undo(number)
+
+    def later(self, when_ns: int, call: Callable[[], None]) -> None:
+        """Do something so much later, unless all is healed before."""
+        number = self._count = self._count + 1
+        self._undone[number] = call
+        self.cluster.clock.at(self.cluster.clock.now + when_ns, partial(self._undo, number))
+
+    def hold(self, line: Line, ns: int, *directions: str) -> None:
+        """Cut directions of a line for a while."""
+        line.hold(*directions)
+        self.until(ns, partial(line.release, *directions))
+
+    def crash(self, shard: SimulatedShard, random: Random, back_ns: int | None = None) -> None:
+        """Kill a process; the next incarnation starts a while later."""
+        shard.kill(lost=random.random() < 0.5)
+        after = back_ns if back_ns is not None else random.choice([20, 200, 600, 2000]) * MS
+        self.later(after, partial(self.restart, shard.name))
+
+    def restart(self, name: str) -> None:
+        """Start a process of a name, unless one lives."""
+        if not any(shard.alive and shard.name == name for shard in self.cluster.shards):
+            self.simulation.join(name)
+
+
+def _span(blows: Blows, random: Random, *leases: float) -> int:
+    return round(blows.lease_ns * random.choice(leases) * random.uniform(0.8, 1.2))
+
+
+def crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The process dies at once."""
+    blows.crash(shard, random)
+    return True
+
+
+def delay(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Everything on its link comes later by up to two leases."""
+    line, extra = shard.line, _span(blows, random, 0.5, 1.2, 2.0)
+    for pipe in (line.up, line.down):
+        pipe.extra_ns += extra
+
+    def undo() -> None:
+        for pipe in (line.up, line.down):
+            pipe.extra_ns -= extra
+
+    blows.until(_span(blows, random, 0.5, 2.0), undo)
+    return True
+
+
+def one_way(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """One direction is cut."""
+    blows.hold(shard.line, _span(blows, random, 0.3, 1.3, 3.0), random.choice(["up", "down"]))
+    return True
+
+
+def partition(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Both directions are cut."""
+    blows.hold(shard.line, _span(blows, random, 0.3, 1.3, 3.0), "up", "down")
+    return True
+
+
+def flapping(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The link breaks at once, or is cut again and again."""
+    if random.random() < 0.6:
+        shard.line.snap("the link broke")
+        return True
+    for number in range(5):
+        blows.later(number * 250 * MS, partial(blows.hold, shard.line, 150 * MS, "up", "down"))
+    return True
+
+
+def clog(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Nothing gets through for less than a lease; then all of it at once."""
+    directions = random.choice([("up",), ("down",), ("up", "down")])
+    blows.hold(shard.line, _span(blows, random, 0.2, 0.6), *directions)
+    return True
+
+
+def pause(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The process stands still beyond its lease, then goes on."""
+    shard.paused = True
+
+    def go_on() -> None:
+        shard.paused = False
+
+    blows.until(_span(blows, random, 0.6, 1.5, 1.5, 3.0), go_on)
+    return True
+
+
+def fast_restart(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The process dies and its next incarnation is there within milliseconds."""
+    blows.crash(shard, random, back_ns=random.choice([1, 10, 50]) * MS)
+    return True
+
+
+def zombie(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """What it says is held back until it is fenced, and comes then."""
+    blows.hold(shard.line, _span(blows, random, 1.6, 2.2), "up")
+    return True
+
+
+def crash_loop(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """It dies again and again soon after it started."""
+    name = shard.name
+
+    def again() -> None:
+        for other in blows.cluster.shards:
+            if other.alive and other.name == name:
+                blows.crash(other, random, back_ns=100 * MS)
+
+    blows.crash(shard, random, back_ns=100 * MS)
+    for number in range(1, 4):
+        blows.later(number * 450 * MS, again)
+    return True
+
+
+def slow(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Its steps take longer than ticks."""
+    if shard.busy_ns:
+        return False
+    shard.busy_ns = random.choice([40, 150, 400]) * MS
+
+    def recover() -> None:
+        shard.busy_ns = 0
+
+    blows.until(_span(blows, random, 1.0, 3.0), recover)
+    return True
+
+
+def crash_both(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Source and target of a migration die together."""
+    books = blows.cluster.manager.books
+    targets = {
+        entry.target
+        for entry in books.sectors.values()
+        if entry.shard_id == shard.core.shard_id and entry.target is not None
+    }
+    at = blows.simulation.phases.sessions[shard.link]
+    for coords in at.decided:
+        targets.add(books.entry(coords).shard_id)
+    others = [
+        other
+        for other in blows.simulation.standing()
+        if other.core.shard_id in targets and other is not shard
+    ]
+    if not others:
+        return False
+    for victim in (shard, *others):
+        blows.crash(victim, random)
+    return True
+
+
+def crash_all(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """All die."""
+    del shard
+    for victim in blows.cluster.alive():
+        blows.crash(victim, random)
+    return True
+
+
+def destroy_in_transit(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """An operator destroys an entity that is between two shards."""
+    at = blows.simulation.phases.sessions[shard.link]
+    ids = [*at.asked, *at.heard, *at.answered, *at.arriving, *at.spawning]
+    if not ids:
+        return False
+    blows.cluster.order(om.DestroyByOperator(1, [random.choice(ids)]))
+    if random.random() < 0.4:
+        shard.line.snap("the link broke")  # and nobody knows what arrived
+    return True
+
+
+def join_or_drain(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """A shard joins, or this one is drained for a while."""
+    if random.random() < 0.4:
+        return blows.simulation.join() is not None
+    shard_id = shard.core.shard_id
+    cluster = blows.cluster
+    cluster.order(om.Command(1, "drain", None, shard_id))
+    blows.until(
+        _span(blows, random, 1.0, 3.0),
+        lambda: cluster.order(om.Command(1, "undrain", None, shard_id)),
+    )
+    return True
+
+
+def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """A sector of its is moved, and back as soon as it has moved."""
+    cluster, books = blows.cluster, blows.cluster.manager.books
+    source = shard.core.shard_id
+    others = [i.shard_id for i in books.shards if i.link is not None and i.shard_id != source]
+    mine = [
+        entry
+        for entry in books.sectors.values()
+        if entry.shard_id == source and entry.state is SectorState.ACTIVE
+    ]
+    if source is None or not mine or not others:
+        return False
+    entry = max(mine, key=lambda entry: (entry.entities, entry.coords))
+    target = random.choice(others)
+    cluster.order(om.Command(1, "migrate", entry.coords, target))
+    if len(others) > 1 and random.random() < 0.5:
+        _abort(blows, entry.coords, target, random.choice([i for i in others if i != target]))
+        return True
+    tries = 60
+
+    def back() -> None:
+        nonlocal tries
+        tries -= 1
+        if entry.shard_id == target and entry.state is SectorState.ACTIVE:
+            cluster.order(om.Command(1, "migrate", entry.coords, source))
+        elif tries:
+            cluster.clock.at(cluster.clock.now + 20 * MS, back)
+
+    back()
+    return True
+
+
+def _abort(blows: Blows, coords: Sector, target: int, other: int) -> None:
+    """The target's link breaks while the source is frozen; the sector is to go to another."""
+    cluster = blows.cluster
+    delay_ns = blows.simulation.plan.weather.delay_ns
+
+    def snap() -> None:
+        for shard in cluster.alive():
+            if shard.core.shard_id == target and shard.linked:
+                shard.line.snap("the link broke")
+
+    def again() -> None:
+        cluster.order(om.Command(1, "migrate", coords, other))
+
+    blows.later(delay_ns, snap)
+    blows.later(delay_ns + 1 * MS, again)
+
+
+def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Custody has no room for more."""
+    del shard
+    books = blows.cluster.manager.books
+    before = books.custody_max
+    if before < 1000:
+        return False
+    books.custody_max = random.choice([0, 1, 3])
+
+    def room() -> None:
+        books.custody_max = before
+
+    blows.until(_span(blows, random, 0.5, 2.0), room)
+    return True
+
+
+def unload_races(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """An operator unloads a sector into which something is on its way."""
+    at = blows.simulation.phases.sessions[shard.link]
+    books = blows.cluster.manager.books
+    targets = [*at.asked.values(), *at.heard.values(), *at.answered.values(), *at.arriving.values()]
+    targets += at.loading
+    active = [c for c in targets if books.entry(c).state is SectorState.ACTIVE]
+    if not active:
+        return False
+    blows.cluster.order(om.Command(1, "unload", random.choice(active), None))
+    return True
+
+
+def server_pause(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The server stands still, and goes on."""
+    del shard
+    server = blows.cluster.server
+    if server.paused:
+        return False
+    server.paused = True
+
+    def go_on() -> None:
+        server.paused = False
+
+    blows.until(_span(blows, random, 0.4, 1.3, 2.0), go_on)
+    return True
+
+
+def _start_again(blows: Blows, after_ns: int) -> None:
+    """Start the next server process so much later, unless one lives."""
+
+    def start() -> None:
+        if not blows.cluster.server.alive:
+            blows.cluster.restart()
+
+    blows.later(after_ns, start)
+
+
+def _store_fault(blows: Blows, random: Random, *faults: store.Fault) -> bool:
+    """The next commit that holds a decision meets one of the faults; the process stops."""
+    cluster, fault = blows.cluster, random.choice(faults)
+    if cluster.disk.strike is not store.no_strike or not cluster.server.alive:
+        return False
+    after_ns = random.choice([100, 300, 800]) * MS
+
+    def strike(operation: store.Operation) -> store.Fault | None:
+        if operation != "commit":
+            return None
+        heal()
+        _start_again(blows, after_ns)
+        return fault
+
+    def heal() -> None:
+        cluster.disk.strike = store.no_strike
+
+    cluster.disk.strike = strike
+    blows.until(_span(blows, random, 2.0), heal)
+    return True
+
+
+def server_crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The server dies before its commit is durable."""
+    del shard
+    return _store_fault(blows, random, store.Fault.CRASH_BEFORE)
+
+
+def server_unsent(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """It dies when its commit is durable, and nothing of it has been sent."""
+    del shard
+    return _store_fault(blows, random, store.Fault.CRASH_AFTER)
+
+
+def server_batch(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """It dies when it has sent some of what was decided."""
+    del shard
+    server = blows.cluster.server
+    if not server.alive:
+        return False
+    server.dies_after = random.randrange(6)
+    _start_again(blows, random.choice([100, 300, 800]) * MS)
+    return True
+
+
+def store_fails(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Disk full, a failed fsync, a torn tail: the process stops."""
+    del shard
+    faults = (store.Fault.DISK_FULL, store.Fault.FSYNC_FAILED, store.Fault.TORN)
+    return _store_fault(blows, random, *faults)
+
+
+def commit_unknown(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Nobody knows whether a commit is durable: the process stops."""
+    del shard
+    return _store_fault(blows, random, store.Fault.UNKNOWN_KEPT, store.Fault.UNKNOWN_LOST)
+
+
+def two_leaders(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """A second server takes over while the first lives, with the shards it has."""
+    del shard
+    if not blows.cluster.server.alive:
+        return False
+    blows.cluster.restart(elsewhere=random.random() < 0.5)
+    return True
+
+
+def late_write(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """A leader stands still, maybe in the middle of a commit, and goes on when it is deposed."""
+    del shard
+    old = blows.cluster.server
+    if not old.alive or old.paused:
+        return False
+    old.paused = True
+    for line in old.lines.values():
+        line.quiet("peer")
+
+    def go_on() -> None:
+        old.paused = False
+
+    blows.cluster.restart(elsewhere=random.random() < 0.5)
+    blows.until(_span(blows, random, 0.2, 0.7, 1.5), go_on)
+    return True
+
+
+def all_reconnect(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The server dies, is there again at once, and everybody comes together."""
+    del shard, random
+    server = blows.cluster.server
+    if not server.alive:
+        return False
+    server.crash()
+    _start_again(blows, 1 * MS)
+    return True
+
+
+def outage(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """The server is away for longer than a lease."""
+    del shard
+    server = blows.cluster.server
+    if not server.alive:
+        return False
+    server.crash(noticed=random.random() < 0.5)
+    _start_again(blows, _span(blows, random, 1.5, 3.0))
+    return True
+
+
+STRIKES: dict[str, Callable[[Blows, SimulatedShard, Random], bool]] = {
+    "delay": delay,
+    "one-way": one_way,
+    "partition": partition,
+    "flapping": flapping,
+    "clog": clog,
+    "crash-idle": crash,
+    "crash-asked": crash,
+    "crash-answered": crash,
+    "crash-arriving": crash,
+    "crash-frozen": crash,
+    "crash-removed": crash,
+    "crash-loading": crash,
+    "pause": pause,
+    "fast-restart": fast_restart,
+    "zombie": zombie,
+    "crash-loop": crash_loop,
+    "slow": slow,
+    "crash-both": crash_both,
+    "crash-all": crash_all,
+    "destroy-in-transit": destroy_in_transit,
+    "join-or-drain": join_or_drain,
+    "migration-back": migration_back,
+    "custody-full": custody_full,
+    "unload-races": unload_races,
+    "server-pause": server_pause,
+    "server-crash": server_crash,
+    "server-unsent": server_unsent,
+    "server-batch": server_batch,
+    "two-leaders": two_leaders,
+    "late-write": late_write,
+    "store-fails": store_fails,
+    "commit-unknown": commit_unknown,
+    "all-reconnect": all_reconnect,
+    "outage": outage,
+}
+"""Each aimed fault by its name."""

@@ -1,0 +1,437 @@
+"""The mutants, each with the invariants that kill it."""
+
+from mutants.sabotage import Cut, Mutant
+
+TAKEOVER = "no takeover within a lease"
+AGREES = "agrees with the record"
+DROPPED = "nothing is dropped"
+RISE = "versions only rise"
+RESTS = "everything rests"
+HONEST = "honest peers are believed"
+GROUPS = "groups stay whole"
+TICK = "no tick is lost"
+DURABLE = "durable before visible"
+REPLAY = "a replay is the record"
+ONE = "one simulates"
+FENCED = "the fenced have no effect"
+EPOCH = "one owner per epoch"
+
+
+MUTANTS = (
+    Mutant(
+        "early-death",
+        "death declared before the lease is over",
+        (TAKEOVER,),
+        (
+            Cut(
+                "replication.leases",
+                "dead",
+                "settings.lease_ns + settings.drift_allowance_ns",
+                "settings.lease_ns // 2",
+            ),
+        ),
+    ),
+    Mutant(
+        "hasty-leader",
+        "a new leader that does not wait",
+        (TAKEOVER, AGREES),
+        (
+            Cut(
+                "replication.replay",
+                "Replay._hold_what_nobody_owns",
+                "shard.answered_ns = now",
+                "shard.answered_ns = now - 10**11",
+            ),
+        ),
+    ),
+    Mutant(
+        "half-allowance",
+        "one-sided drift allowance",
+        (TAKEOVER,),
+        (
+            Cut(
+                "replication.leases",
+                "dead",
+                "settings.drift_allowance_ns",
+                "settings.drift_allowance_ns // 2",
+            ),
+        ),
+    ),
+    Mutant(
+        "send-first",
+        "send before commit",
+        (DURABLE, AGREES, ONE, TAKEOVER),
+        (
+            Cut(
+                "testing.server",
+                "ServerProcess.drain",
+                "self._steps.append(step)",
+                "self._release(step.outputs)\n    self._steps.append(Step(step.records, []))",
+            ),
+        ),
+    ),
+    Mutant(
+        "incarnation-ignored",
+        "the incarnation ignored",
+        (HONEST, AGREES, RESTS, DROPPED),
+        (
+            Cut(
+                "replication.admission",
+                "_admit",
+                "shard = books.shards.register(",
+                "for older in books.shards:\n"
+                "        if older.name == message.name:\n"
+                "            books.shards.attach(older, link)\n"
+                "            older.answered_ns = now\n"
+                "            books.send(older, _answer(books, older, message.sent_ns, now))\n"
+                "            return\n"
+                "    shard = books.shards.register(",
+            ),
+        ),
+    ),
+    Mutant(
+        "custody-lost",
+        "custody lost when a Loading shard dies",
+        (DROPPED,),
+        (
+            Cut(
+                "replication.leases",
+                "fence",
+                "table = books.table\n",
+                "table = books.table\n"
+                "    for coords in sorted(shard.sectors):\n"
+                "        if books.sectors[coords].state.value == 'Loading':\n"
+                "            table.remove(table.ids[books.rows_in(shard.shard_id, coords)])\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "member-forgotten",
+        "a group's second member forgotten",
+        (GROUPS, RESTS, AGREES),
+        (
+            Cut(
+                "replication.transitions",
+                "_whole_groups",
+                "return whole",
+                "second = np.flatnonzero(grouped & (rows.group != rows.ids))[1:2]\n"
+                "    whole[second] = False\n"
+                "    return whole",
+            ),
+        ),
+    ),
+    Mutant(
+        "outdated-refused",
+        "an out-of-date request refused",
+        (AGREES, ONE),
+        (
+            Cut(
+                "replication.transitions",
+                "request",
+                "books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))",
+                "_refuse(books, shard, rows.take(outdated), 'out of date')",
+            ),
+        ),
+    ),
+    Mutant(
+        "request-repeated",
+        "a request repeated within a session",
+        (AGREES, DROPPED, RESTS, TAKEOVER, HONEST, ONE),
+        (
+            Cut(
+                "shard.core",
+                "ShardCore.tick",
+                "if now >= self._propose_at:",
+                "again = np.flatnonzero(self.holdings.table.phase == 1).astype(np.uint32)\n"
+                "    if len(again) and self.session.leased:\n"
+                "        where, _ = sectors(self.holdings.table.position[again],"
+                " self.rules.sector_size)\n"
+                "        self._request(self.holdings.request(again, where))\n"
+                "    if now >= self._propose_at:",
+            ),
+        ),
+    ),
+    Mutant(
+        "deposed-answers",
+        "a deposed leader that answers heartbeats",
+        (TAKEOVER, EPOCH, AGREES),
+        (
+            Cut(
+                "testing.server",
+                "ServerProcess._write",
+                "except (Crashed, Deposed, StoreFailed):",
+                "except Deposed:\n        return True\n    except (Crashed, StoreFailed):",
+            ),
+            Cut(
+                "testing.server",
+                "ServerProcess._release",
+                "for output in outputs:",
+                "for output in [o for o in outputs if self is self.cluster.server"
+                " or isinstance(getattr(o, 'message', None), sm.HeartbeatAck)]:",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-attempt",
+        "no attempt number on freezes",
+        (AGREES, TAKEOVER, TICK, HONEST),
+        (
+            Cut(
+                "replication.lifecycle",
+                "removed",
+                "or entry.attempt != message.attempt",
+                "or entry.attempt < 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "resumes-itself",
+        "the source resumes by itself",
+        (AGREES, TICK, ONE, HONEST, TAKEOVER),
+        (
+            Cut(
+                "shard.sectors",
+                "Sectors.propose",
+                "for coords, held in self.held.items():",
+                "for coords, held in self.held.items():\n"
+                "        if held.attempt is not None:\n"
+                "            self._holdings.start(self._holdings.rows_in(coords))",
+            ),
+        ),
+    ),
+    Mutant(
+        "pending-missing",
+        "pending entities missing from SectorRemoved",
+        (TICK,),
+        (
+            Cut(
+                "shard.sectors",
+                "Sectors.freeze",
+                "(SPAWNING | DESTROYING) == 0",
+                "(SPAWNING | DESTROYING | PENDING) == 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "record-without-states",
+        "an ownership record without states",
+        (TICK, REPLAY),
+        (
+            Cut(
+                "replication.replay",
+                "Replay.apply",
+                "self._write(record.states, SENT)\n                books.table.phase",
+                "new = record.states.take(books.table.slots(record.states.ids) == ABSENT)\n"
+                "                self._write(new, SENT)\n                books.table.phase",
+            ),
+        ),
+    ),
+    Mutant(
+        "cleans-up-early",
+        "the shard cleans up before it is released",
+        (HONEST, RESTS),
+        (
+            Cut(
+                "shard.sectors",
+                "Sectors.freeze",
+                "out.append(ev.SectorFrozen(message.sector, *columns))",
+                "table.remove(rows.ids)\n    del self.held[message.sector]",
+            ),
+            Cut(
+                "shard.sectors",
+                "Sectors.release",
+                "held = self._fenced(message)",
+                "held = self.held.get(message.sector)\n    if held is None:\n        return",
+            ),
+        ),
+    ),
+    Mutant(
+        "arrival-ignored",
+        "an arrival ignored while the lease is out",
+        (RESTS, AGREES, HONEST),
+        (
+            Cut(
+                "shard.core",
+                "ShardCore.receive",
+                "self._answers.enter(message.entities, self._events)",
+                "if self.session.has_lease(now):\n"
+                "                self._answers.enter(message.entities, self._events)",
+            ),
+        ),
+    ),
+    Mutant(
+        "nothing-dirty",
+        "nothing dirty on a new session",
+        (RESTS,),
+        (
+            Cut(
+                "shard.resumption",
+                "obey",
+                "table.dirty[table.phase == 0] |= MOVED | CHANGED",
+                "table.dirty[table.phase == 0] |= 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "unordered-updates",
+        "updates of one version unordered",
+        (RISE,),
+        (
+            Cut(
+                "replication.manager",
+                "SectorManager.receive_datagrams",
+                "if updates:\n",
+                "if updates:\n        books.table.tick[:] = 0\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "destroy-untold",
+        "a destroy not told to whom the entity was sent",
+        (RESTS, DROPPED, AGREES),
+        (
+            Cut(
+                "replication.operators",
+                "forget",
+                "books.send(books.shards.get(int(shard_id)), EntitiesDestroyed(told))",
+                "assert told",
+            ),
+        ),
+    ),
+    Mutant(
+        "spawn-repeated",
+        "a repeated spawn",
+        (DROPPED,),
+        (
+            Cut(
+                "replication.transitions",
+                "_may_spawn",
+                "(ids > shard.spawn_serial) & shard.granted(ids)",
+                "(ids > 0)",
+            ),
+            Cut(
+                "replication.resumption",
+                "_judge",
+                "& (listed.ids > shard.spawn_serial)",
+                "",
+            ),
+            Cut(
+                "replication.resumption",
+                "_judge",
+                "undecided &= shard.granted(listed.ids)",
+                "undecided &= True",
+            ),
+        ),
+    ),
+    Mutant(
+        "group-in-two-sectors",
+        "a group over two sectors",
+        (GROUPS, HONEST, AGREES),
+        (
+            Cut(
+                "shard.holdings",
+                "Holdings._with_members",
+                "return np.concatenate([slots, members]), np.concatenate([target, target[at]])",
+                "own = np.floor(table.position[members] / self.rules.sector_size).astype(np.int32)"
+                "\n    return np.concatenate([slots, members]), np.concatenate([target, own])",
+            ),
+            Cut(
+                "replication.transitions",
+                "_whole_groups",
+                "if (wanted[1:, 0] == wanted[:-1, 0]).any():",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "restart-is-death",
+        "a fast restart taken as proof of death",
+        (TAKEOVER,),
+        (
+            Cut(
+                "replication.admission",
+                "_admit",
+                "shard = books.shards.register(",
+                "from sidereal.replication import leases\n"
+                "    for older in books.shards:\n"
+                "        if older.name == message.name:\n"
+                "            leases.fence(books, older, now)\n"
+                "    shard = books.shards.register(",
+            ),
+        ),
+    ),
+    Mutant(
+        "books-by-name",
+        "books by ShardId",
+        (AGREES, HONEST, RESTS, DROPPED),
+        (
+            Cut(
+                "replication.registry",
+                "ActiveShards.register",
+                "info = ShardInfo(ShardId(self.next_id),",
+                "old = next((i for i in self._by_id.values() if i.name == name), None)\n"
+                "    if old is not None:\n"
+                "        old.incarnation, old.answered_ns = incarnation, now\n"
+                "        self.attach(old, link)\n"
+                "        return old\n"
+                "    info = ShardInfo(ShardId(self.next_id),",
+            ),
+        ),
+    ),
+    Mutant(
+        "verdict-late",
+        "the verdict not first",
+        (HONEST,),
+        (
+            Cut(
+                "replication.resumption",
+                "resume",
+                "books.shards.attach(shard, link)\n",
+                "books.shards.attach(shard, link)\n"
+                "    _send_lacking(books, shard, verdicts, run)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "handoff-overtakes",
+        "a handoff that overtakes",
+        (HONEST, AGREES, RESTS),
+        (
+            Cut(
+                "replication.books",
+                "Books.send",
+                "self.out.append(Send(shard.link, message))",
+                "at = 0 if type(message).__name__ == 'EntityEnterSector' else len(self.out)\n"
+                "        self.out.insert(at, Send(shard.link, message))",
+            ),
+        ),
+    ),
+    Mutant(
+        "record-skipped",
+        "a journal record skipped on replay",
+        (DURABLE, REPLAY, AGREES),
+        (
+            Cut(
+                "replication.replay",
+                "Replay.apply",
+                "table.version[slots] = rows.version",
+                "table.version[slots] += 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "old-bytes-again",
+        "lost update bytes retransmitted instead of the newest value",
+        (RESTS,),
+        (
+            Cut(
+                "shard.outbox",
+                "Outbox.notice",
+                "table.dirty[slots[slots != ABSENT]] |= flight.bit",
+                "slots = slots[slots != ABSENT]\n"
+                "                    same = slots[table.tick[slots] <= token]\n"
+                "                    table.dirty[same] |= flight.bit",
+            ),
+        ),
+    ),
+)
