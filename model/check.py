@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases import BOUNDS, Mutant, Scenario, Witness
-from mutants import MUTANTS, WITNESSES
 from scenarios import SCENARIOS
+
+from mutants import MUTANTS, WITNESSES
 
 MODEL = Path(__file__).resolve().parent
 MEMORY_MIB = 2000
