@@ -184,7 +184,7 @@ def row(case: Case, result: Result, surprise: str) -> str:
         case Witness() if not surprise:
             outcome = f"met in: {case.scenario}"
     return (
-        f"{case.name:28} {result.states:>10,} {result.depth:>6} {result.seconds:>8.1f} "
+        f"{case.name:30} {result.states:>10,} {result.depth:>6} {result.seconds:>8.1f} "
         f"{result.memory_mib:>7.0f}  {'SURPRISE: ' if surprise else ''}{outcome}"
     )
 
@@ -240,7 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sizes = sorted({(world(case).shards, world(case).entities) for case in cases})
             pans = dict(zip(sizes, pool.map(lambda size: build(size, work), sizes), strict=True))
             print(f"built for {len(sizes)} sizes in {time.monotonic() - began:.0f} s")
-            print(f"{'scenario':28} {'states':>10} {'depth':>6} {'seconds':>8} {'MiB':>7}  result")
+            print(f"{'scenario':30} {'states':>10} {'depth':>6} {'seconds':>8} {'MiB':>7}  result")
 
             def one(case: Case) -> Result:
                 there = world(case)

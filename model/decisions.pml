@@ -147,7 +147,7 @@ inline judge_request(l_, p_) {
     :: !good -> MET(W_OUTDATED_REQUEST); send(l_, p_, EXIT, 0, 0, 0, x[0], x[1])
     :: good && DEPOSED(l_) -> MET(W_DEPOSED_DECIDES); stop(l_)
     :: else ->
-        from_fenced(p_);
+        from_fenced(l_, p_);
         for (n : 0 .. NE - 1) {
             if
             :: x[n] != 0 ->
@@ -175,7 +175,7 @@ inline judge_spawn(l_, p_) {
         if
         :: DEPOSED(l_) -> stop(l_)
         :: else ->
-            from_fenced(p_);
+            from_fenced(l_, p_);
             rec[l_].ver[a] = 1; rec[l_].sec[a] = c; rec[l_].tick[a] = 0; rec[l_].gone[a] = 0;
             newest[l_ * NE + a] = 0;
             rec[l_].asker[a] = (rec[l_].owner[c] == NOBODY -> p_ : NOBODY);
@@ -217,7 +217,7 @@ inline judge_removed(l_, p_) {
         if
         :: DEPOSED(l_) -> stop(l_)
         :: else ->
-            from_fenced(p_);
+            from_fenced(l_, p_);
             for (n : 0 .. NE - 1) {
                 if
                 :: x[n] != 0 && rec[l_].sec[n] == a && !rec[l_].gone[n] &&

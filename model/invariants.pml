@@ -45,7 +45,10 @@ inline simulated(p_, e_) {
     assert(tick[D(p_, e_)] >= g_tick[e_] || I3_ticks_rise)
 }
 
-inline from_fenced(p_) { assert(durable.reg[p_] != 2 || I5_fenced_has_no_effect) }
+/* What a deposed leader decides has no effect: its commit fails. */
+inline from_fenced(l_, p_) {
+    assert(durable.reg[p_] != 2 || !LEADS(l_) || I5_fenced_has_no_effect)
+}
 inline durable_row(n_, v_) {
     assert(durable.ver[n_] >= (v_) || durable.gone[n_] || I6_durable_before_visible)
 }

@@ -193,7 +193,7 @@ inline receive(l_, p_) {
         :: rec[l_].ver[a] == b && !rec[l_].gone[a] && OWNS(l_, p_, rec[l_].sec[a]) ->
             if
             :: DEPOSED(l_) -> stop(l_)
-            :: else -> e = a; from_fenced(p_); destroy(l_, e)
+            :: else -> e = a; from_fenced(l_, p_); destroy(l_, e)
             fi
         :: else -> send(l_, p_, DESTROYED, a, b, 0, 0, 0)
         fi
