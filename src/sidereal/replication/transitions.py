@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, sectors
-from sidereal.limits import CUSTODY_ENTITIES_MAX
+from sidereal.limits import CUSTODY_ENTITIES_MAX, PARCEL_BYTES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
 from sidereal.replication.registry import ShardInfo
@@ -221,7 +221,8 @@ def enter(books: Books, slots: U32) -> None:
         _, epoch = books.owners.get(rows.sector)
         columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
         arriving = EnterRows(**columns, lengths=rows.lengths, states=rows.states, epoch=epoch)
-        books.send(books.shards.get(int(shard_id)), EntityEnterSector(arriving))
+        for part in arriving.parcels(PARCEL_BYTES_MAX):
+            books.send(books.shards.get(int(shard_id)), EntityEnterSector(part))
 
 
 def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:
