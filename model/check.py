@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases import BOUNDS, Mutant, Scenario, Witness
-from scenarios import SCENARIOS
-
 from mutants import MUTANTS, WITNESSES
+from scenarios import SCENARIOS
 
 MODEL = Path(__file__).resolve().parent
 MEMORY_MIB = 2000

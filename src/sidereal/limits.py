@@ -7,7 +7,8 @@ DATAGRAM_BYTES_DEFAULT = 1200
 """UDP payload that crosses every path in use today without fragmentation (QUIC's choice)."""
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-"""One reliable message: a migrated sector with all its states must fit."""
+"""One reliable message: sixty times what an honest one takes, but for a group of entities with
+the largest states, which is never cut."""
 
 SEND_QUEUE_BYTES_MAX = 256 * 1024 * 1024
 """Reliable bytes queued for one peer before sending raises `LimitError`."""
@@ -20,6 +21,10 @@ BATCH_ROWS_MAX = 16_384
 
 CHUNK_BYTES_MAX = 256 * 1024
 """One chunk of `SectorInitialState`: small enough that heartbeats pass between chunks."""
+
+PARCEL_BYTES_MAX = 1024 * 1024
+"""Entities in one message that is not an initial state, groups whole: some ten thousand, so that
+neither a mass teleport nor a full sector comes near `MESSAGE_BYTES_MAX`."""
 
 CUSTODY_ENTITIES_MAX = 1_000_000
 """Entities held by the server between shards; beyond it transitions are refused (held)."""

@@ -20,6 +20,7 @@ from sidereal.wire.shard_messages import (
     ReleaseSector,
     ResumeSector,
     SectorInitialState,
+    SectorLastStates,
     SectorReady,
     SectorRemoved,
     UnassignSector,
@@ -27,9 +28,6 @@ from sidereal.wire.shard_messages import (
 from sidereal.world.columns import U32
 from sidereal.world.entities import ClaimRows, EntityRows, gather
 from sidereal.world.sectors import SectorEvent, SectorState
-
-ROW_BYTES = 80
-"""About what one entity without state takes in a chunk."""
 
 
 def activate_wanted(books: Books, now: int) -> None:
@@ -76,7 +74,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
 def tell(books: Books, shard: ShardInfo, entry: SectorEntry, rows: U32) -> None:
     """Send a shard a sector that the record gives it, with its rows `rows`."""
     books.table.phase[rows] |= np.uint8(SENT)
-    chunks = _chunks(gather(books.table, rows))
+    chunks = gather(books.table, rows).parcels(CHUNK_BYTES_MAX)
     message = AssignSector(entry.coords, entry.epoch, entry.epoch == 1, len(chunks), entry.cause)
     books.send(shard, message)
     for number, chunk in enumerate(chunks):
@@ -112,6 +110,19 @@ def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now
     books.send(books.shards.get(entry.shard_id), message)
 
 
+def last_states(books: Books, shard: ShardInfo, message: SectorLastStates, now: int) -> None:
+    """Some of a frozen sector's last states have come: they are its newest, whatever follows."""
+    entry = _fenced(books, shard, message.sector, message.epoch)
+    if (
+        entry is None
+        or entry.state is not SectorState.UNLOADING
+        or entry.attempt != message.attempt
+    ):
+        books.counters["stale_sector_messages"] += 1
+        return
+    _last_states(books, shard, entry, message.entities, now)
+
+
 def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) -> None:
     """The frozen sector's last states have come: decide, then release the source."""
     entry = _fenced(books, shard, message.sector, message.epoch)
@@ -122,8 +133,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     ):
         books.counters["stale_sector_messages"] += 1
         return
-    transitions.check_ticks(books, message.entities, now)
-    _last_states(books, shard, entry, message.entities)
+    _last_states(books, shard, entry, message.entities, now)
     mine = books.rows_in(shard.shard_id, entry.coords)
     books.table.shard[mine] = CUSTODY
     books.touch(entry)
@@ -190,8 +200,11 @@ def _fenced(books: Books, shard: ShardInfo, coords: Sector, epoch: int) -> Secto
     return entry
 
 
-def _last_states(books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows) -> None:
+def _last_states(
+    books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows, now: int
+) -> None:
     """Take the states that the frozen shard has, where its version is the record's."""
+    transitions.check_ticks(books, rows, now)
     table = books.table
     slots = table.slots(rows.ids)
     current = slots != ABSENT
@@ -222,15 +235,6 @@ def _custody_by_sector(books: Books) -> dict[Sector, U32]:
         (int(x), int(y)): held[order[offsets[i] : offsets[i + 1]]]
         for i, (x, y) in enumerate(sectors)
     }
-
-
-def _chunks(rows: EntityRows) -> list[EntityRows]:
-    """Cut an initial state so that each chunk is about `CHUNK_BYTES_MAX` at most."""
-    if not len(rows):
-        return []
-    size = np.cumsum(rows.lengths.astype(np.int64) + ROW_BYTES)
-    number = size // CHUNK_BYTES_MAX
-    return [rows.take(np.flatnonzero(number == n)) for n in np.unique(number)]
 
 
 def _z_order(coords: Sector) -> int:

@@ -267,6 +267,8 @@ class SectorManager:
                 books.audit.rows(books, shard, message, now)
             case sm.SectorReady():
                 lifecycle.ready(books, shard, message, now)
+            case sm.SectorLastStates():
+                lifecycle.last_states(books, shard, message, now)
             case sm.SectorRemoved():
                 lifecycle.removed(books, shard, message, now)
             case sm.ProposeSectorDeactivation():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, sectors
+from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
 from sidereal.replication.registry import ShardInfo
@@ -220,7 +221,8 @@ def enter(books: Books, slots: U32) -> None:
         columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
         ragged = {"lengths": rows.lengths, "states": rows.states}
         arriving = EnterRows.of({**columns, **ragged, "epoch": epoch})
-        books.send(books.shards.get(int(shard_id)), EntityEnterSector(arriving))
+        for part in arriving.parcels(PARCEL_BYTES_MAX):
+            books.send(books.shards.get(int(shard_id)), EntityEnterSector(part))
 
 
 def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:

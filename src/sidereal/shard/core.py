@@ -12,7 +12,7 @@ import numpy as np
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.ids import Incarnation, Sector, ShardId
 from sidereal.kernel import ABSENT, sectors
-from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK, MAIL_BYTES_MAX
+from sidereal.limits import ID_BLOCK, MAIL_BYTES_MAX, PARCEL_BYTES_MAX
 from sidereal.shard import audit, resumption
 from sidereal.shard import events as ev
 from sidereal.shard.answers import Answers
@@ -424,16 +424,11 @@ class ShardCore:
         self._request(requests)
 
     def _request(self, rows: TransitionRows) -> None:
-        grouped = rows.group != 0
-        for part in (
-            rows.take(~grouped).split(BATCH_ROWS_MAX)
-            if grouped.any()
-            else (rows.split(BATCH_ROWS_MAX))
-        ):
-            if len(part):
-                self._ask(part)
-        if grouped.any():
-            self._ask(rows.take(grouped))
+        spawning = not rows.version.any()
+        if spawning:  # decided in rising order of their ids, each one for itself
+            rows = rows.take(np.argsort(rows.ids))
+        for part in rows.parcels(PARCEL_BYTES_MAX, whole_groups=not spawning):
+            self._ask(part)
 
     def _ask(self, rows: TransitionRows) -> None:
         held = self._mailbox.held(rows.ids)

@@ -11,6 +11,7 @@ import numpy as np
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, counts
+from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.mailbox import Mailbox
@@ -97,16 +98,10 @@ class Sectors:
         rows = gather(table, listed)
         held_rows = listed[table.phase[listed] & PENDING == 0]
         columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
-        send.append(
-            sm.SectorRemoved(
-                message.sector,
-                message.epoch,
-                message.attempt,
-                rows,
-                mailbox.seen,
-                mailbox.held(rows.ids),
-            )
-        )
+        fence = message.sector, message.epoch, message.attempt
+        parts = rows.parcels(PARCEL_BYTES_MAX) or [rows]
+        send += [sm.SectorLastStates(*fence, part) for part in parts[:-1]]
+        send.append(sm.SectorRemoved(*fence, parts[-1], mailbox.seen, mailbox.held(rows.ids)))
         out.append(ev.SectorFrozen(message.sector, *columns))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:

@@ -175,8 +175,18 @@ class UnassignSector(Message, tag=10, frozen=True):
     attempt: int
 
 
+class SectorLastStates(Message, tag=34, frozen=True):
+    """Shard → server: some of a frozen sector's last states; `SectorRemoved` brings the rest."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+    entities: EntityRows
+
+
 class SectorRemoved(Message, tag=11, frozen=True):
-    """Shard → server: frozen; these are all entities of the sector, pending ones too.
+    """Shard → server: frozen; these are all entities of the sector, pending ones too, but for
+    those that `SectorLastStates` brought just before.
 
     Of the mail that came up to number `mail_seen`, all but the numbers `mail_held` has been
     given to the game; those, and later ones, to entities of this sector go on with them.

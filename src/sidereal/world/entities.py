@@ -5,7 +5,7 @@
 `gather` reads them out of a kernel table, `install` writes them into one.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -20,6 +20,10 @@ SIGNIFICANT = 2
 """Flag: keeps its sector loaded as a player would."""
 
 NO_SECTOR = -(2**31)
+
+
+ROW_BYTES = 100
+"""About what one entity without state takes in a message."""
 
 
 class EntityRows(Columns):
@@ -56,6 +60,23 @@ class EntityRows(Columns):
     tick: U32
     flags: U32
     sensor: F32
+
+    def parcels(self, bytes_max: int, *, whole_groups: bool = True) -> list[Self]:
+        """Return the rows in parts of about `bytes_max` at most, each in the order of the rows.
+
+        A group is never cut, unless `whole_groups` is False; it comes where its first row is.
+        """
+        size = self.lengths.astype(np.int64) + ROW_BYTES
+        if int(size.sum()) <= bytes_max:
+            return [self] if len(self) else []
+        if not (whole_groups and self.group.any()):
+            part = np.cumsum(size) // bytes_max
+        else:
+            unit = np.where(self.group != 0, self.group, self.ids)
+            _, first, whole = np.unique(unit, return_index=True, return_inverse=True)
+            rank = np.argsort(np.argsort(first))[whole.reshape(-1)]  # units as they first occur
+            part = (np.cumsum(np.bincount(rank, size)) // bytes_max)[rank]
+        return [self.take(np.flatnonzero(part == number)) for number in np.unique(part)]
 
     def check(self) -> None:
         """Refuse what no honest peer sends: infinities, no sector, ids twice, huge states."""
