@@ -175,6 +175,41 @@ bool finite(const double* v, std::size_t n) {
     return bad == 0;
 }
 
+constexpr double cells_per_sector = 1073741824.0;
+
+bool quantise(const double* x, const std::int32_t* k, std::size_t n, double size,
+              std::int32_t* out) {
+    const double cell_size = size / cells_per_sector;
+    int bad = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const double sector = static_cast<double>(k[i]);
+        const double here = coordinate(x[i], size), sectors = here - sector;
+        const bool good = (__builtin_fabs(here) <= coordinate_max) & (sectors >= -2.0) &
+                          (sectors <= 1.0) & (k[i] != none);
+        const double cell = coordinate(__builtin_fma(-sector, size, x[i]), cell_size);
+        const double first = sectors * cells_per_sector;
+        const double last = first + (cells_per_sector - 1.0);
+        const double inside = cell < first ? first : cell > last ? last : cell;
+        out[i] = static_cast<std::int32_t>(good ? inside : 0.0);
+        bad |= !good;
+    }
+    return bad == 0;
+}
+
+bool positions(const std::int32_t* k, const std::int32_t* q, std::size_t n, double size,
+               double* out) {
+    const double cell_size = size / cells_per_sector;
+    int bad = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const double sector = static_cast<double>(k[i]) + static_cast<double>(q[i] >> 30);
+        const double x =
+            __builtin_fma(static_cast<double>(q[i]), cell_size, static_cast<double>(k[i]) * size);
+        out[i] = x;
+        bad |= !((__builtin_fabs(sector) <= coordinate_max) & (coordinate(x, size) == sector));
+    }
+    return bad == 0;
+}
+
 bool cells(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,
            std::uint32_t width, std::uint32_t height, std::uint32_t* out) {
     bool all = true;
@@ -285,9 +320,20 @@ std::size_t within(const Real* x, const Real* y, const std::uint32_t* index, std
 }  // namespace
 
 extern const Passes table;
-const Passes table{SIDEREAL_ISA_NAME,   sectors_narrow, sectors<float>, sectors<double>,
-                   moved_narrow,        moved<float>,   moved<double>,  near_border<float>,
-                   near_border<double>, finite,         cells,          within<float>,
+const Passes table{SIDEREAL_ISA_NAME,
+                   sectors_narrow,
+                   sectors<float>,
+                   sectors<double>,
+                   moved_narrow,
+                   moved<float>,
+                   moved<double>,
+                   near_border<float>,
+                   near_border<double>,
+                   finite,
+                   quantise,
+                   positions,
+                   cells,
+                   within<float>,
                    within<double>};
 
 }  // namespace sidereal::SIDEREAL_ISA

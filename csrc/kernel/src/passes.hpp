@@ -44,6 +44,13 @@ struct Passes {
     // Whether all n values are finite.
     bool (*finite_f64)(const double* v, std::size_t n);
 
+    // quantise.hpp's cell_of and position_of for n coordinates. False if any has none, or (for
+    // positions) needs nudging: `out` is not to be used then.
+    bool (*quantise)(const double* x, const std::int32_t* k, std::size_t n, double size,
+                     std::int32_t* out);
+    bool (*positions)(const std::int32_t* k, const std::int32_t* q, std::size_t n, double size,
+                      double* out);
+
     // The cells of `rows` sectors {x, y} in a rectangle, counted by y, then x; 2^32-1 for those
     // outside of it. False if there are any of those.
     bool (*cells)(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::int32_t y,

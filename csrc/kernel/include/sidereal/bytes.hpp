@@ -11,13 +11,15 @@
 #include <type_traits>
 #include <vector>
 
+#include "sidereal/raw_vector.hpp"
+
 namespace sidereal {
 
 static_assert(std::endian::native == std::endian::little, "big-endian machines are not supported");
 
 class Writer {
   public:
-    explicit Writer(std::vector<std::uint8_t>& out) : out_(out) {}
+    explicit Writer(RawVector<std::uint8_t>& out) : out_(out) {}
 
     template <class T>
         requires std::is_trivially_copyable_v<T>
@@ -31,6 +33,13 @@ class Writer {
         out_.insert(out_.end(), bytes.begin(), bytes.end());
     }
 
+    // Room for some bytes, which the caller is to fill in.
+    std::uint8_t* room(std::size_t bytes) {
+        const std::size_t at = out_.size();
+        out_.resize(at + bytes);
+        return out_.data() + at;
+    }
+
     std::size_t at() const { return out_.size(); }
 
     // Overwrites what was put before.
@@ -41,7 +50,7 @@ class Writer {
     }
 
   private:
-    std::vector<std::uint8_t>& out_;
+    RawVector<std::uint8_t>& out_;
 };
 
 class Reader {
@@ -74,15 +83,16 @@ class Reader {
 // Datagrams in one buffer: datagram d is data[offsets[d] .. offsets[d+1]) and carries the rows
 // order[row_offsets[d] .. row_offsets[d+1]).
 struct Packed {
-    std::vector<std::uint8_t> data;
+    RawVector<std::uint8_t> data;
     std::vector<std::uint32_t> offsets{0};
-    std::vector<std::uint32_t> order;
+    RawVector<std::uint32_t> order;
     std::vector<std::uint32_t> row_offsets{0};
     std::vector<std::uint32_t> skipped;  // slots that are in no datagram
 
-    void end_datagram() {
+    void end_datagram() { end_datagram(order.size()); }
+    void end_datagram(std::size_t rows) {
         offsets.push_back(static_cast<std::uint32_t>(data.size()));
-        row_offsets.push_back(static_cast<std::uint32_t>(order.size()));
+        row_offsets.push_back(static_cast<std::uint32_t>(rows));
     }
 };
 

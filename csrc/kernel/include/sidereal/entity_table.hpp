@@ -111,6 +111,9 @@ class EntityTable {
         return row < rows() ? row : absent;
     }
 
+    // Fetches what `likely` and `resolve` look at first.
+    void prefetch(std::uint32_t handle) const { handles_.prefetch(handle); }
+
     void reserve(std::size_t rows);
     void clear();
 

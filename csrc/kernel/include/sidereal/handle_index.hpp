@@ -23,6 +23,11 @@ class HandleIndex {
         return page ? (*page)[handle & 0xFFFu] : absent;
     }
 
+    void prefetch(std::uint32_t handle) const {
+        const auto& page = pages_[page_of(handle)];
+        if (page) __builtin_prefetch(&(*page)[handle & 0xFFFu]);
+    }
+
     void set(std::uint32_t handle, std::uint32_t row) {
         auto& page = pages_[page_of(handle)];
         if (!page) {
