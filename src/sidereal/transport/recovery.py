@@ -15,6 +15,7 @@ PROBE_MAX_NS: Final = 1 * SECOND
 PACKET_THRESHOLD: Final = 32
 """More than QUIC's 3: jitter makes packets overtake, and the time threshold finds losses too."""
 PACKET_THRESHOLD_MAX: Final = 1024
+PEAK_ROUNDS: Final = 3
 EIGHTHS_MAX: Final = 16
 """The time threshold grows from 9/8 to 2 round trips where packets overtake each other."""
 
@@ -74,7 +75,9 @@ class Recovery:
     @property
     def loss_delay_ns(self) -> int:
         """How long after a packet's sending it is lost, once a later one was acked."""
-        rtt_ns = max(self.smoothed_ns, self.latest_ns, self.peak_ns)
+        # A flight of many round trips is one whose acks were lost: it says nothing.
+        peak_ns = min(self.peak_ns, PEAK_ROUNDS * self.smoothed_ns)
+        rtt_ns = max(self.smoothed_ns, self.latest_ns, peak_ns)
         return max(rtt_ns * self._eighths // 8, GRANULARITY_NS)
 
     def probe_delay_ns(self, peer_ack_delay_ns: int) -> int:
