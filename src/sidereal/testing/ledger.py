@@ -106,10 +106,10 @@ class Ledger:
         """An operator ends these entities."""
         for entity in ids:
             known = self.known.get(entity)
-            if known is None:
-                self.known[entity] = Known(None, 0, (0, 0), doomed=True)
-            else:
+            if known is not None:
                 known.doomed = True
+            elif entity in self._wished:
+                self.known[entity] = Known(None, 0, (0, 0), doomed=True)
 
     def heard(self, message: Message, life: Life) -> None:
         """The server took a message of a shard's."""
