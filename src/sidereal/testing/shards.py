@@ -15,8 +15,8 @@ from sidereal.ids import Incarnation, LinkId
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.testing.clocks import LocalClock
-from sidereal.testing.lines import Line
-from sidereal.testing.links import Pipe
+from sidereal.testing.lines import Direction, Line
+from sidereal.testing.wires import Side
 from sidereal.wire import codec
 from sidereal.world.batch import World
 from sidereal.world.columns import U64
@@ -72,6 +72,10 @@ class SimulatedShard:
         """What arrives while the process stands still; it finds it when it goes on."""
         self._turn_due = -1
         self._term_seen = 0
+        self.side: Side | None = None
+        """Its endpoint, where links are real transport endpoints."""
+        if cluster.wires is not None:
+            self.side = cluster.wires.bind(self, ("shard", name), accepts=False)
         self._begin()
         self._join()
         self._turn_at(cluster.clock.now)
@@ -84,12 +88,12 @@ class SimulatedShard:
         return self.clock.now
 
     @property
-    def up(self) -> Pipe:
+    def up(self) -> Direction:
         """The direction of its link that leads to the server."""
         return self.line.up
 
     @property
-    def down(self) -> Pipe:
+    def down(self) -> Direction:
         """The direction of its link that leads here."""
         return self.line.down
 
@@ -115,9 +119,16 @@ class SimulatedShard:
         self.alive = False
         self.touched = True
         self.line.down.cut = True
+        if self.side is not None and self.cluster.wires is not None:
+            self.cluster.wires.leave(self.side)
         if lost:
             self.line.up.cut = True
         self.line.quiet("server")
+
+    @property
+    def still(self) -> bool:
+        """Whether it neither reads its socket nor keeps time."""
+        return self._paused or self._stepping
 
     @property
     def leased(self) -> bool:
