@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,8 @@ class Cluster:
         Of every link.
     ghosts
         Whether shards want ghosts.
+    state_dtype
+        Layout of every entity's state: what the game finds as ``world.state``.
     idle_ns
         Silence after which a link ends.
     comes_back
@@ -87,6 +90,7 @@ class Cluster:
         step: Step = straight,
         weather: Weather | None = None,
         ghosts: bool = False,
+        state_dtype: np.dtype[Any] | None = None,
         idle_ns: int = IDLE_NS,
         comes_back: bool = False,
         commit_ns: int = 0,
@@ -98,6 +102,7 @@ class Cluster:
         self.weather = weather or Weather()
         self.step = step
         self.ghosts = ghosts
+        self.state_dtype = state_dtype
         self.idle_ns = idle_ns
         self.comes_back = comes_back
         self.settings = settings or Settings()
