@@ -142,7 +142,9 @@ MUTANTS = (
                 "shard.core",
                 "ShardCore.tick",
                 "if now >= self._propose_at:",
-                "again = np.flatnonzero(self.holdings.table.phase == 1).astype(np.uint32)\n"
+                "again = np.flatnonzero(\n"
+                "        (self.holdings.table.phase == 1) & (self.holdings.table.group == 0)"
+                "\n    ).astype(np.uint32)\n"
                 "    if len(again) and self.session.leased:\n"
                 "        where, _ = sectors(self.holdings.table.position[again],"
                 " self.rules.sector_size)\n"

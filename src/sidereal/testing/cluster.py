@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from sidereal.testing.links import IDLE_NS, Weather
 from sidereal.testing.observer import Observer
 from sidereal.testing.server import OPERATOR, ServerProcess
 from sidereal.testing.shards import SimulatedShard
+from sidereal.testing.wires import Wires
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -64,6 +66,8 @@ class Cluster:
         Of every link.
     ghosts
         Whether shards want ghosts.
+    state_dtype
+        Layout of every entity's state: what the game finds as ``world.state``.
     idle_ns
         Silence after which a link ends.
     comes_back
@@ -73,7 +77,8 @@ class Cluster:
     clock_of
         Gives each process its clock, by name; true time for all where there is none.
     transport
-        Whether links are real transport endpoints over simulated datagrams.
+        ``calm`` or ``rough``: links are real transport endpoints over simulated datagrams, in
+        the rough also duplicated, corrupted and far out of order. Empty: links of messages.
     """
 
     def __init__(
@@ -85,22 +90,23 @@ class Cluster:
         step: Step = straight,
         weather: Weather | None = None,
         ghosts: bool = False,
+        state_dtype: np.dtype[Any] | None = None,
         idle_ns: int = IDLE_NS,
         comes_back: bool = False,
         commit_ns: int = 0,
         clock_of: Callable[[str, Clockwork], LocalClock] | None = None,
-        transport: bool = False,
+        transport: str = "",
     ) -> None:
         self.random = Random(seed)
         self.clock = Clockwork()
         self.weather = weather or Weather()
         self.step = step
         self.ghosts = ghosts
+        self.state_dtype = state_dtype
         self.idle_ns = idle_ns
         self.comes_back = comes_back
         self.settings = settings or Settings()
         self._clock_of = clock_of
-        self.transport = transport
         self._links = 100
         self._granted = (0, 0)
         self.accusations: list[str] = []
@@ -112,6 +118,12 @@ class Cluster:
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
         self.disk = MemoryDisk()
+        self._port = 0
+        self.wires = (
+            Wires(self.clock, seed, self.weather, idle_ns, rough=transport == "rough")
+            if transport
+            else None
+        )
         self._machine = self.local_clock("server")
         self._machines = 1
         self._past: Counter[str] = Counter()
@@ -122,13 +134,15 @@ class Cluster:
 
     def _server(self, commit_ns: int) -> ServerProcess:
         clock, name = self._machine, f"machine {self._machines}"
-        return ServerProcess(self, self.settings, clock, name, self.disk, commit_ns)
+        return ServerProcess(self, self.settings, clock, name, self.disk, commit_ns, self._port)
 
     def restart(self, *, elsewhere: bool = False) -> None:
         """Start another server process, maybe on another machine, with a clock of its own.
 
         It leads from now on, whether or not the old one lives.
         """
+        if self.server.alive:
+            self._port += 1
         if elsewhere:
             self._machine = self.local_clock("server")
             self._machines += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidereal.testing.faults import FAULTS, Fault
+from sidereal.testing.faults import BY_NAME, FAULTS, Fault
 from sidereal.testing.observer import Observer
 from sidereal.testing.phases import PHASES
 from sidereal.wire import shard_messages as sm
@@ -88,8 +88,19 @@ class Traffic(Observer):
 
     def watch(self, shard: "SimulatedShard") -> None:
         """Count what the network does to a shard's datagrams."""
+        if self._cluster.wires is not None:
+            self._cluster.wires.struck = self._on_the_road
+            return
         for pipe in (shard.line.up, shard.line.down):
             pipe.struck = partial(self._weather, shard)
+
+    def _on_the_road(
+        self, what: str, source: tuple[object, ...], target: tuple[object, ...]
+    ) -> None:
+        names = (source[1], target[1])
+        for shard in self._cluster.shards:
+            if shard.alive and shard.name in names:
+                self._weather(shard, what)
 
     def connected(self, shard: "SimulatedShard") -> None:
         """A session begins."""
@@ -100,9 +111,7 @@ class Traffic(Observer):
 
     def _weather(self, shard: "SimulatedShard", what: str) -> None:
         if shard.link in self._simulation.phases.sessions:
-            self._strike(
-                {"loss": 1, "duplication": 2, "reordering": 3, "corruption": 9}[what], shard
-            )
+            self._strike(BY_NAME[what].number, shard)
 
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
         """Teleports and hot spots."""

@@ -14,11 +14,10 @@ What a shard simulates is held against it at every step.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sidereal.ids import Sector
-from sidereal.testing.clocks import LocalClock
+from sidereal.testing.lives import Known, Life
 from sidereal.testing.observer import Violation
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -29,46 +28,6 @@ from sidereal.world.inventory import Verdict
 
 if TYPE_CHECKING:
     from sidereal.testing.shards import SimulatedShard
-
-FOREVER = 1 << 62
-
-
-@dataclass(slots=True, eq=False)
-class Life:
-    """One incarnation of a shard, through its sessions, as its messages tell."""
-
-    name: str
-    clock: LocalClock
-    lease_ns: int = 0
-    granted_until: int = -FOREVER
-    """By its own clock: when the lease ends that the server has given it."""
-    heard_until: int = -FOREVER
-    """The same, of what has reached it."""
-    owned: dict[Sector, int] = field(default_factory=dict)
-    attempt: dict[Sector, int] = field(default_factory=dict)
-    """Of the freeze that was asked for last."""
-    removed: set[Sector] = field(default_factory=set)
-    """Listed frozen, for that attempt."""
-    asked: dict[int, int] = field(default_factory=dict)
-    """Versions at which it asked to hand over, and the server heard."""
-
-    @property
-    def lapsed(self) -> bool:
-        """Whether its lease is over, whatever of it is still on its way."""
-        return self.clock.now >= self.granted_until
-
-
-@dataclass(slots=True, eq=False)
-class Known:
-    """One entity."""
-
-    life: Life | None
-    version: int
-    sector: Sector
-    doomed: bool = False
-    """Whether its holder or an operator ended it."""
-    stepped: tuple[int, int] = (0, -1)
-    """The version and tick that were simulated last."""
 
 
 class Ledger:
@@ -106,10 +65,10 @@ class Ledger:
         """An operator ends these entities."""
         for entity in ids:
             known = self.known.get(entity)
-            if known is None:
-                self.known[entity] = Known(None, 0, (0, 0), doomed=True)
-            else:
+            if known is not None:
                 known.doomed = True
+            elif entity in self._wished:
+                self.known[entity] = Known(None, 0, (0, 0), doomed=True)
 
     def heard(self, message: Message, life: Life) -> None:
         """The server took a message of a shard's."""

@@ -3,15 +3,24 @@
 `TransportLine` in `sidereal.testing.wires` is the same over the real transport.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from sidereal.ids import LinkId
-from sidereal.testing.links import Link, Pipe
+from sidereal.testing.links import Link
 
 if TYPE_CHECKING:
     from sidereal.testing.server import ServerProcess
     from sidereal.testing.shards import SimulatedShard
+
+
+class Direction(Protocol):
+    """One direction of a line, as faults handle it."""
+
+    cut: bool
+    extra_ns: int
+    struck: Callable[[str], None] | None
 
 
 class Line(Protocol):
@@ -20,12 +29,12 @@ class Line(Protocol):
     number: LinkId
 
     @property
-    def up(self) -> Pipe:
+    def up(self) -> Direction:
         """The direction to the server."""
         ...
 
     @property
-    def down(self) -> Pipe:
+    def down(self) -> Direction:
         """The direction to the shard."""
         ...
 

@@ -66,7 +66,8 @@ class Plan:
     orders: float = 0.0
     """How often a second: shards spawn, one is destroyed, a teleporter jumps, operators order."""
     strikes: tuple[Strike, ...] = ()
-    transport: bool = False
+    transport: str = ""
+    """``calm`` or ``rough`` where links are real transport endpoints."""
 
     @property
     def settings(self) -> Settings:
@@ -124,7 +125,7 @@ def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool
         teleports=random.choice([0.0, 0.1, 0.5]) if "teleports" in wanted else 0.0,
         orders=random.choice([0.0, 0.5, 3.0]),
         strikes=_strikes(random, wanted),
-        transport=transport,
+        transport=random.choice(["calm", "rough", "rough"]) if transport else "",
     )
 
 

@@ -22,6 +22,9 @@ KINDS = np.array([WANDER] * 8 + [SWING] * 3 + [CIRCLE] * 2 + [RACE, FOLLOW, TELE
 
 HOT_SPOT_S = 7.0
 
+NEAR = 80.0
+"""Units that members of a group may be away from their root on each axis."""
+
 KEPT = 64
 """Sets of ids for which it is remembered who does what."""
 
@@ -86,6 +89,9 @@ class Playground:
             world.velocity[out] = (-np.sign(world.position) * np.abs(world.velocity))[out]
         if len(parts.members):
             world.velocity[parts.members] = world.velocity[parts.roots]
+            root = world.position[parts.roots]
+            apart = np.clip(world.position[parts.members] - root, -NEAR, NEAR)
+            world.position[parts.members] = root + apart
         if len(parts.tied):
             world.position[parts.tied] = parts.places(time_s)
             world.velocity[parts.tied] = (world.position[parts.tied] - before) / max(dt, 0.01)

@@ -18,6 +18,7 @@ from sidereal.replication.settings import Settings
 from sidereal.store import Crashed, MemoryDisk, MemoryStore
 from sidereal.testing.clocks import LocalClock
 from sidereal.testing.lines import Line, MessageLine
+from sidereal.testing.wires import Side, TransportLine
 from sidereal.wire import codec
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
@@ -51,6 +52,8 @@ class ServerProcess:
         What it finds, and what it commits to.
     commit_ns
         How long a commit takes.
+    port
+        Where it listens.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ServerProcess:
         machine: str,
         disk: MemoryDisk,
         commit_ns: int = 0,
+        port: int = 0,
     ) -> None:
         self.cluster = cluster
         self.clock = clock
@@ -79,6 +83,10 @@ class ServerProcess:
             history=[*(found.snapshot or ()), *found.records],
         )
         self.manager.connected(OPERATOR, "admin")
+        self.side: Side | None = None
+        """Its endpoint, where links are real transport endpoints."""
+        if cluster.wires is not None:
+            self.side = cluster.wires.bind(self, ("server", port), accepts=True)
         self.lines: dict[LinkId, Line] = {}
         self.shards: dict[LinkId, SimulatedShard] = {}
         self.clients: dict[LinkId, SimulatedClient] = {}
@@ -98,11 +106,14 @@ class ServerProcess:
 
     def connect(self, shard: "SimulatedShard") -> Line:
         """Make a link with a shard."""
-        line: Line = MessageLine(self, shard, self.cluster.new_link())
-        self.lines[line.number] = line
-        self.shards[line.number] = shard
-        self.manager.connected(line.number, f"shard:{shard.name}")
-        return line
+        number, wires = self.cluster.new_link(), self.cluster.wires
+        self.shards[number] = shard
+        if wires is not None:
+            self.lines[number] = TransportLine(wires, self, shard, number)
+        else:
+            self.lines[number] = MessageLine(self, shard, number)
+            self.manager.connected(number, f"shard:{shard.name}")
+        return self.lines[number]
 
     def link_ended(self, link: LinkId, reason: str) -> None:
         """Take note of the end of a link."""
@@ -127,6 +138,13 @@ class ServerProcess:
             inbox, self._inbox = self._inbox, []
             for arrived in inbox:
                 arrived()
+            if self.cluster.wires is not None:
+                self.cluster.wires.wake()
+
+    @property
+    def still(self) -> bool:
+        """Whether it neither reads its socket nor keeps time."""
+        return self._paused
 
     def crash(self, *, noticed: bool = True) -> None:
         """End the process at once. Its shards know it soon, or (not `noticed`) by its silence."""
@@ -134,6 +152,8 @@ class ServerProcess:
             return
         self.alive = False
         self.store.close()
+        if self.side is not None and self.cluster.wires is not None:
+            self.cluster.wires.leave(self.side)
         clock, random = self.cluster.clock, self.cluster.random
         for line in self.lines.values():
             line.up.cut = True

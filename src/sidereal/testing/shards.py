@@ -5,21 +5,23 @@ its time, and its rows go back afterwards), and when its link ends it makes anot
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sidereal.errors import ProtocolError
+from sidereal.errors import LimitError, ProtocolError
 from sidereal.ids import Incarnation, LinkId
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.testing.clocks import LocalClock
-from sidereal.testing.lines import Line
-from sidereal.testing.links import Pipe
+from sidereal.testing.lines import Direction, Line
+from sidereal.testing.wires import Side
 from sidereal.wire import codec
-from sidereal.world.batch import World
-from sidereal.world.columns import U64
+from sidereal.world.batch import Ghosts, Spawn, World
+from sidereal.world.columns import U32, U64
 from sidereal.world.rules import NS_PER_S
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class SimulatedShard:
         self.busy_ns = 0
         """How long each step takes."""
         self.log: list[ev.Event] = []
+        self._ghosts = Ghosts.none()
         self.ended = ""
         self._paused = False
         self._stepping = False
@@ -72,6 +75,10 @@ class SimulatedShard:
         """What arrives while the process stands still; it finds it when it goes on."""
         self._turn_due = -1
         self._term_seen = 0
+        self.side: Side | None = None
+        """Its endpoint, where links are real transport endpoints."""
+        if cluster.wires is not None:
+            self.side = cluster.wires.bind(self, ("shard", name), accepts=False)
         self._begin()
         self._join()
         self._turn_at(cluster.clock.now)
@@ -84,12 +91,12 @@ class SimulatedShard:
         return self.clock.now
 
     @property
-    def up(self) -> Pipe:
+    def up(self) -> Direction:
         """The direction of its link that leads to the server."""
         return self.line.up
 
     @property
-    def down(self) -> Pipe:
+    def down(self) -> Direction:
         """The direction of its link that leads here."""
         return self.line.down
 
@@ -115,9 +122,16 @@ class SimulatedShard:
         self.alive = False
         self.touched = True
         self.line.down.cut = True
+        if self.side is not None and self.cluster.wires is not None:
+            self.cluster.wires.leave(self.side)
         if lost:
             self.line.up.cut = True
         self.line.quiet("server")
+
+    @property
+    def still(self) -> bool:
+        """Whether it neither reads its socket nor keeps time."""
+        return self._paused or self._stepping
 
     @property
     def leased(self) -> bool:
@@ -240,6 +254,8 @@ class SimulatedShard:
             flags=table.flags[slots],
             version=table.version[slots],
             shadow=shadow,
+            state=self._states(slots),
+            ghosts=self._ghosts,
         )
         self.cluster.step(world, 1 / core.rules.tick_hz)
         held = ~shadow
@@ -271,10 +287,45 @@ class SimulatedShard:
     def _finish(self, core: ShardCore, world: World) -> None:
         self.touched = True
         core.move(world.slots, world.position, world.velocity)
-        core.complete(world.tick, world.slots, self.clock.now, destroyed=world.destroyed)
+        if world.state is not None and len(world):
+            data = np.frombuffer(np.ascontiguousarray(world.state).tobytes(), np.uint8)
+            lengths = np.full(len(world), world.state.dtype.itemsize, np.uint32)
+            core.set_states(world.slots, lengths, data)
+        left = core.complete(world.tick, world.slots, self.clock.now, destroyed=world.destroyed)
+        for wish in world.wishes if left else ():
+            with suppress(LimitError):  # its ids are still to be granted: the game wishes again
+                self._wish(core, wish)
+
+    def _states(self, slots: U32) -> NDArray[Any] | None:
+        """Return the states of rows as the game's dtype has them; zeros where there are none."""
+        dtype = self.cluster.state_dtype
+        if dtype is None:
+            return None
+        lengths, data = self.core.holdings.table.states(slots)
+        states = np.zeros(len(slots), dtype)
+        states[lengths == dtype.itemsize] = data.view(dtype)
+        return states
+
+    def _wish(self, core: ShardCore, wish: Spawn) -> None:
+        lengths = states = None
+        if wish.state is not None:
+            lengths = np.full(len(wish.state), wish.state.dtype.itemsize, np.uint32)
+            states = np.frombuffer(np.ascontiguousarray(wish.state).tobytes(), np.uint8)
+        core.spawn(
+            self.ticked,
+            wish.position,
+            wish.velocity,
+            lengths=lengths,
+            states=states,
+            flags=wish.flags,
+            sensor=wish.sensor,
+        )
 
     def _tell(self) -> None:
         told = self.core.events()
+        for event in told:
+            if isinstance(event, ev.GhostsChanged):
+                self._ghosts = Ghosts(event.ids, event.position, event.velocity, event.flags)
         if told:
             self.log += told
             if self.cluster.hear is not None:

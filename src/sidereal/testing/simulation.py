@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
 from sidereal.testing import checks
+from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
-from sidereal.testing.cluster import Cluster
+from sidereal.testing.cluster import Cluster, Step
 from sidereal.testing.coverage import Coverage, Traffic
 from sidereal.testing.faults import BY_NAME
 from sidereal.testing.observer import Observer, Violation
@@ -26,10 +28,11 @@ from sidereal.testing.phases import Phases
 from sidereal.testing.plan import Plan, Strike
 from sidereal.testing.playground import EXTENT, Playground
 from sidereal.testing.shards import SimulatedShard
-from sidereal.testing.strikes import STRIKES, Blows
+from sidereal.testing.strikes import STRIKES
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire.base import Message
+from sidereal.world.batch import World
 from sidereal.world.rules import NS_PER_S
 
 PATIENCE_S = 4.0
@@ -78,10 +81,30 @@ class _Digest(Observer):
 
 
 class Simulation:
-    """One plan's life."""
+    """One plan's life.
 
-    def __init__(self, plan: Plan, *observers: Observer) -> None:
+    Parameters
+    ----------
+    plan
+        What happens; `sidereal.testing.plan.draw` makes one of a seed.
+    observers
+        Who looks on.
+    step
+        A game's own ``step(world, dt)`` instead of the playground. Everything stands still in
+        the end, when the faults are healed.
+    state_dtype
+        Layout of that game's states.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *observers: Observer,
+        step: Step | None = None,
+        state_dtype: np.dtype[Any] | None = None,
+    ) -> None:
         self.plan = plan
+        self._own = step
         self.random = Random(plan.seed * 7919 + 1)
         self.game = Playground(np.random.default_rng(plan.seed), plan.teleports, plan.deaths)
         self.numbers = np.random.default_rng(plan.seed + 1)
@@ -89,7 +112,8 @@ class Simulation:
             plan.seed,
             shards=plan.shards,
             settings=plan.settings,
-            step=self.game.step,
+            step=self._step,
+            state_dtype=state_dtype,
             weather=plan.weather,
             ghosts=plan.ghosts,
             idle_ns=plan.idle_ns,
@@ -117,6 +141,12 @@ class Simulation:
         drift = self.plan.drift_ppm
         ahead = self.random.randrange(10 * NS_PER_S) if "drift" in BY_NAME and drift else 0
         return LocalClock(clock, ahead, drift if name == "server" else -drift)
+
+    def _step(self, world: World, dt: float) -> None:
+        if self._own is None:
+            self.game.step(world, dt)
+        elif not self.game.calm:
+            self._own(world, dt)
 
     # --- the story -----------------------------------------------------------
 

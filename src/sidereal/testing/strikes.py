@@ -11,68 +11,14 @@ from typing import TYPE_CHECKING
 
 from sidereal.ids import Sector
 from sidereal.replication.settings import MS
-from sidereal.store import memory as store
-from sidereal.testing.lines import Line
+from sidereal.testing import server_strikes as server
+from sidereal.testing.blows import Blows, span
 from sidereal.testing.shards import SimulatedShard
 from sidereal.wire import operator_messages as om
 from sidereal.world.sectors import SectorState
 
 if TYPE_CHECKING:
-    from sidereal.testing.simulation import Simulation
-
-
-class Blows:
-    """What strikes have done that is to end: each thing once, at its time or when all is healed."""
-
-    def __init__(self, simulation: "Simulation") -> None:
-        self.simulation = simulation
-        self.cluster = simulation.cluster
-        self.lease_ns = simulation.plan.lease_ns
-        self._undone: dict[int, Callable[[], None]] = {}
-        self._count = 0
-
-    def until(self, when_ns: int, undo: Callable[[], None]) -> None:
-        """Have something undone so much later, or when all is healed."""
-        self._count += 1
-        number = self._count
-        self._undone[number] = undo
-        self.cluster.clock.at(self.cluster.clock.now + when_ns, partial(self._undo, number))
-
-    def _undo(self, number: int) -> None:
-        undo = self._undone.pop(number, None)
-        if undo is not None:
-            undo()
-
-    def heal(self) -> None:
-        """Undo everything now."""
-        for number in list(self._undone):
-            self._undo(number)
-
-    def later(self, when_ns: int, call: Callable[[], None]) -> None:
-        """Do something so much later, unless all is healed before."""
-        number = self._count = self._count + 1
-        self._undone[number] = call
-        self.cluster.clock.at(self.cluster.clock.now + when_ns, partial(self._undo, number))
-
-    def hold(self, line: Line, ns: int, *directions: str) -> None:
-        """Cut directions of a line for a while."""
-        line.hold(*directions)
-        self.until(ns, partial(line.release, *directions))
-
-    def crash(self, shard: SimulatedShard, random: Random, back_ns: int | None = None) -> None:
-        """Kill a process; the next incarnation starts a while later."""
-        shard.kill(lost=random.random() < 0.5)
-        after = back_ns if back_ns is not None else random.choice([20, 200, 600, 2000]) * MS
-        self.later(after, partial(self.restart, shard.name))
-
-    def restart(self, name: str) -> None:
-        """Start a process of a name, unless one lives."""
-        if not any(shard.alive and shard.name == name for shard in self.cluster.shards):
-            self.simulation.join(name)
-
-
-def _span(blows: Blows, random: Random, *leases: float) -> int:
-    return round(blows.lease_ns * random.choice(leases) * random.uniform(0.8, 1.2))
+    pass
 
 
 def crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
@@ -83,7 +29,7 @@ def crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
 def delay(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """Everything on its link comes later by up to two leases."""
-    line, extra = shard.line, _span(blows, random, 0.5, 1.2, 2.0)
+    line, extra = shard.line, span(blows, random, 0.5, 1.2, 2.0)
     for pipe in (line.up, line.down):
         pipe.extra_ns += extra
 
@@ -91,19 +37,19 @@ def delay(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
         for pipe in (line.up, line.down):
             pipe.extra_ns -= extra
 
-    blows.until(_span(blows, random, 0.5, 2.0), undo)
+    blows.until(span(blows, random, 0.5, 2.0), undo)
     return True
 
 
 def one_way(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """One direction is cut."""
-    blows.hold(shard.line, _span(blows, random, 0.3, 1.3, 3.0), random.choice(["up", "down"]))
+    blows.hold(shard.line, span(blows, random, 0.3, 1.3, 3.0), random.choice(["up", "down"]))
     return True
 
 
 def partition(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """Both directions are cut."""
-    blows.hold(shard.line, _span(blows, random, 0.3, 1.3, 3.0), "up", "down")
+    blows.hold(shard.line, span(blows, random, 0.3, 1.3, 3.0), "up", "down")
     return True
 
 
@@ -120,7 +66,7 @@ def flapping(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 def clog(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """Nothing gets through for less than a lease; then all of it at once."""
     directions = random.choice([("up",), ("down",), ("up", "down")])
-    blows.hold(shard.line, _span(blows, random, 0.2, 0.6), *directions)
+    blows.hold(shard.line, span(blows, random, 0.2, 0.6), *directions)
     return True
 
 
@@ -131,7 +77,7 @@ def pause(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     def go_on() -> None:
         shard.paused = False
 
-    blows.until(_span(blows, random, 0.6, 1.5, 1.5, 3.0), go_on)
+    blows.until(span(blows, random, 0.6, 1.5, 1.5, 3.0), go_on)
     return True
 
 
@@ -143,7 +89,7 @@ def fast_restart(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
 def zombie(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """What it says is held back until it is fenced, and comes then."""
-    blows.hold(shard.line, _span(blows, random, 1.6, 2.2), "up")
+    blows.hold(shard.line, span(blows, random, 1.6, 2.2), "up")
     return True
 
 
@@ -171,7 +117,7 @@ def slow(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     def recover() -> None:
         shard.busy_ns = 0
 
-    blows.until(_span(blows, random, 1.0, 3.0), recover)
+    blows.until(span(blows, random, 1.0, 3.0), recover)
     return True
 
 
@@ -226,7 +172,7 @@ def join_or_drain(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     cluster = blows.cluster
     cluster.order(om.Command(1, "drain", None, shard_id))
     blows.until(
-        _span(blows, random, 1.0, 3.0),
+        span(blows, random, 1.0, 3.0),
         lambda: cluster.order(om.Command(1, "undrain", None, shard_id)),
     )
     return True
@@ -293,7 +239,7 @@ def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     def room() -> None:
         books.custody_max = before
 
-    blows.until(_span(blows, random, 0.5, 2.0), room)
+    blows.until(span(blows, random, 0.5, 2.0), room)
     return True
 
 
@@ -307,138 +253,6 @@ def unload_races(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     if not active:
         return False
     blows.cluster.order(om.Command(1, "unload", random.choice(active), None))
-    return True
-
-
-def server_pause(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """The server stands still, and goes on."""
-    del shard
-    server = blows.cluster.server
-    if server.paused:
-        return False
-    server.paused = True
-
-    def go_on() -> None:
-        server.paused = False
-
-    blows.until(_span(blows, random, 0.4, 1.3, 2.0), go_on)
-    return True
-
-
-def _start_again(blows: Blows, after_ns: int) -> None:
-    """Start the next server process so much later, unless one lives."""
-
-    def start() -> None:
-        if not blows.cluster.server.alive:
-            blows.cluster.restart()
-
-    blows.later(after_ns, start)
-
-
-def _store_fault(blows: Blows, random: Random, *faults: store.Fault) -> bool:
-    """The next commit that holds a decision meets one of the faults; the process stops."""
-    cluster, fault = blows.cluster, random.choice(faults)
-    if cluster.disk.strike is not store.no_strike or not cluster.server.alive:
-        return False
-    after_ns = random.choice([100, 300, 800]) * MS
-
-    def strike(operation: store.Operation) -> store.Fault | None:
-        if operation != "commit":
-            return None
-        heal()
-        _start_again(blows, after_ns)
-        return fault
-
-    def heal() -> None:
-        cluster.disk.strike = store.no_strike
-
-    cluster.disk.strike = strike
-    blows.until(_span(blows, random, 2.0), heal)
-    return True
-
-
-def server_crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """The server dies before its commit is durable."""
-    del shard
-    return _store_fault(blows, random, store.Fault.CRASH_BEFORE)
-
-
-def server_unsent(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """It dies when its commit is durable, and nothing of it has been sent."""
-    del shard
-    return _store_fault(blows, random, store.Fault.CRASH_AFTER)
-
-
-def server_batch(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """It dies when it has sent some of what was decided."""
-    del shard
-    server = blows.cluster.server
-    if not server.alive:
-        return False
-    server.dies_after = random.randrange(6)
-    _start_again(blows, random.choice([100, 300, 800]) * MS)
-    return True
-
-
-def store_fails(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """Disk full, a failed fsync, a torn tail: the process stops."""
-    del shard
-    faults = (store.Fault.DISK_FULL, store.Fault.FSYNC_FAILED, store.Fault.TORN)
-    return _store_fault(blows, random, *faults)
-
-
-def commit_unknown(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """Nobody knows whether a commit is durable: the process stops."""
-    del shard
-    return _store_fault(blows, random, store.Fault.UNKNOWN_KEPT, store.Fault.UNKNOWN_LOST)
-
-
-def two_leaders(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """A second server takes over while the first lives, with the shards it has."""
-    del shard
-    if not blows.cluster.server.alive:
-        return False
-    blows.cluster.restart(elsewhere=random.random() < 0.5)
-    return True
-
-
-def late_write(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """A leader stands still, maybe in the middle of a commit, and goes on when it is deposed."""
-    del shard
-    old = blows.cluster.server
-    if not old.alive or old.paused:
-        return False
-    old.paused = True
-    for line in old.lines.values():
-        line.quiet("peer")
-
-    def go_on() -> None:
-        old.paused = False
-
-    blows.cluster.restart(elsewhere=random.random() < 0.5)
-    blows.until(_span(blows, random, 0.2, 0.7, 1.5), go_on)
-    return True
-
-
-def all_reconnect(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """The server dies, is there again at once, and everybody comes together."""
-    del shard, random
-    server = blows.cluster.server
-    if not server.alive:
-        return False
-    server.crash()
-    _start_again(blows, 1 * MS)
-    return True
-
-
-def outage(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """The server is away for longer than a lease."""
-    del shard
-    server = blows.cluster.server
-    if not server.alive:
-        return False
-    server.crash(noticed=random.random() < 0.5)
-    _start_again(blows, _span(blows, random, 1.5, 3.0))
     return True
 
 
@@ -467,15 +281,15 @@ STRIKES: dict[str, Callable[[Blows, SimulatedShard, Random], bool]] = {
     "migration-back": migration_back,
     "custody-full": custody_full,
     "unload-races": unload_races,
-    "server-pause": server_pause,
-    "server-crash": server_crash,
-    "server-unsent": server_unsent,
-    "server-batch": server_batch,
-    "two-leaders": two_leaders,
-    "late-write": late_write,
-    "store-fails": store_fails,
-    "commit-unknown": commit_unknown,
-    "all-reconnect": all_reconnect,
-    "outage": outage,
+    "server-pause": server.server_pause,
+    "server-crash": server.server_crash,
+    "server-unsent": server.server_unsent,
+    "server-batch": server.server_batch,
+    "two-leaders": server.two_leaders,
+    "late-write": server.late_write,
+    "store-fails": server.store_fails,
+    "commit-unknown": server.commit_unknown,
+    "all-reconnect": server.all_reconnect,
+    "outage": server.outage,
 }
 """Each aimed fault by its name."""

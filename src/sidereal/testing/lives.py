@@ -1,0 +1,46 @@
+"""What the ledger knows of one incarnation of a shard, and of one entity."""
+
+from dataclasses import dataclass, field
+
+from sidereal.ids import Sector
+from sidereal.testing.clocks import LocalClock
+
+FOREVER = 1 << 62
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """One incarnation of a shard, through its sessions, as its messages tell."""
+
+    name: str
+    clock: LocalClock
+    lease_ns: int = 0
+    granted_until: int = -FOREVER
+    """By its own clock: when the lease ends that the server has given it."""
+    heard_until: int = -FOREVER
+    """The same, of what has reached it."""
+    owned: dict[Sector, int] = field(default_factory=dict)
+    attempt: dict[Sector, int] = field(default_factory=dict)
+    """Of the freeze that was asked for last."""
+    removed: set[Sector] = field(default_factory=set)
+    """Listed frozen, for that attempt."""
+    asked: dict[int, int] = field(default_factory=dict)
+    """Versions at which it asked to hand over, and the server heard."""
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether its lease is over, whatever of it is still on its way."""
+        return self.clock.now >= self.granted_until
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """One entity."""
+
+    life: Life | None
+    version: int
+    sector: Sector
+    doomed: bool = False
+    """Whether its holder or an operator ended it."""
+    stepped: tuple[int, int] = (0, -1)
+    """The version and tick that were simulated last."""
