@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sidereal.limits import MAIL_BYTES_MAX, MAIL_PER_ENTITY_MAX
+from sidereal.replication.mail import Sender
 from sidereal.replication.settings import MS, Settings
 from sidereal.shard import events as ev
 from sidereal.testing.cluster import Cluster
@@ -223,3 +224,26 @@ def test_letters_that_wait_in_custody_go_back_when_their_entity_is_destroyed():
     cluster.run(0.2)
     assert cluster.manager.books.mail.waiting() == 0
     assert [e.entity for e in other.log if isinstance(e, ev.MailRefused)] == [entity]
+
+
+def test_of_what_came_exactly_the_letters_that_the_game_was_not_given_go_on():
+    class Listed(tuple):
+        """As it comes off the wire: long, and not to be searched once for each letter."""
+
+        def __contains__(self, number: object) -> bool:
+            raise AssertionError(f"searched for {number}")
+
+    cluster = Cluster(3, shards=1, settings=SETTINGS)
+    cluster.run(0.3)
+    (entity,) = cluster.spawn(np.array([[50.0, 50.0]]), np.zeros((1, 2)))
+    cluster.run(0.5)
+    books, mail = cluster.manager.books, cluster.manager.books.mail
+    (info,) = books.shards
+    sender = Sender("shard:other", shard_id=info.shard_id)
+    for number in range(1, 7):
+        mail.post(books, sender, sm.SendMail(int(entity), bytes([number])))
+    mail.withdraw(info, np.array([entity], np.uint64), 4, Listed((2, 3)))
+    books.out.clear()
+    mail.arrived(books, books.table.slots(np.array([entity], np.uint64)))
+    told = [out.message.payload[0] for out in books.out if isinstance(out.message, sm.DeliverMail)]
+    assert told == [2, 3, 5, 6]

@@ -132,3 +132,19 @@ def test_a_balanced_world_is_left_alone():
     cluster.transcript.clear()
     cluster.run(40)
     assert not cluster.said(sm.UnassignSector)
+
+
+@pytest.mark.parametrize("where", ["even", "heaped"])
+def test_a_world_at_rest_stops_migrating(where):
+    settings = structs.replace(
+        LIVELY, rebalance_ns=NS_PER_S, move_cooldown_ns=NS_PER_S, cold_load=1.0
+    )
+    cluster = Recorded(shards=3, settings=settings)
+    draw = np.random.default_rng(3)
+    place = {"even": draw.uniform(-250, 250, (90, 2)), "heaped": draw.normal(0, 60, (90, 2))}
+    cluster.spawn(place[where], np.zeros((90, 2)))
+    cluster.run(6)
+    moved = cluster.manager.books.counters["migrations"]
+    assert moved > 0
+    cluster.run(6)
+    assert cluster.manager.books.counters["migrations"] == moved

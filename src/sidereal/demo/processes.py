@@ -6,6 +6,7 @@ goes with the run. What they say goes to a log beside it.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -142,7 +143,8 @@ class Processes:
         config = self._write("replication", {})
         command = (sys.executable, "-m", "sidereal.apps.start", "replication", "--config")
         self.server = Process("replication", [*command, str(config)], self.directory)
-        line = self.server.said.readline().decode().strip()
+        ready, _, _ = select.select([self.server.said], [], [], START_S)
+        line = self.server.said.readline().decode().strip() if ready else ""
         if not line.startswith("listening on "):
             self.server.wait(END_S)
             raise ProcessError(f"the replication server did not start: {self.server.last_words()}")

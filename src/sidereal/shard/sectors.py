@@ -10,7 +10,7 @@ import numpy as np
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import ABSENT, counts
+from sidereal.kernel import ABSENT, SectorMap, counts
 from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
@@ -162,11 +162,13 @@ class Sectors:
 
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
-        moving = [coords for coords, held in self.held.items() if not held.still]
-        if len(moving) == len(self.held):
-            return self.owns(sectors)
-        known = set(moving)
-        return np.array([(int(x), int(y)) in known for x, y in sectors.tolist()], bool)
+        moving = self.owns(sectors)
+        still = [coords for coords, held in self.held.items() if held.still]
+        if still and len(sectors):
+            stopped = SectorMap()
+            stopped.set(np.array(still, np.int32), 0, 0)
+            moving &= stopped.get(sectors)[0] < 0
+        return moving
 
     def propose(self, idle_ns: int, now: int) -> list[Message]:
         """Return a proposal for each sector that has been empty for `idle_ns`, once each time."""
