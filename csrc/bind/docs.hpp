@@ -95,6 +95,12 @@ n : uint32, (k,))";
 
 inline constexpr const char* group = R"(Rows by sector, as compressed sparse rows.
 
+Parameters
+----------
+sectors : int32, (n, 2)
+out : uint32, (n,), optional
+    Written and returned as the order; must not overlap ``sectors``.
+
 Returns
 -------
 order : uint32, (n,)

@@ -56,11 +56,18 @@ void register_groups(py::module_& m) {
         "sectors"_a, docs::counts);
     m.def(
         "group",
-        [](py::handle rows) {
+        [](py::handle rows, py::handle out_array) -> py::tuple {
             const auto span = in<Sector>(rows, "sectors");
-            return tuple_of(unlocked([&] { return group(span); }));
+            if (out_array.is_none()) return tuple_of(unlocked([&] { return group(span); }));
+            const auto order = inout<std::uint32_t>(out_array, "out", span.size(), "sectors");
+            if (overlap(order, span))
+                throw py::value_error("out overlaps sectors: expected memory of its own");
+            Groups groups;
+            unlocked([&] { group(span, order, groups); });
+            return py::make_tuple(py::reinterpret_borrow<py::object>(out_array),
+                                  out(std::move(groups.offsets)), out(std::move(groups.sectors)));
         },
-        "sectors"_a, docs::group);
+        "sectors"_a, "out"_a = py::none(), docs::group);
     py::class_<SharedCensus>(m, "Census", docs::census)
         .def(py::init<double>(), "size"_a)
         .def("rebuild", &rebuild, "pos"_a)

@@ -170,3 +170,21 @@ def test_positions_of_2_to_the_32_rows_are_refused() -> None:
     many = np.lib.stride_tricks.as_strided(np.zeros((1, 2)), (2**32, 2), (0, 8))
     with pytest.raises(ValueError, match="expected"):
         kernel.sectors(many, 1.0)
+
+
+def test_group_writes_only_to_an_order_of_its_own() -> None:
+    where = np.arange(40, dtype=np.int32).reshape(20, 2) % 3
+    order = np.zeros(20, dtype=np.uint32)
+    got = kernel.group(where, out=order)
+    assert got[0] is order
+    for a, b in zip(got, kernel.group(where), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(TypeError, match="out"):
+        kernel.group(where, out=np.zeros(20, dtype=np.int32))
+    with pytest.raises(ValueError, match="out has 19 rows"):
+        kernel.group(where, out=np.zeros(19, dtype=np.uint32))
+    with pytest.raises(ValueError, match="overlaps"):
+        kernel.group(where, out=where.reshape(-1).view(np.uint32)[:20])
+    order.setflags(write=False)
+    with pytest.raises(ValueError, match="read-only"):
+        kernel.group(where, out=order)

@@ -118,3 +118,20 @@ def test_an_empty_snapshot_and_no_centres() -> None:
     assert (index.tolist(), offsets.tolist()) == ([], [0, 0, 0])
     index, offsets = empty.query(np.empty((0, 2)), 1.0)
     assert (index.tolist(), offsets.tolist()) == ([], [0])
+
+
+@pytest.mark.parametrize("count", [5_000, 300_000, 3_000_000])
+def test_one_row_far_away_is_merged_into_its_place(count: int) -> None:
+    rng = np.random.default_rng(7)
+    where = np.ascontiguousarray(rng.integers(-40, 40, (count, 2), dtype=np.int32))
+    far = [[2**31 - 1, 0], [-(2**31) + 1, 0], [0, 2**31 - 1], [-(2**31), -(2**31)], [7, -(2**30)]]
+    rows = rng.choice(count, len(far), replace=False)
+    where[rows] = far
+    order, offsets, sectors = kernel.group(where)
+    np.testing.assert_array_equal(order, np.lexsort((where[:, 0], where[:, 1])))
+    key = sectors[:, 1].astype(np.int64) * 2**32 + sectors[:, 0]
+    assert np.all(np.diff(key) > 0)
+    np.testing.assert_array_equal(np.repeat(sectors, np.diff(offsets), axis=0), where[order])
+    counted, n = kernel.counts(where)
+    np.testing.assert_array_equal(counted, sectors)
+    np.testing.assert_array_equal(n, np.diff(offsets))

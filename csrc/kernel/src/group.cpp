@@ -222,7 +222,8 @@ class Places {
 // Makes the groups of all occupied cells, by y, then x, with the strangers' among them, and places
 // the rows. Strangers' rows are put into the order.
 void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
-             std::span<const std::uint32_t> strangers, Groups& out) {
+             std::span<const std::uint32_t> strangers, std::span<std::uint32_t> order,
+             Groups& out) {
     std::vector<Sector> where;
     for (const std::uint32_t row : strangers) where.push_back(rows[row]);
     const Groups far = group_spread(where);
@@ -240,7 +241,7 @@ void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
     const auto put_far = [&] {
         const std::uint32_t first = far.offsets[next_far], last = far.offsets[next_far + 1];
         for (std::uint32_t i = first; i < last; ++i)
-            out.order[begin + i - first] = strangers[far.order[i]];
+            order[begin + i - first] = strangers[far.order[i]];
         put(far.sectors[next_far++], last - first);
     };
     std::uint32_t cell = 0;
@@ -257,11 +258,12 @@ void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
     while (next_far < far.sectors.size()) put_far();
 }
 
-std::optional<Groups> group_by_buckets(std::span<const Sector> rows, const Window& window) {
+bool group_by_buckets(std::span<const Sector> rows, const Window& window,
+                      std::span<std::uint32_t> order, Groups& out) {
     const Buckets buckets(rows, window);
     const Layout& layout = buckets.layout();
     const std::vector<std::uint32_t> strangers = buckets.strangers();
-    if (strangers.size() > outside_max(rows.size())) return std::nullopt;
+    if (strangers.size() > outside_max(rows.size())) return false;
 
     Places places(lanes, layout.buckets << layout.cell_bits);
     // Calls f(the row's counter, row) for all rows, bucket by bucket.
@@ -275,15 +277,13 @@ std::optional<Groups> group_by_buckets(std::span<const Sector> rows, const Windo
         });
     };
     each_row([](std::uint32_t& n, std::uint32_t) { ++n; });
-    Groups out;
-    out.order.resize(rows.size());
-    lay_out(window, places, rows, strangers, out);
-    std::uint32_t* const order = out.order.data();
-    each_row([order](std::uint32_t& to, std::uint32_t row) { order[to++] = row; });
-    return out;
+    lay_out(window, places, rows, strangers, order, out);
+    each_row([order = order.data()](std::uint32_t& to, std::uint32_t row) { order[to++] = row; });
+    return true;
 }
 
-std::optional<Groups> group_at_once(std::span<const Sector> rows, const Window& window) {
+bool group_at_once(std::span<const Sector> rows, const Window& window,
+                   std::span<std::uint32_t> order, Groups& out) {
     const Cut cut(rows.size(), part_rows, step);
     Places places(cut.parts(), window.cells());
     std::vector<std::vector<std::uint32_t>> apart(cut.parts());
@@ -311,25 +311,33 @@ std::optional<Groups> group_at_once(std::span<const Sector> rows, const Window& 
     each_row([](std::uint32_t* n, std::uint32_t cell, std::uint32_t) { ++n[cell]; },
              [&](std::size_t p, std::uint32_t row) { apart[p].push_back(row); });
     const std::vector<std::uint32_t> strangers = joined(apart);
-    if (strangers.size() > outside_max(rows.size())) return std::nullopt;
-    Groups out;
-    out.order.resize(rows.size());
-    lay_out(window, places, rows, strangers, out);
-    each_row([order = out.order.data()](std::uint32_t* to, std::uint32_t cell,
-                                        std::uint32_t row) { order[to[cell]++] = row; },
+    if (strangers.size() > outside_max(rows.size())) return false;
+    lay_out(window, places, rows, strangers, order, out);
+    each_row([order = order.data()](std::uint32_t* to, std::uint32_t cell,
+                                    std::uint32_t row) { order[to[cell]++] = row; },
              [](std::size_t, std::uint32_t) {});
-    return out;
+    return true;
 }
 
 }  // namespace
 
-Groups group(std::span<const Sector> rows) {
+void group(std::span<const Sector> rows, std::span<std::uint32_t> order, Groups& out) {
     if (const std::optional<Window> most = window(rows)) {
-        std::optional<Groups> out =
-            rows.size() <= direct_rows ? group_at_once(rows, *most) : group_by_buckets(rows, *most);
-        if (out) return *std::move(out);
+        const bool done = rows.size() <= direct_rows ? group_at_once(rows, *most, order, out)
+                                                     : group_by_buckets(rows, *most, order, out);
+        if (done) return;
     }
-    return group_spread(rows);
+    out = group_spread(rows);
+    std::copy(out.order.begin(), out.order.end(), order.begin());
+    out.order = {};
+}
+
+Groups group(std::span<const Sector> rows) {
+    RawVector<std::uint32_t> order(rows.size());
+    Groups out;
+    group(rows, order, out);
+    out.order = std::move(order);
+    return out;
 }
 
 }  // namespace sidereal

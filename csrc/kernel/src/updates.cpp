@@ -169,13 +169,16 @@ class Packer {
 
 // The rows of one payload, waiting until all of it is known to be sound.
 struct Incoming {
-    std::vector<std::uint32_t> handle;
-    std::vector<Sector> sector;
-    std::vector<std::uint8_t> owned;  // the sender may speak for the group
-    std::vector<Sector> cell;         // offsets, as the wire has them
-    std::vector<Vec2> position, velocity;
+    RawVector<std::uint32_t> handle;
+    RawVector<Sector> sector;
+    RawVector<std::uint8_t> owned;  // the sender may speak for the group
+    RawVector<Sector> cell;         // offsets, as the wire has them
+    RawVector<Vec2> position, velocity;
 
-    void clear() { handle.clear(), sector.clear(), owned.clear(), cell.clear(), velocity.clear(); }
+    void resize(std::size_t n) {
+        handle.resize(n), sector.resize(n), owned.resize(n), cell.resize(n);
+        position.resize(n), velocity.resize(n);
+    }
 };
 
 // False if a row's velocity is not finite.
@@ -183,11 +186,9 @@ bool read_rows(Reader& in, std::size_t count, Sector sector, bool owned, Incomin
     std::span<const std::uint8_t> bytes;
     if (!in.get(count * row_bytes, bytes)) return false;
     const std::size_t first = out.handle.size();
-    out.handle.resize(first + count);
-    out.cell.resize(first + count);
-    out.velocity.resize(first + count);
-    out.sector.resize(first + count, sector);
-    out.owned.resize(first + count, owned);
+    out.resize(first + count);
+    std::fill_n(out.sector.data() + first, count, sector);
+    std::fill_n(out.owned.data() + first, count, owned);
     bool finite = true;
     for (std::size_t i = first; i < first + count; ++i) {
         Row row;
@@ -203,7 +204,6 @@ bool read_rows(Reader& in, std::size_t count, Sector sector, bool owned, Incomin
 // Fills in the positions; false if a row has none.
 bool place(Incoming& rows, double size) {
     const std::size_t n = rows.handle.size();
-    rows.position.resize(n);
     if (passes().positions(&rows.sector[0].x, &rows.cell[0].x, n * 2, size, &rows.position[0].x))
         return true;
     for (std::size_t i = 0; i < n; ++i)
@@ -268,7 +268,7 @@ void apply_updates(EntityTable& table, std::span<const std::uint8_t> payload, st
     std::uint32_t tick = 0;
     // One datagram's rows at a time: the memory is kept from one to the next.
     thread_local Incoming rows;
-    rows.clear();
+    rows.resize(0);
     if (!read(payload, shard, epochs, size, tick, rows)) {
         ++tally.malformed;
         return;

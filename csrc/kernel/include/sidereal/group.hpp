@@ -28,4 +28,7 @@ struct Groups {
 
 Groups group(std::span<const Sector> rows);
 
+// The same with the order in the caller's memory, as long as rows; out.order stays empty.
+void group(std::span<const Sector> rows, std::span<std::uint32_t> order, Groups& out);
+
 }  // namespace sidereal
