@@ -36,12 +36,12 @@ SPAWNS_WAITING_MAX = 1 << 21
 """Entities that a game has asked for and whose ids are not granted yet, or that wait for a lease:
 two blocks of ids; beyond it asking for more is refused."""
 
+TOOL_BLOCKS_MAX = 1024
+"""Blocks of ids granted to tools that are remembered: one for each run of a tool that creates; the
+oldest is withdrawn, and what was not created by then is refused."""
+
 GRANTS_PER_SHARD_MAX = 64
 """Blocks of ids that one shard may hold unused: it asks for one when half a block is left."""
-
-GRANTS_PER_OPERATOR_MAX = 1024
-"""Blocks of ids that one operator's link may hold, neighbouring ones joined: a thousand million ids
-where it asks for whole blocks; beyond it a new link has to be opened."""
 
 CLOCK_AHEAD_NS_MAX = 5_000_000_000
 """How far a shard's clock may be ahead of the server's: half a round trip over the worst path is

@@ -143,6 +143,18 @@ def test_a_second_crossing_starts_another_shadow(tmp_path):
     assert rec.file.committed_spans()[["first", "last"]].tolist() == [(2, 2), (5, 5)]
 
 
+def test_a_shadow_that_is_lost_was_last_simulated_before_it_crossed(tmp_path):
+    rec = recorder(tmp_path)
+    rec.entered(u64(1, 2), u32(1, 1), af.SPAWN)
+    tick(rec, 1, u64(1, 2))
+    rec.crossed(u64(1, 2), u32(1, 1), 150)
+    tick(rec, 2, u64(1), pending=np.array([True]))
+    rec.left(u64(1, 2), u32(1, 1), u32(2, 1), 250, lost=True)
+    lost = rec.file.committed_moves()
+    lost = lost[lost["kind"] == af.LOST]
+    assert lost[["id", "tick"]].tolist() == [(1, 1), (2, 1)]
+
+
 def test_rows_of_a_tick_that_never_ended_do_not_count(tmp_path):
     rec = recorder(tmp_path)
     tick(rec, 5, u64(1))

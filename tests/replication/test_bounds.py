@@ -7,7 +7,7 @@ from replication.small_server import EAST, OPERATOR, WEST, Server, rows
 from sidereal.errors import ProtocolError
 from sidereal.kernel import ABSENT
 from sidereal.limits import ID_BLOCK, STATE_BYTES_MAX
-from sidereal.replication import handles, operators
+from sidereal.replication import handles, tool_ids
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -193,15 +193,10 @@ def test_time_that_the_server_stood_still_does_not_extend_a_lease_beyond_the_pre
 def test_an_operator_that_asks_for_ids_again_and_again_does_not_fill_the_memory(
     server, monkeypatch
 ):
-    held = server.manager._grants[OPERATOR]
-    before = len(held)
-    for _ in range(500):
+    monkeypatch.setattr(tool_ids, "TOOL_BLOCKS_MAX", 5)
+    held = server.books.tool_ids
+    oldest = np.array([held.blocks[0][0]], np.uint64)
+    for _ in range(50):
         server.say(OPERATOR, om.RequestIds(3))
-    assert len(held) <= before + 1, "neighbouring blocks are one"
-    monkeypatch.setattr(operators, "GRANTS_PER_OPERATOR_MAX", len(held) + 2)
-    for _ in range(2):
-        server.books.grant_ids(1)  # somebody else's lie between
-        server.say(OPERATOR, om.RequestIds(3))
-    assert not server.closed
-    server.say(OPERATOR, om.RequestIds(3))
-    assert server.closed == {OPERATOR}
+    assert len(held.blocks) == 5
+    assert not held.judge(oldest)[0], "the oldest is withdrawn"

@@ -134,8 +134,9 @@ class Mouth:
             return fields
         if kind is om.SpawnEntities:
             first = ID_BLOCK + random.randrange(3 * ID_BLOCK)
-            if server.manager._grants.get(OPERATOR):
-                first = random.choice(server.manager._grants[OPERATOR])[0] + random.randrange(99)
+            if books.tool_ids.blocks:
+                _, _, highest = random.choice(books.tool_ids.blocks)
+                first = highest + 1 + random.randrange(99)
             return {"entities": self.spoilt(rows(np.arange(first, first + 3, dtype=np.uint64)))}
         if shard is None:
             return {}

@@ -39,7 +39,7 @@ def test_a_malformed_message_ends_its_link_with_a_reason_and_only_that(table, ca
     rude = world.client()
     world.until(lambda: rude.welcomed)
     with caplog.at_level(logging.WARNING, "sidereal.replication"):
-        rude._channel.endpoint.send(rude._link, message)
+        rude._line.send(message)
         world.until(lambda: world.of(rude, ev.SessionEnded))
     (ended,) = world.of(rude, ev.SessionEnded)
     assert "message" in ended.reason
@@ -54,7 +54,7 @@ def test_a_malformed_datagram_is_counted_and_dropped(table, payload):
     shard = world.shards[0]
     counters = world.server.manager.books.counters
     before = counters["datagrams_malformed"]
-    shard._channel.endpoint.send_datagrams(shard._link, [payload])
+    shard._channel.endpoint.send_datagrams(shard._line.link, [payload])
     world.until(lambda: counters["datagrams_malformed"] > before)
     goes_on(world, client)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from sidereal.apps.values import Number
-from sidereal.demo.options import DemoOptions
+from sidereal.demo.options import CHAOS_ENTITIES, DemoOptions
+from sidereal.demo.strikes import KINDS, read
 
 _USUAL = DemoOptions()
 _READABLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -26,9 +27,7 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option(
     "--entities",
     type=click.IntRange(1, 10_000_000),
-    default=_USUAL.entities,
-    show_default=True,
-    help="Alive at once.",
+    help=f"Alive at once.  [default: {_USUAL.entities}; {CHAOS_ENTITIES} with --chaos]",
 )
 @click.option(
     "--shards",
@@ -86,13 +85,25 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     metavar="SECONDS",
     help="Kill one shard process after this many seconds.",
 )
+@click.option(
+    "--chaos",
+    metavar="KINDS",
+    help=f"Strike at times that the seed decides: some of {','.join(KINDS)}.",
+)
 def demo(**flags: object) -> int:
     """Run a whole world here, and audit it.
 
     Real processes that talk UDP play recorded movement; at the end an audit says whether
     any entity was lost or simulated twice. The exit status is 0 only where it is content.
     """
+    chaos = flags["chaos"]
+    kinds = read(chaos) if isinstance(chaos, str) else ()
+    if flags["entities"] is None:
+        flags["entities"] = CHAOS_ENTITIES if kinds else _USUAL.entities
+    flags["chaos"] = kinds
     options = DemoOptions(**flags)  # type: ignore[arg-type]  # click has checked each value
+    if kinds and options.kill_shard is not None:
+        raise click.UsageError("--kill-shard beside --chaos: name kill-shard among its kinds.")
     if options.kill_shard is not None and options.kill_shard >= options.seconds:
         raise click.UsageError(
             f"--kill-shard {options.kill_shard:g} is not before the end: "

@@ -18,6 +18,7 @@ that whatever was in transit lands. When `settled`, or after patience has run ou
 `finish` asks for the final answers; when `answered`, `verdict` judges.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.finals import Census, census, read_finals
 from sidereal.demo.passages import Passages, passages
 from sidereal.demo.plan import Plan
-from sidereal.demo.stays import Stays
+from sidereal.demo.stays import Intervals, Stays
 from sidereal.demo.tally import Tally, findings, tally
 from sidereal.errors import ConfigError
 
@@ -51,7 +52,8 @@ class ShardRun:
     done : bool
         It gave its final answer.
     ticks_left_out : int
-        World ticks between its first and last in which it did not step at all.
+        World ticks between its first and last in which it did not step at all, outside of what
+        was struck on purpose.
     unwritten : int
         Rows for which its file had no room.
     step_ns : ndarray, (ticks,) int64
@@ -86,11 +88,14 @@ class Rehomed:
         from: what was lived once for nothing.
     absent_ticks : ndarray, (entities,) int64
         Ticks from the last one simulated to the first one simulated again.
+    entered : ndarray, (entities,) int64
+        The tick in which they went on.
     """
 
     entities: int
     state_age_ticks: I64
     absent_ticks: I64
+    entered: I64
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,10 @@ class Verdict:
         Entity-ticks that nobody simulated, outside faults.
     gap_lengths : ndarray, (gaps,) int64
         The same, gap by gap.
+    fault_gap_ticks : int
+        Entity-ticks that nobody simulated inside faults.
+    gaps : Intervals
+        All gaps, one by one.
     """
 
     wrong: list[str]
@@ -120,6 +129,8 @@ class Verdict:
     shards: list[ShardRun]
     gap_ticks: int
     gap_lengths: I64
+    fault_gap_ticks: int
+    gaps: Intervals
 
 
 class Auditor:
@@ -174,13 +185,18 @@ class Auditor:
         """Whether every shard has answered, but those whose process is known to be gone."""
         return all(file["done"] or int(file["pid"]) in dead_pids for file in self.files())
 
-    def verdict(self, spawned_through: int | None = None) -> Verdict:
+    def verdict(
+        self, spawned_through: int | None = None, faults: Sequence[tuple[int, int]] = ()
+    ) -> Verdict:
         """Judge the run.
 
         Parameters
         ----------
         spawned_through : int or None
             Generations born up to this tick were spawned; None: up to the stop tick.
+        faults : sequence of (int, int)
+            Ticks, first and last, in which something was struck on purpose: what nobody simulated
+            there is counted apart. Nothing else is excused by them.
 
         Raises
         ------
@@ -197,7 +213,7 @@ class Auditor:
         names = [f"{file.name} (pid {int(file['pid'])})" for file in files]
         sums = tally(files, plan, stop)
         people = census(read_finals(files), plan, stop, max(stop, spawned_through or 0))
-        shards = [_shard_run(file) for file in files]
+        shards = [_shard_run(file, faults) for file in files]
         faulty = bool(sums.stays.torn.any()) or not all(file["done"] for file in files)
         wrong = findings(sums, plan, names)
         wrong += _wrong_people(people, sums.stays, names)
@@ -206,7 +222,9 @@ class Auditor:
             for shard in shards
             if shard.unwritten
         ]
-        gap_lengths = _gaps_outside_faults(files, plan.motion.tick_hz, sums.stays)
+        gaps = _gaps(files)
+        in_fault = _in_faults(gaps.first, files, plan.motion.tick_hz, sums.stays, faults)
+        gap_length = gaps.last - gaps.first + 1
         return Verdict(
             wrong=wrong,
             faulty=faulty,
@@ -217,14 +235,19 @@ class Auditor:
             passages=passages(files, plan),
             rehomed=_rehomed(sums.stays),
             shards=shards,
-            gap_ticks=int(gap_lengths.sum()),
-            gap_lengths=gap_lengths,
+            gap_ticks=int(gap_length[~in_fault].sum()),
+            gap_lengths=gap_length[~in_fault],
+            fault_gap_ticks=int(gap_length[in_fault].sum()),
+            gaps=gaps,
         )
 
 
-def _shard_run(file: AuditFile) -> ShardRun:
+def _shard_run(file: AuditFile, faults: Sequence[tuple[int, int]]) -> ShardRun:
     first, last = file.first_tick, file.last_tick
     length = last - first + 1 if first else 0
+    out = np.flatnonzero(file.step_ns[:length] == 0) + first
+    for begin, end in faults:
+        out = out[(out < begin) | (out > end)]
     return ShardRun(
         name=file.name,
         pid=int(file["pid"]),
@@ -232,7 +255,7 @@ def _shard_run(file: AuditFile) -> ShardRun:
         first_tick=first,
         last_tick=last,
         ticks_run=int(file["ticks_run"]),
-        ticks_left_out=length - int(file["ticks_run"]),
+        ticks_left_out=len(out),
         tick_overruns=int(file["tick_overruns"]),
         unwritten=int(file["unwritten"]),
         step_ns=np.array(file.step_ns[:length]),
@@ -287,23 +310,32 @@ def _rehomed(stays: Stays) -> Rehomed:
         entities=int(again.sum()),
         state_age_ticks=np.maximum(age[again], 0),
         absent_ticks=np.maximum(absent[again], 0),
+        entered=after.entered[again],
     )
 
 
-def _gaps_outside_faults(files: list[AuditFile], tick_hz: float, stays: Stays) -> I64:
-    """Lengths of all gaps but those around a death."""
+def _gaps(files: list[AuditFile]) -> Intervals:
+    """All gaps that shards wrote down."""
+    rows = np.concatenate([file.committed_spans() for file in files])
+    rows = rows[rows["cause"] > 0]
+    return Intervals(rows["id"], rows["first"].astype(np.int64), rows["last"].astype(np.int64))
+
+
+def _in_faults(
+    first: I64,
+    files: list[AuditFile],
+    tick_hz: float,
+    stays: Stays,
+    faults: Sequence[tuple[int, int]],
+) -> npt.NDArray[np.bool_]:
+    """Which gaps (n,), by their first ticks, began around a death or a strike."""
     before, after = round(BEFORE_FAULT_S * tick_hz), round(FAULT_S * tick_hz)
     dead = np.array([not file["done"] for file in files])
     deaths = [file.last_tick for file in files if not file["done"]]
     # In a file that lives on, what is torn was lost when its shard was fenced.
     deaths += stays.last[stays.torn & ~dead[stays.shard]].tolist()
-    lengths = [np.empty(0, np.int64)]
-    for file in files:
-        rows = file.committed_spans()
-        rows = rows[rows["cause"] > 0]
-        first = rows["first"].astype(np.int64)
-        during = np.zeros(len(rows), np.bool_)
-        for death in sorted(set(deaths)):
-            during |= (first > death - before) & (first <= death + after)
-        lengths.append(rows["last"][~during].astype(np.int64) - first[~during] + 1)
-    return np.concatenate(lengths)
+    times = [*faults, *((death, death + after) for death in sorted(set(deaths)))]
+    during = np.zeros(len(first), np.bool_)
+    for begin, end in times:
+        during |= (first > begin - before) & (first <= end)
+    return during

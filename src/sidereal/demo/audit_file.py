@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sidereal.errors import ConfigError
 
 MAGIC: Final = b"SIDAUDIT"
-VERSION: Final = 1
+VERSION: Final = 2
 
 HEADER = np.dtype(
     [
@@ -44,11 +44,14 @@ HEADER = np.dtype(
         ("done", "<u4"),
         ("stop_tick", "<u8"),
         ("finish", "<u4"),
+        ("cut_out", "u1"),
+        ("cut_in", "u1"),
     ]
 )
 """``first_tick`` 0: none yet. ``unwritten``: rows and ticks for which there was no room;
-more than 0 fails the audit. ``stop_tick`` (0: none) and ``finish`` are written by
-the launcher, all else by the shard."""
+more than 0 fails the audit. ``stop_tick`` (0: none), ``finish``, and ``cut_out`` and
+``cut_in`` (nothing leaves the shard, nothing reaches it) are written by the launcher, all
+else by the shard."""
 
 SPAN = np.dtype(
     [("id", "<u8"), ("first", "<u4"), ("last", "<u4"), ("tick", "<u4"), ("cause", "<u4")]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from sidereal.demo.aftermath import aftermath, windows
 from sidereal.demo.audit import Auditor
 from sidereal.demo.live import LiveView
 from sidereal.demo.measure import Measure
@@ -24,14 +25,19 @@ from sidereal.demo.plan import Births, Plan, motion_of
 from sidereal.demo.processes import SHARD_COMMAND, ProcessError, Processes, patiently
 from sidereal.demo.report import Report, make_report
 from sidereal.demo.report_view import show
+from sidereal.demo.striker import Striker
+from sidereal.demo.strikes import Strike, plan_strikes
 from sidereal.demo.watch import Watch
 from sidereal.errors import SiderealError
 from sidereal.limits import ID_BLOCK
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.config import Config
 from sidereal.runtime.operator import Operator
 from sidereal.world.entities import EntityRows
 
 INTERRUPTED = 130
+CHAOS_AHEAD_S = 5.0
+"""With a server that may be killed, entities are spawned so long before their birth."""
 IDLE_UNLOAD_S = 5.0
 REBALANCE_S = 5.0
 SPAWN_ROWS = 5_000
@@ -40,6 +46,8 @@ GREETING_S = 2.0
 """Before the first tick: time to spawn, beside that which many entities take."""
 SPAWNED_PER_S = 25_000
 LOOK_S = 0.25
+PATIENCE_S = 30.0
+"""How long the server may be away: on a busy machine a new one takes its time to start."""
 ARRIVE_S = 10.0
 """After the last tick: patience for what is still in transit."""
 
@@ -74,6 +82,17 @@ def simulation_options(options: DemoOptions) -> dict[str, Any]:
     return chosen
 
 
+def strikes_of(options: DemoOptions) -> list[Strike]:
+    """Return the strikes of a run; raise `ConfigError` where they do not fit into it."""
+    return plan_strikes(
+        options.chaos,
+        seconds=options.seconds,
+        shards=options.shards,
+        seed=options.seed,
+        lease_s=Config().replication.lease_s,
+    )
+
+
 def play(
     options: DemoOptions,
     *,
@@ -102,6 +121,7 @@ def play(
         Interrupted before anything was started, or twice.
     """
     motion = motion_of(options.simulation, simulation_options(options))
+    strikes_of(options)
     if interrupted is not None and interrupted.asked:
         raise KeyboardInterrupt  # nothing has been started, and there is nothing to report on
     with tempfile.TemporaryDirectory(prefix="sidereal-") as place:
@@ -117,7 +137,9 @@ def play(
             names = [f"shard-{number}" for number in range(options.shards)]
             chosen = simulation_options(options)
             processes.start(names, options.simulation, chosen, audit, shard_command)
-            with Operator(processes.address, processes.admin_key()) as operator:
+            with Operator(
+                processes.address, processes.admin_key(), patience_s=PATIENCE_S
+            ) as operator:
                 run = _Run(options, processes, operator, audit, interrupted)
                 return run.play(motion, LiveView(console or Console()))
         finally:
@@ -165,6 +187,7 @@ class _Run:
         self.spawned_through = 0
         self.problems: list[str] = []
         self.watch = Watch()
+        self.striker: Striker | None = None
 
     def play(self, motion: Any, view: LiveView) -> Report:
         """Run the world and judge it."""
@@ -172,36 +195,51 @@ class _Run:
         hz = options.tick_hz
         patiently(self._all_registered, 30.0, "the shards' registration", self._children)
         lead_s = GREETING_S + options.entities / SPAWNED_PER_S
-        start = self.operator.status_message().tick + round(lead_s * hz)
+        tick, now = self.operator.status_message().tick, now_ns()
+        start = tick + round(lead_s * hz)
+        begin_ns = now + round((start - tick) * 1e9 / hz)
         plan = Plan(motion, start, max(1, round(options.seconds * hz)))
         self._grant(plan)
         auditor = Auditor(self.audit, plan)
+        striker = Striker(
+            strikes_of(options), self.processes, begin_ns, self.audit, self.watch.note
+        )
+        self.striker = striker
         with view:
             self._spawn(plan.births(start, start))
             self.spawned_through = start
-            stop = self._look_on(plan, auditor, view)
+            striker.start()
+            try:
+                stop = self._look_on(plan, auditor, view)
+            finally:
+                striker.stop()
             self._end(auditor, stop)
         status = self.operator.status_message()
         self.measure.ended()
-        verdict = auditor.verdict(self.spawned_through)
+        faults = windows(striker.struck, begin_ns, start, hz)
+        verdict = auditor.verdict(self.spawned_through, faults)
         return make_report(
             verdict,
             self.measure.server(status),
             self.measure.shards(status),
             seconds=(stop - plan.start_tick + 1) / hz,
             tick_hz=hz,
-            problems=self.problems,
+            problems=[*self.problems, *striker.problems],
+            strikes=aftermath(striker.struck, verdict, begin_ns, start, hz),
         )
 
     def _look_on(self, plan: Plan, auditor: Auditor, view: LiveView) -> int:
         """Spawn, look, strike, until the last tick; return it."""
         hz = self.options.tick_hz
-        ahead = round(SPAWN_AHEAD_S * hz)
+        ahead = round((CHAOS_AHEAD_S if self.options.chaos else SPAWN_AHEAD_S) * hz)
+        striker = self.striker
+        assert striker is not None
         stop = plan.last_tick
         kill = self.options.kill_shard
         while True:
             status = self.operator.status_message()
             self.measure.look(status)
+            striker.look(status, self.options.shards)
             view.update(self.watch.snapshot(status, plan.start_tick, stop, hz), now_ns())
             asked = self.interrupted is not None and self.interrupted.asked
             if asked and stop == plan.last_tick:
@@ -219,7 +257,7 @@ class _Run:
             self._children()
             if status.tick > stop:
                 return stop
-            self.measure.nap(LOOK_S)
+            self.measure.nap(LOOK_S / 5 if striker.waiting else LOOK_S)
 
     def _strike(self) -> None:
         victim = self.processes.shards[-1]
@@ -229,7 +267,8 @@ class _Run:
     def _end(self, auditor: Auditor, stop: int) -> None:
         """Let what is in transit arrive, then ask every shard what it has."""
         auditor.stop_at(stop)
-        dead = frozenset(p.pid for p in self.processes.shards if not p.running)
+        everyone = [*self.processes.gone, *self.processes.shards]
+        dead = frozenset(p.pid for p in everyone if not p.running)
         plan = auditor.plan
         # An interrupted run stops before the births that are spawned already.
         unborn = len(plan.births(stop + 1, self.spawned_through))
@@ -276,6 +315,8 @@ class _Run:
 
     def _children(self) -> None:
         """Note children that fell; without the server, or any shard, there is nothing to run."""
+        if self.processes.striking:
+            return
         for process in self.processes.fallen():
             process.killed = True
             if process.felled_by is not None:

@@ -4,8 +4,8 @@ Rates are taken between the first and the last look, by the launcher's own clock
 counters are the server's, and nothing that the audit judges rests on them.
 """
 
+import itertools
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,12 +15,26 @@ from sidereal.runtime.clock import now_ns
 from sidereal.wire.operator_messages import Status
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One look at the world."""
+class Counted:
+    """Counters of one server after the other: each begins at its own start."""
 
-    time_ns: int
-    counters: dict[str, int]
+    def __init__(self) -> None:
+        self.since_start: dict[str, int] = {}
+        """How much each rose since the first look."""
+        self._term = 0
+        self._before: dict[str, int] = {}
+
+    def look(self, status: Status) -> None:
+        """Take a server's counters."""
+        first = not self._term
+        if status.term != self._term:
+            self._term = status.term
+            # A new server counts from 0; what the old one counted after the last look is lost.
+            self._before = dict(status.counters) if first else {}
+        for name, count in status.counters.items():
+            rose = count - self._before.get(name, 0)
+            self.since_start[name] = self.since_start.get(name, 0) + rose
+        self._before = dict(status.counters)
 
 
 class Measure:
@@ -28,14 +42,18 @@ class Measure:
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._looks: list[Look] = []
+        self._counted = Counted()
+        self._times_ns: list[int] = []
+        self._freezes_ns: dict[int, list[int]] = {}
         self._pause = threading.Event()
         self.memory_replication_mb = 0.0
         self.memory_mb: dict[str, float] = {}
 
     def look(self, status: Status) -> None:
         """Take the world as it stands."""
-        self._looks.append(Look(now_ns(), status.counters))
+        self._times_ns.append(now_ns())
+        self._counted.look(status)
+        self._freezes_ns[status.term] = list(status.freezes_ns)
 
     def nap(self, seconds: float) -> None:
         """Wait until the next look."""
@@ -49,20 +67,19 @@ class Measure:
 
     def rise(self, counter: str) -> int:
         """Return how much a counter of the server rose between the first and the last look."""
-        if not self._looks:
-            return 0
-        first, last = self._looks[0], self._looks[-1]
-        return last.counters.get(counter, 0) - first.counters.get(counter, 0)
+        return self._counted.since_start.get(counter, 0)
 
     @property
     def seconds(self) -> float:
         """The time between the first and the last look."""
-        if not self._looks:
+        if not self._times_ns:
             return 0.0
-        return (self._looks[-1].time_ns - self._looks[0].time_ns) / 1e9
+        return (self._times_ns[-1] - self._times_ns[0]) / 1e9
 
     def server(self, status: Status) -> ServerFigures:
         """Return what only the server and the system know of the run."""
+        self._freezes_ns[status.term] = list(status.freezes_ns)
+        freezes = itertools.chain.from_iterable(self._freezes_ns.values())
         return ServerFigures(
             migrations=self.rise("migrations"),
             activations=self.rise("activations"),
@@ -74,7 +91,7 @@ class Measure:
             memory_mb=self.memory_replication_mb,
             audit_sectors=self.rise("audit_sectors"),
             audit_differences=self.rise("audit_differences"),
-            migration_freeze_ns=np.array(status.freezes_ns, np.int64),
+            migration_freeze_ns=np.fromiter(freezes, np.int64),
         )
 
     def shards(self, status: Status) -> list[ShardFigures]:

@@ -4,6 +4,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+CHAOS_ENTITIES = 4_000
+"""With `chaos`, unless a number is given: few enough that a small machine keeps its leases while
+processes die and start."""
+
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
     """A world on this machine, for a while.
@@ -34,6 +38,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
         Where the report is written too, or None.
     kill_shard
         After how many seconds one shard process is killed, or None.
+    chaos
+        Kinds of `sidereal.demo.strikes.KINDS` that strike at times which the seed decides.
     """
 
     trace: Path | None = None
@@ -48,3 +54,4 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     seed: int = 1
     json: Path | None = None
     kill_shard: float | None = None
+    chaos: tuple[str, ...] = ()

@@ -32,18 +32,19 @@ class ProcessError(SiderealError):
 class Process:
     """One child, its log, and what it cost."""
 
-    def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
-        self.log = directory / f"{name}.log"
+        self.command = command
+        self.log = log
         environment = dict(os.environ)
         for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
             environment.setdefault(threads, "1")
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as output:
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=output,
                 env=environment,
                 start_new_session=True,
             )
@@ -128,6 +129,10 @@ class Processes:
         }
         self.server: Process | None = None
         self.shards: list[Process] = []
+        self.gone: list[Process] = []
+        """Killed, and replaced by others of the same name."""
+        self.striking = False
+        """Whether a process is just being replaced."""
         self.address = Address("127.0.0.1", 0)
 
     def start(
@@ -140,15 +145,7 @@ class Processes:
     ) -> None:
         """Start the server, then a shard for each name."""
         keys.create(self.keys, ["admin", "clients", *(f"shard:{name}" for name in names)])
-        config = self._write("replication", {})
-        command = (sys.executable, "-m", "sidereal.apps.start", "replication", "--config")
-        self.server = Process("replication", [*command, str(config)], self.directory)
-        ready, _, _ = select.select([self.server.said], [], [], START_S)
-        line = self.server.said.readline().decode().strip() if ready else ""
-        if not line.startswith("listening on "):
-            self.server.wait(END_S)
-            raise ProcessError(f"the replication server did not start: {self.server.last_words()}")
-        self.address = Address.parse(line.removeprefix("listening on "))
+        self.start_server()
         for name in names:
             section = {
                 "name": name,
@@ -158,8 +155,38 @@ class Processes:
                 "options": dict(options),
             }
             shard_config = self._write(f"shard-{name}", section)
-            shard = Process(name, [*shard_command, str(shard_config), str(audit)], self.directory)
-            self.shards.append(shard)
+            command = [*shard_command, str(shard_config), str(audit)]
+            self.shards.append(Process(name, command, self._log(name)))
+
+    def start_server(self) -> None:
+        """Start a replication server: the first on a free port, others where that one was."""
+        config = self._write("replication", {})
+        command = (sys.executable, "-m", "sidereal.apps.start", "replication", "--config")
+        server = Process("replication", [*command, str(config)], self._log("replication"))
+        ready, _, _ = select.select([server.said], [], [], START_S)
+        line = server.said.readline().decode().strip() if ready else ""
+        self.server, self.striking = server, False
+        if not line.startswith("listening on "):
+            server.wait(END_S)
+            raise ProcessError(f"the replication server did not start: {server.last_words()}")
+        self.address = Address.parse(line.removeprefix("listening on "))
+        self._replication["listen"] = str(self.address)
+
+    def fell_server(self) -> None:
+        """Kill the replication server; `start_server` is to follow."""
+        assert self.server is not None
+        self.striking = True
+        self.server.kill()
+        self.gone.append(self.server)
+
+    def replace_shard(self, number: int) -> None:
+        """Kill a shard, and start another process under the same name."""
+        before = self.shards[number]
+        self.striking = True
+        before.kill()
+        self.gone.append(before)
+        self.shards[number] = Process(before.name, before.command, self._log(before.name))
+        self.striking = False
 
     def admin_key(self) -> bytes:
         """Return the operators' key."""
@@ -178,6 +205,13 @@ class Processes:
             deadline = now_ns() + round(END_S * 1e9)
             for process in group:
                 process.wait(max(0.1, (deadline - now_ns()) / 1e9))
+        for process in self.gone:
+            process.said.close()
+
+    def _log(self, name: str) -> Path:
+        """Where a process of that name writes; each in a file of its own."""
+        before = sum(process.name == name for process in self.gone)
+        return self.directory / (f"{name}-{before + 1}.log" if before else f"{name}.log")
 
     def _write(self, name: str, shard: Mapping[str, Any]) -> Path:
         sections: dict[str, Mapping[str, Any]] = {

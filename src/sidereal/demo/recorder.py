@@ -79,6 +79,11 @@ class Recorder:
         """Whether the launcher now wants `final`."""
         return bool(self.file["finish"])
 
+    def cuts(self) -> tuple[bool, bool]:
+        """Whether nothing may leave this process, and nothing reach it: the launcher's doing."""
+        header = self.file.header
+        return bool(header["cut_out"][0]), bool(header["cut_in"][0])
+
     def entered(self, ids: U64, versions: Ints, cause: int) -> None:
         """Entities (n,) came, and will be simulated with authority once their time comes.
 
@@ -188,12 +193,14 @@ class Recorder:
             The world tick of each row's state as it leaves: a pending row's is that of
             its request.
         lost : bool
-            The shard was fenced, and wiped them.
+            The shard was fenced, and wiped them; shadows among them, whose requests may never have
+            arrived.
         """
-        self._shadows.drop(ids)
         known = self._simulated(ids)
         if lost:
             self._entrants.drop(ids)
+            ticks = self._with_authority(ids, ticks)
+        self._shadows.drop(ids)
         # Who was not simulated here yet has no stay that could end; it stays an entrant,
         # since its sector may resume. If it comes again, that replaces it.
         ids, versions, ticks = ids[known], versions[known], ticks[known]
@@ -218,6 +225,13 @@ class Recorder:
             np.savez(file, ids=ids, position=position, tick=tick, state=state)
         unborn.replace(path)
         self.file["done"] = 1
+
+    def _with_authority(self, ids: U64, ticks: Ints) -> Ints:
+        """The last ticks (n,) simulated here with authority: a shadow's are those before it."""
+        last = ticks.astype(np.int64)
+        row, shadow = self._shadows.match(ids)
+        last[row] = self._shadows.rows["first"][shadow].astype(np.int64) - 1
+        return last
 
     def _simulated(self, ids: U64) -> Mask:
         """Which of these (n,) were simulated here since they came."""

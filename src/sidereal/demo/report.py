@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sidereal.demo.aftermath import StrikeLine
 from sidereal.demo.audit import ShardRun, Verdict
 
 POSITION_ERROR_MAX = 1e-6
@@ -130,6 +131,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unlogged: Unlogged
     skipped_share: float
     server_audit: ServerAudit
+    skipped_in_faults: int
+    strikes: list[StrikeLine]
 
     def to_json(self) -> bytes:
         """Indented JSON, with a newline at its end."""
@@ -193,6 +196,7 @@ def make_report(
     seconds: float,
     tick_hz: float,
     problems: list[str] | None = None,
+    strikes: list[StrikeLine] | None = None,
 ) -> Report:
     """Judge and sum up a run.
 
@@ -205,6 +209,8 @@ def make_report(
         How long the run took.
     problems : list of str
         Reasons of the launcher's own: the server ended early, the run was interrupted.
+    strikes : list of StrikeLine
+        What was done to the world on purpose.
     """
     people, way = verdict.census, verdict.passages
     why_not = [*(problems or []), *verdict.wrong, *_broken_bounds(verdict, server)]
@@ -253,6 +259,8 @@ def make_report(
         ),
         skipped_share=_skipped_share(verdict),
         server_audit=ServerAudit(server.audit_sectors, server.audit_differences),
+        skipped_in_faults=verdict.fault_gap_ticks,
+        strikes=strikes or [],
     )
 
 

@@ -7,13 +7,18 @@ from rich.text import Text
 
 from sidereal.demo.report import Report
 
+WAYS = {"both": "both ways", "out": "outwards", "in": "inwards"}
+
 PLAIN_WIDTH = 1000
 """Where nobody's window has a width, a figure keeps its line."""
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report; without a terminal the same as plain text."""
-    whole = Group(_figures(report), _shards(report), _verdict(report))
+    tables = [_figures(report), _shards(report)]
+    if report.strikes:
+        tables.append(_strikes(report))
+    whole = Group(*tables, _verdict(report))
     if console.is_terminal:
         console.print(whole)
         return
@@ -43,7 +48,7 @@ def _figures(report: Report) -> Table:
         (
             "ticks lived",
             f"{report.skipped_share:.4%} skipped ({_spread(report.skipped_ticks, '')} a handoff),"
-            f" {report.repeated_ticks:,} repeated",
+            f" {report.repeated_ticks:,} repeated; {report.skipped_in_faults:,} skipped in faults",
         ),
         (
             "position error",
@@ -107,6 +112,34 @@ def _shards(report: Report) -> Table:
             _number(shard.tick_ms.p50, " ms", "{:.1f}"),
             _number(shard.tick_ms.p99, " ms", "{:.1f}"),
             f"{memory:,.0f} MB",
+        )
+    return table
+
+
+def _strikes(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("strike", "second", "victim", "lasted", "stood still", "until", "re-homed"):
+        table.add_column(heading, justify="left" if heading in ("strike", "victim") else "right")
+    table.add_column("and")
+    for strike in report.strikes:
+        more = []
+        if strike.way:
+            more.append(f"cut {WAYS[strike.way]}")
+        if strike.rehomed:
+            more.append(f"states up to {strike.oldest_state_ms:.0f} ms old")
+        if strike.restart is not None:
+            served = _number(strike.restart.served_s, " s", "{:.1f}")
+            stages = ", ".join(f"{n} {ms:.0f} ms" for n, ms in strike.restart.stages_ms.items())
+            more.append(f"served again after {served} ({stages})")
+        table.add_row(
+            strike.kind,
+            f"{strike.second:.1f}",
+            strike.victim,
+            f"{strike.lasted_s:.1f} s",
+            f"{strike.stood_still:,}",
+            f"{strike.recovered_s:.2f} s",
+            f"{strike.rehomed:,}",
+            ", ".join(more),
         )
     return table
 

@@ -18,11 +18,13 @@ from sidereal.runtime import config as configuration
 from sidereal.runtime import logs, memory, shard_process
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.embed import Shard
+from sidereal.runtime.network import Network
 from sidereal.runtime.signals import stop_on_signals
 from sidereal.shard import events as ev
 from sidereal.shard.phase import SHADOW
 from sidereal.simulations.api import Simulation
 from sidereal.simulations.blob import ENDLESS
+from sidereal.transport.netsim import NetSim
 from sidereal.world.batch import World
 
 CAUSES = {"activation": af.ACTIVATION, "migration": af.MIGRATION, "rehomed": af.REHOMED}
@@ -138,7 +140,8 @@ def main(config_file: Path, audit_directory: Path) -> int:
     name = configuration.shard_of(config).name
     logs.start(name)
     witness = AuditedShard(Recorder(audit_directory, name, os.getpid()))
-    host = shard_process.build(config, witness)
+    network = Network(NetSim(os.getpid()), witness.recorder.cuts)
+    host = shard_process.build(config, witness, network)
     witness.watch(host.shard, host.simulation)
     stop = stop_on_signals()
     memory.keep()

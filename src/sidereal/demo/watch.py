@@ -3,6 +3,7 @@
 import numpy as np
 
 from sidereal.demo.live import ShardState, Snapshot
+from sidereal.demo.measure import Counted
 from sidereal.wire.operator_messages import Status
 
 
@@ -12,7 +13,7 @@ class Watch:
     def __init__(self) -> None:
         self._notes: list[str] = []
         self._names: dict[int, str] = {}
-        self._before: dict[str, int] | None = None
+        self._counted = Counted()
 
     def note(self, line: str) -> None:
         """Have a line shown with the next snapshot."""
@@ -20,10 +21,8 @@ class Watch:
 
     def snapshot(self, status: Status, start_tick: int, stop_tick: int, tick_hz: float) -> Snapshot:
         """Return the world now, as a run from one tick to another sees it."""
-        if self._before is None:
-            self._before = dict(status.counters)
-        before = self._before
-        counters = {name: n - before.get(name, 0) for name, n in status.counters.items()}
+        self._counted.look(status)
+        counters = self._counted.since_start
         rows = status.sectors
         shards = [
             ShardState(

@@ -23,6 +23,7 @@ from sidereal.replication.records import AnyRecord, Granted
 from sidereal.replication.registry import ActiveShards, ShardInfo
 from sidereal.replication.sessions import Session, Sessions
 from sidereal.replication.settings import Settings
+from sidereal.replication.tool_ids import ToolIds
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
 from sidereal.world.sectors import SectorEvent, SectorState, advance
@@ -138,6 +139,7 @@ class Books:
         self.wanted: dict[Sector, None] = {}
         """Unloaded sectors that something is in or about to enter, in order of first mention."""
         self.next_id = 1
+        self.tool_ids = ToolIds()
 
     def note(self, record: AnyRecord) -> None:
         """Write a decision down."""
@@ -203,6 +205,8 @@ class Books:
         """Return the first id and the count of a block that nobody had or will have."""
         first = self.next_id
         self.next_id += count
+        if shard_id == CUSTODY:
+            self.tool_ids.grant(first, count)
         self.note(Granted(shard_id, first, count))
         return first, count
 

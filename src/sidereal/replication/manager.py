@@ -95,7 +95,6 @@ class SectorManager:
         self._clients = Clients(rng)
         self._interest = Interest()
         self._roles: dict[LinkId, str] = {}
-        self._grants: dict[LinkId, list[tuple[int, int]]] = {}
         self._ticked_ns = now
         self._survey_ns = now
 
@@ -110,7 +109,6 @@ class SectorManager:
         then it may resume in another session.
         """
         self._roles.pop(link, None)
-        self._grants.pop(link, None)
         self._clients.disconnected(self.books, link, now)
         self._admission.disconnected(link)
         shard = self.books.shards.end_session(link)
@@ -318,11 +316,9 @@ class SectorManager:
         books = self.books
         match message:
             case om.RequestIds():
-                held = self._grants.setdefault(link, [])
-                operators.check_room(held)
-                operators.keep(held, grant(books, link, message.count))
+                grant(books, link, message.count)
             case om.SpawnEntities():
-                operators.spawn(books, link, self._grants.get(link, []), message, now)
+                operators.spawn(books, link, message, now)
                 lifecycle.activate_wanted(books, now)
             case om.DestroyByOperator():
                 operators.destroy(books, link, message)

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, sectors
-from sidereal.limits import GRANTS_PER_OPERATOR_MAX, ID_BLOCK
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, Books, Send
 from sidereal.replication.records import Destroyed
@@ -33,26 +31,17 @@ CLOCKS_APART_TICKS = 1
 _STATE_NUMBER = {state: number for number, state in enumerate(SectorState)}
 
 
-def spawn(
-    books: Books,
-    link: LinkId,
-    grants: list[tuple[int, int]],
-    message: SpawnEntities,
-    now: int,
-) -> None:
+def spawn(books: Books, link: LinkId, message: SpawnEntities, now: int) -> None:
     """Create entities, in loaded and in unloaded sectors alike."""
     rows = message.entities
     where, _ = sectors(rows.position, books.rules.sector_size)
-    granted = np.zeros(len(rows), bool)
-    for first, count in grants:
-        granted |= (rows.ids >= first) & (rows.ids < first + count)
-    new = books.table.slots(rows.ids) == ABSENT
-    good = granted & new & (where[:, 0] != NO_SECTOR)
+    granted, used = books.tool_ids.judge(rows.ids)
+    good = granted & (where[:, 0] != NO_SECTOR)
     reason = ""
     if not good.all():
         reason = (
-            f"{int((~granted).sum())} ids were not granted to you,"
-            f" {int((~new).sum())} exist already,"
+            f"{int((~granted & ~used).sum())} ids were not granted to you,"
+            f" {int(used.sum())} are used already,"
             f" {int((where[:, 0] == NO_SECTOR).sum())} positions lie outside the world"
         )
     if int(good.sum()) > books.handles.left():
@@ -63,28 +52,11 @@ def spawn(
     columns["tick"] = np.where(rows.tick == 0, np.uint32(books.tick_at(now)), rows.tick)
     placed = EntityRows(**columns, lengths=rows.lengths, states=rows.states).take(good)
     if len(placed):
+        books.tool_ids.use(placed.ids)
         transitions.place(books, placed, now)
     refused = rows.ids[~good].tolist()
-    outcome = SpawnOutcome(message.request, len(placed), refused, reason)
+    outcome = SpawnOutcome(message.request, len(placed), refused, reason, rows.ids[used].tolist())
     books.out.append(Send(link, outcome))
-
-
-def check_room(held: list[tuple[int, int]]) -> None:
-    """Refuse another block of ids to a link that has too many."""
-    if len(held) >= GRANTS_PER_OPERATOR_MAX:
-        raise ProtocolError(
-            f"{len(held)} blocks of ids were granted to this link: open another, and ask for"
-            f" blocks of {ID_BLOCK}"
-        )
-
-
-def keep(held: list[tuple[int, int]], block: tuple[int, int]) -> None:
-    """Add a block of ids to those of a link; neighbouring blocks are one."""
-    first, count = block
-    if held and sum(held[-1]) == first:
-        held[-1] = held[-1][0], held[-1][1] + count
-    else:
-        held.append(block)
 
 
 def destroy(books: Books, link: LinkId, message: DestroyByOperator) -> None:

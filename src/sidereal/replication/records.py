@@ -178,6 +178,7 @@ class Image(Record, tag=20, frozen=True):
     """The whole record at one position of the journal, with the newest states received.
 
     `sent` has a byte an entity: whether its state was sent to its holder at this version.
+    `tool_ids`: first, count and highest used of each block of ids that tools were granted.
     """
 
     began: Began
@@ -191,6 +192,7 @@ class Image(Record, tag=20, frozen=True):
     entities: EntityRows
     sent: bytes
     sessions: list[tuple[int, bytes, list[int]]]
+    tool_ids: list[tuple[int, int, int]] = []
 
 
 AnyRecord = (

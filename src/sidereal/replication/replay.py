@@ -93,6 +93,8 @@ class Replay:
                 shard = books.shards.get(record.shard_id)
                 if shard is not None:
                     shard.grants.append((record.first, record.count))
+                elif record.shard_id == CUSTODY:
+                    books.tool_ids.grant(record.first, record.count)
             case rec.Assigned():
                 entry = books.entry(record.sector)
                 if entry.shard_id != CUSTODY:
@@ -125,6 +127,7 @@ class Replay:
                 self._write(record.entities, 0)
                 books.counters["created"] += len(record.entities)
             case rec.Placed():
+                books.tool_ids.use(record.entities.ids)
                 self._write(record.entities, SENT)
                 books.counters["created"] += len(record.entities)
             case rec.Destroyed():
@@ -239,6 +242,7 @@ class Replay:
         for number, token, possessed in image.sessions:
             self._open(number, token, possessed)
         books.sessions.next_number = image.next_session
+        books.tool_ids.blocks = list(image.tool_ids)
 
     def _hold_what_nobody_owns(self, now: int) -> None:
         """Give handles, find holders, begin leases: what follows from the record, and the time."""
@@ -290,6 +294,7 @@ def image_of(books: Books, began: rec.Began) -> rec.Image:
         entities=gather(table, everything),
         sent=table.phase.tobytes(),
         sessions=[(s.number, s.token, list(s.possessed)) for s in books.sessions],
+        tool_ids=list(books.tool_ids.blocks),
     )
 
 
@@ -305,7 +310,8 @@ def digest(books: Books) -> str:
     lives = [(info.shard_id, info.name, info.incarnation) for info in books.shards]
     sessions = [(s.number, s.token.hex(), sorted(s.possessed)) for s in books.sessions]
     summary = hashlib.blake2b(digest_size=16)
-    summary.update(repr((owned, lives, books.next_id, books.shards.next_id, sessions)).encode())
+    ids = (books.next_id, books.shards.next_id, books.tool_ids.blocks)
+    summary.update(repr((owned, lives, ids, sessions)).encode())
     for column in (table.ids, table.version, table.sector, table.group):
         summary.update(np.ascontiguousarray(column[order]).tobytes())
     return summary.hexdigest()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.network import Network
 from sidereal.transport import Endpoint, Event
 from sidereal.transport.sockets import UdpSocket
 from sidereal.world.rules import NS_PER_S
@@ -32,11 +33,17 @@ class Channel:
         Address to listen on; None for a client's, which the system chooses.
     psk_of
         Key by name, for those who connect to us; None where nobody may.
+    network
+        A simulated network before the real one; None: there is none.
     """
 
     def __init__(
-        self, bind: Address | None, psk_of: Callable[[str], bytes | None] | None = None
+        self,
+        bind: Address | None,
+        psk_of: Callable[[str], bytes | None] | None = None,
+        network: Network | None = None,
     ) -> None:
+        self.network = network
         self.socket = UdpSocket(bind)
         self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of)
 
@@ -49,9 +56,11 @@ class Channel:
         now = now_ns()
         for _ in range(BATCHES_MAX):
             batch = self.socket.receive(RECEIVE_BATCH)
-            self.endpoint.receive(batch, now)
+            self._take(batch, now)
             if len(batch) < RECEIVE_BATCH:
                 break
+        if self.network is not None:
+            self._take([], now)
         due = self.endpoint.next_timeout()
         if due is not None and due <= now:
             self.endpoint.handle_timeout(now)
@@ -62,14 +71,14 @@ class Channel:
     def flush(self) -> None:
         """Send what the endpoint wants to say now."""
         transmits = self.endpoint.poll_transmit(now_ns())
+        if self.network is not None:
+            transmits = self.network.leave(transmits, now_ns())
         if transmits:
             self.socket.send(transmits)
 
     def wait(self, until_ns: int) -> bool:
         """Sleep until a datagram arrives, the endpoint is due, or `until_ns`."""
-        due = self.endpoint.next_timeout()
-        deadline = until_ns if due is None else min(until_ns, due)
-        left = deadline - now_ns()
+        left = self._deadline(until_ns) - now_ns()
         return self.socket.wait(left) if left > 0 else False
 
     def wait_with(self, other: int, until_ns: int) -> bool:
@@ -77,14 +86,21 @@ class Channel:
 
         Returns whether a datagram has arrived.
         """
-        due = self.endpoint.next_timeout()
-        deadline = until_ns if due is None else min(until_ns, due)
-        left = deadline - now_ns()
+        left = self._deadline(until_ns) - now_ns()
         if left <= 0:
             return False
         mine = self.socket.fileno()
         ready, _, _ = select.select([mine, other], [], [], left / NS_PER_S)
         return mine in ready
+
+    def _take(self, batch: list[tuple[bytes, Address]], now: int) -> None:
+        arrived = batch if self.network is None else self.network.arrive(batch, now)
+        if arrived:
+            self.endpoint.receive(arrived, now)
+
+    def _deadline(self, until_ns: int) -> int:
+        network = None if self.network is None else self.network.next_time()
+        return min(at for at in (until_ns, self.endpoint.next_timeout(), network) if at is not None)
 
     def close(self) -> None:
         """Say what is left to say, and close the socket."""

@@ -10,9 +10,9 @@ from typing import Self, assert_never
 from sidereal.client import events as ev
 from sidereal.client.core import ClientCore
 from sidereal.errors import HandshakeError, ProtocolError
-from sidereal.ids import LinkId
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.line import Line
 from sidereal.transport import (
     Connected,
     DatagramNotice,
@@ -24,7 +24,6 @@ from sidereal.wire import codec
 from sidereal.world.rules import NS_PER_S
 
 KEY_NAME = "clients"
-RECONNECT_NS = NS_PER_S // 2
 
 
 class Client:
@@ -45,13 +44,11 @@ class Client:
 
     def __init__(self, server: Address, key: bytes) -> None:
         self._server = server
-        self._key = key
         self._channel = Channel(None)
+        self._line = Line(self._channel, server, KEY_NAME, key)
         self._core = ClientCore()
-        self._link: LinkId | None = None
         self._open = False
         self._ever = False
-        self._retry_at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -64,11 +61,7 @@ class Client:
     def poll(self, now: int | None = None) -> list[ev.Event]:
         """Exchange what is to be exchanged and return what happened, in order."""
         now = now_ns() if now is None else now
-        if self._link is None and now >= self._retry_at:
-            self._link = self._channel.connect(self._server, KEY_NAME, self._key)
-        for event in self._channel.pump():
-            if event.link != self._link:
-                continue
+        for event in self._line.pump(now):
             match event:
                 case Connected():
                     self._open = True
@@ -78,7 +71,7 @@ class Client:
                 case DatagramsReceived():
                     self._core.receive_datagrams(event.payloads, now)
                 case LinkClosed():
-                    self._closed(event.reason, now)
+                    self._closed(event.reason)
                 case DatagramNotice():
                     continue
                 case _:
@@ -96,11 +89,8 @@ class Client:
 
     def close(self, reason: str = "the client was closed") -> None:
         """Leave. The server keeps the session for a while, for nobody."""
-        if self._link is not None:
-            self._flush()
-            self._channel.endpoint.close(self._link, reason, now_ns())
-            self._link = None
-        self._channel.close()
+        self._flush()
+        self._line.close(reason)
 
     # --- time ----------------------------------------------------------------
 
@@ -177,25 +167,22 @@ class Client:
         try:
             self._core.receive(codec.decode(data), now)
         except ProtocolError as error:
-            if self._link is not None:
-                self._channel.endpoint.close(self._link, str(error), now_ns())
-            self._closed(str(error), now)
+            self._line.end(str(error), now_ns())
+            self._closed(str(error))
 
-    def _closed(self, reason: str, now: int) -> None:
-        was_open, self._open = self._open, False
-        self._link = None
-        self._retry_at = now + RECONNECT_NS
+    def _closed(self, reason: str) -> None:
         if not self._ever and not self._core.welcomed:
             raise HandshakeError(
                 f"cannot join {self._server[0]}:{self._server[1]} as a client: {reason}"
             )
-        if was_open:
+        if self._open:
             self._core.ended(reason)
+        self._open = False
 
     def _flush(self) -> None:
-        if self._open and self._link is not None:
+        if self._line.open:
             for message in self._core.poll():
-                self._channel.endpoint.send(self._link, codec.encode(message))
+                self._line.send(codec.encode(message))
         self._channel.flush()
 
 

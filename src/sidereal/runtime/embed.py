@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.errors import HandshakeError, ProtocolError, SimulationError
-from sidereal.ids import Incarnation, LinkId
+from sidereal.ids import Incarnation
 from sidereal.kernel import ABSENT
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.line import Line
+from sidereal.runtime.network import Network
 from sidereal.runtime.wishes import Wishes
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
@@ -39,8 +41,6 @@ from sidereal.world.rules import NS_PER_S, WorldRules
 CATCH_UP_S = 1.0
 """A shard that is late by no more simulates the ticks that it missed, one after the other; then
 it skips. A machine that stalls for half a second costs nobody a tick then."""
-
-RECONNECT_NS = NS_PER_S // 2
 
 GATHER_NS = NS_PER_S // 250
 """Between ticks, arrivals are gathered for so long: 4 ms is little beside a tick, and a pass
@@ -62,6 +62,8 @@ class Shard:
         Whether to be sent read-only copies of what lies across the borders.
     state_dtype
         Layout of every entity's state; None where the game reads the bytes by itself.
+    network
+        A simulated network before the real one, for tests.
 
     Raises
     ------
@@ -77,19 +79,18 @@ class Shard:
         *,
         ghosts: bool = False,
         state_dtype: np.dtype[Any] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.name = name
         self.ghosts = Ghosts.none()
         self.ticks_skipped = 0
         self._server = server
-        self._key = key
         self._wants_ghosts = ghosts
         self._dtype = state_dtype
-        self._channel = Channel(None)
-        self._link: LinkId | None = None
+        self._channel = Channel(None, network=network)
+        self._line = Line(self._channel, server, f"shard:{name}", key)
         self._core: ShardCore | None = None
         self._ever = False
-        self._retry_at = 0
         self._ticked = 0
         self._events: list[ev.Event] = []
         self._wishes = Wishes()
@@ -99,13 +100,9 @@ class Shard:
     def poll(self, now: int | None = None) -> list[ev.Event]:
         """Exchange what is to be exchanged and return what happened, in order."""
         now = now_ns() if now is None else now
-        if self._link is None and now >= self._retry_at:
-            self._link = self._channel.connect(self._server, f"shard:{self.name}", self._key)
         acked: list[int] = []
         lost: list[int] = []
-        for event in self._channel.pump():
-            if event.link != self._link:
-                continue  # of a link that was given up: it must not end the one that followed
+        for event in self._line.pump(now):
             match event:
                 case Connected():
                     self._open(now)
@@ -118,7 +115,7 @@ class Shard:
                     acked += event.acked
                     lost += event.lost
                 case LinkClosed():
-                    self._closed(event.reason, now)
+                    self._closed(event.reason)
                 case _:
                     assert_never(event)
         if self._core is not None:
@@ -135,11 +132,15 @@ class Shard:
                 self.ghosts = Ghosts(told.ids, told.position, told.velocity, told.flags)
         return events
 
-    def wait(self, until_ns: int | None = None) -> None:
-        """Sleep until the next tick is due, something arrives, or `until_ns`."""
-        deadline = now_ns() + NS_PER_S // 10
+    def wait(self, until_ns: int | None = None, *, ticking: bool = True) -> None:
+        """Sleep until the next tick is due, something arrives, or `until_ns`.
+
+        Without a lease no tick is due, and without `ticking` none is waited for.
+        """
+        now = now_ns()
+        deadline = now + NS_PER_S // 10
         core = self._core
-        if core is not None and core.clock is not None and core.rules:
+        if ticking and core is not None and core.clock is not None and core.has_lease(now):
             deadline = min(deadline, core.clock.begins_ns(self._ticked + 1))
         deadline = deadline if until_ns is None else min(deadline, until_ns)
         if self._channel.wait(deadline) and deadline - now_ns() > 2 * GATHER_NS:
@@ -148,9 +149,7 @@ class Shard:
 
     def close(self, reason: str = "the shard was closed") -> None:
         """Leave. What this shard still has is given to others once its lease is over."""
-        if self._link is not None:
-            self._channel.endpoint.close(self._link, reason, now_ns())
-        self._channel.close()
+        self._line.close(reason)
 
     # --- time ----------------------------------------------------------------
 
@@ -377,11 +376,10 @@ class Shard:
         try:
             take()
         except ProtocolError as error:
-            if self._link is not None:
-                self._channel.endpoint.close(self._link, str(error), now_ns())
-            self._closed(str(error), now_ns())
+            self._line.end(str(error), now_ns())
+            self._closed(str(error))
 
-    def _closed(self, reason: str, now: int) -> None:
+    def _closed(self, reason: str) -> None:
         if not self._ever:
             raise HandshakeError(
                 f"shard {self.name} cannot join {self._server[0]}:{self._server[1]}: {reason}"
@@ -390,15 +388,13 @@ class Shard:
             self._core.lost()
             self._events += self._core.events()
             self._events.append(ev.LinkLost(reason))
-        self._link = None
-        self._retry_at = now + RECONNECT_NS
 
     def _flush(self) -> None:
-        core, link = self._core, self._link
+        core, link = self._core, self._line.link
         if core is not None and link is not None:
             messages, payloads = core.poll()
             for message in messages:
-                self._channel.endpoint.send(link, codec.encode(message))
+                self._line.send(codec.encode(message))
             if payloads:
                 core.sent_datagrams(self._channel.endpoint.send_datagrams(link, payloads))
         self._channel.flush()

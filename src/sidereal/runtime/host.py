@@ -95,7 +95,7 @@ class Host:
         shard, witness = self.shard, self.witness
         stop = None if witness is None else witness.stop_tick
         stopped = stop is not None and shard.last_tick >= stop
-        shard.wait(now_ns() + SETTLE_NS if stopped else None)
+        shard.wait(now_ns() + SETTLE_NS if stopped else None, ticking=not stopped)
         events = shard.poll()
         for event in events:
             self._note(event)

@@ -1,4 +1,8 @@
-"""`Operator`: a tool's link to a running world, one question at a time."""
+"""`Operator`: a tool's link to a running world, one question at a time.
+
+Where the link ends before an answer, it is made anew, and the question asked again if that does
+no harm: entities are created once, however often they are asked for, because an id is used once.
+"""
 
 import itertools
 from collections.abc import Iterable
@@ -9,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.errors import HandshakeError, SiderealError
-from sidereal.ids import LinkId, Sector
+from sidereal.ids import Sector
 from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.line import Line
 from sidereal.transport import Connected, LinkClosed, MessageReceived
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
@@ -23,7 +28,7 @@ from sidereal.world.columns import F32, F64, U32, U64
 from sidereal.world.entities import EntityRows
 from sidereal.world.rules import NS_PER_S
 
-ANSWER_NS = 10 * NS_PER_S
+ANSWER_S = 10.0
 STATES = ("Unloaded", "Loading", "Active", "Unloading")
 
 
@@ -34,22 +39,31 @@ class OperatorError(SiderealError):
 class Operator:
     """Asks the replication server, under the operators' key.
 
+    Parameters
+    ----------
+    server, key
+        Where it listens, and the key named ``admin``.
+    patience_s
+        How long an answer may take, the server's restart included.
+
     Raises
     ------
     HandshakeError
         No server answers there, or it does not take the key.
     """
 
-    def __init__(self, server: Address, key: bytes) -> None:
+    def __init__(self, server: Address, key: bytes, *, patience_s: float = ANSWER_S) -> None:
+        self._patience_ns = round(patience_s * NS_PER_S)
         self._channel = Channel(None)
+        self._line = Line(self._channel, server, "admin", key)
         self._server = server
         self._requests = itertools.count(1)
         self._answers: list[Message] = []
-        self._open = False
+        self._ever = False
+        self._breaks = 0
         self._left = range(0)
-        self._link: LinkId = self._channel.connect(server, "admin", key)
-        deadline = now_ns() + ANSWER_NS
-        while not self._open:
+        deadline = now_ns() + self._patience_ns
+        while not self._line.open:
             self._pump(deadline)
 
     def __enter__(self) -> Self:
@@ -65,8 +79,7 @@ class Operator:
 
     def close(self) -> None:
         """Leave."""
-        self._channel.endpoint.close(self._link, "done", now_ns())
-        self._channel.close()
+        self._line.close("done")
 
     # --- questions -----------------------------------------------------------
 
@@ -149,14 +162,25 @@ class Operator:
     def spawn_rows(self, entities: EntityRows) -> om.SpawnOutcome:
         """Create entities under ids that `ids` gave; return what became of them.
 
-        A ``tick`` of 0 stands for the present one.
+        A ``tick`` of 0 stands for the present one. Where the question had to be asked again, what
+        the first asking created counts as created.
         """
+        breaks = self._breaks
         answer = self._ask(om.SpawnEntities(next(self._requests), entities))
         assert isinstance(answer, om.SpawnOutcome)
-        return answer
+        if breaks == self._breaks or not answer.used:
+            return answer
+        used = set(answer.used)
+        refused = [entity for entity in answer.refused if entity not in used]
+        reason = answer.reason if refused else ""
+        return om.SpawnOutcome(answer.request, answer.created + len(used), refused, reason)
 
     def destroy(self, ids: Iterable[int] | U64) -> int:
-        """Destroy entities wherever they are; return how many there were."""
+        """Destroy entities wherever they are; return how many there were.
+
+        After a break of the link it is asked again, and those that the first asking destroyed are
+        not counted.
+        """
         listed = [int(i) for i in np.asarray(list(ids), np.uint64)]
         answer = self._ask(om.DestroyByOperator(next(self._requests), listed))
         assert isinstance(answer, om.DestroyOutcome)
@@ -218,28 +242,41 @@ class Operator:
         return {"ok": True, "detail": answer.detail}
 
     def _ask(self, question: Message) -> Message:
-        self._channel.endpoint.send(self._link, codec.encode(question))
-        self._channel.flush()
-        deadline = now_ns() + ANSWER_NS
+        """Ask, again after each break of the link; return the answer."""
+        deadline = now_ns() + self._patience_ns
+        asked = self._breaks - 1
         while not self._answers:
+            if self._line.open and asked != self._breaks:
+                asked = self._breaks
+                self._line.send(codec.encode(question))
+                self._channel.flush()
             self._pump(deadline)
+            if asked < self._breaks and isinstance(question, om.Command):
+                raise OperatorError(
+                    f"the link broke before the answer to {question.verb!r}: the status tells"
+                    " whether it was done"
+                )
         return self._answers.pop(0)
 
     def _pump(self, deadline: int) -> None:
-        for event in self._channel.pump():
+        for event in self._line.pump(now_ns()):
             if isinstance(event, Connected):
-                self._open = True
+                self._ever = True
             elif isinstance(event, MessageReceived):
                 self._answers.append(codec.decode(event.data))
             elif isinstance(event, LinkClosed):
-                raise HandshakeError(f"cannot join as an operator: {event.reason}")
-        if self._open and self._answers:
+                self._answers.clear()
+                self._breaks += 1
+                if not self._ever:
+                    raise HandshakeError(f"cannot join as an operator: {event.reason}")
+        if self._line.open and self._answers:
             return
         if now_ns() >= deadline:
             raise SiderealError(
-                f"no answer from {self._server[0]}:{self._server[1]} in {ANSWER_NS // NS_PER_S} s"
+                f"no answer from {self._server[0]}:{self._server[1]}"
+                f" in {self._patience_ns / NS_PER_S:g} s"
             )
-        self._channel.wait(deadline)
+        self._channel.wait(min(deadline, now_ns() + NS_PER_S // 10))
 
 
 def entity_rows(spawn: Spawn, part: slice, ids: U64) -> EntityRows:

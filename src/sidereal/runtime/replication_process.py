@@ -102,14 +102,17 @@ class ReplicationServer:
         store: Callable[[], Store] | None = None,
         snapshot_s: float = 5.0,
     ) -> None:
+        began = now_ns()
         try:
             self.channel = Channel(listen, psks.get)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {listen}: {error.strerror}: is another server running there?"
             ) from error
+        bound = now_ns()
         try:
             self.gate = Gate(None if store is None else store())
+            loaded = now_ns()
             self.manager = SectorManager(
                 settings,
                 term=self.gate.term,
@@ -122,6 +125,10 @@ class ReplicationServer:
         except BaseException:
             self.channel.close()
             raise
+        counters = self.manager.books.counters
+        counters["start_bind_us"] = (bound - began) // 1000
+        counters["start_load_us"] = (loaded - bound) // 1000
+        counters["start_replay_us"] = (now_ns() - loaded) // 1000
         self._snapshot_ns = round(snapshot_s * NS_PER_S)
         self._snapshot_at = now_ns() + self._snapshot_ns
         self.pace = Pace()

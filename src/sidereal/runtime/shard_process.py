@@ -8,6 +8,7 @@ from sidereal.runtime import keys, memory
 from sidereal.runtime.config import Config, shard_of
 from sidereal.runtime.embed import Shard
 from sidereal.runtime.host import Host, Witness
+from sidereal.runtime.network import Network
 from sidereal.runtime.signals import stop_on_signals
 from sidereal.simulations import load
 from sidereal.simulations.api import Simulation
@@ -15,7 +16,7 @@ from sidereal.simulations.api import Simulation
 log = logging.getLogger("sidereal.shard")
 
 
-def build(config: Config, witness: Witness | None = None) -> Host:
+def build(config: Config, witness: Witness | None = None, network: Network | None = None) -> Host:
     """Return the host that a configuration describes; its shard has not joined yet."""
     chosen = shard_of(config)
     simulation = make(chosen.simulation, dict(chosen.options))
@@ -25,6 +26,7 @@ def build(config: Config, witness: Witness | None = None) -> Host:
         keys.read(chosen.key),
         ghosts=getattr(simulation, "ghosts", False),
         state_dtype=getattr(simulation, "state_dtype", None),
+        network=network,
     )
     return Host(shard, simulation, witness)
 

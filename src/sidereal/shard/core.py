@@ -405,9 +405,8 @@ class ShardCore:
 
     def _give_up(self, reason: str) -> None:
         table = self.holdings.table
-        held = np.flatnonzero(table.phase & SHADOW == 0)
         self._events.append(
-            ev.SessionEnded(reason, table.ids[held], table.version[held], table.tick[held])
+            ev.SessionEnded(reason, table.ids.copy(), table.version.copy(), table.tick.copy())
         )
         self.fenced = True
         self.session.give_up()

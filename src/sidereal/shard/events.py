@@ -177,7 +177,8 @@ class SessionResumed:
 class SessionEnded:
     """The server has given up this shard's life, and with it all that was here; it registers anew.
 
-    ``ids`` u64, ``version`` u32 and ``tick`` u32 are of the entities that were held.
+    ``ids`` u64, ``version`` u32 and ``tick`` u32 are of all entities that were here, those among
+    them that it had asked to hand over.
     """
 
     reason: str

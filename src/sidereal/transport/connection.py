@@ -110,6 +110,12 @@ class Connection:
         self._events.append(Connected(self.link, self.key_name, self.address, incoming))
 
     @property
+    def heard_ns(self) -> int | None:
+        """When a packet of the peer's last came; None before the connection is open."""
+        idle_at = self._idle_at
+        return None if idle_at is None else idle_at - self._settings.idle_timeout_ns
+
+    @property
     def opened(self) -> bool:
         """Whether data packets flow, if only to say farewell."""
         return self._opener is not None

@@ -179,6 +179,11 @@ class Endpoint:
         connection = self._links.get(link)
         return connection.outbox.payload_max if connection is not None else 0
 
+    def heard_ns(self, link: LinkId) -> int | None:
+        """Return when the peer was last heard; None before the link is open, or once it is gone."""
+        connection = self._links.get(link)
+        return None if connection is None else connection.heard_ns
+
     def stats(self, link: LinkId) -> LinkStats | None:
         """Return a link's counters, or None if it is gone."""
         connection = self._links.get(link)

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from msgspec import field
+
 from sidereal.wire.base import Coords, Id, Message
 from sidereal.world.columns import I32, U8, U32, Columns
 from sidereal.world.entities import ClaimRows, EntityRows
@@ -24,12 +26,16 @@ class SpawnEntities(Message, tag=61, frozen=True):
 
 
 class SpawnOutcome(Message, tag=62, frozen=True):
-    """Server → operator: so many were created; these ids were not, and why."""
+    """Server → operator: so many were created; these ids were not, and why.
+
+    ``used`` are those of the refused whose ids were granted and have been used before.
+    """
 
     request: int
     created: int
     refused: list[int]
     reason: str
+    used: list[int] = field(default_factory=list)
 
 
 class DestroyByOperator(Message, tag=63, frozen=True):

@@ -1,0 +1,118 @@
+"""What came of each strike, from what the shards wrote down: who stood still, and for how long.
+
+A strike answers for what follows it, up to the next one. An entity stood still if nobody
+simulated it for longer than a handoff may take; it went on elsewhere if its shard died or was
+fenced, from a state that is so old as the audit finds.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from sidereal.demo.audit import FAULT_S, Verdict
+from sidereal.demo.striker import Struck
+
+USUAL_TICKS = 4
+"""A gap that is longer is no handoff's."""
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """A replication server that was killed, and the next one; seconds and milliseconds.
+
+    ``listening_s`` and ``served_s`` are from the new process's start: until it listens, and until
+    it was seen with all its shards (None: never). ``stages_ms`` is what it says of its start.
+    """
+
+    down_s: float
+    listening_s: float
+    served_s: float | None
+    stages_ms: dict[str, float]
+
+
+class StrikeLine(msgspec.Struct, frozen=True):
+    """One strike, and what came of it.
+
+    ``second`` and ``tick`` are of the run and of the world. ``lasted_s``: until the process was
+    started again or let go on, or the network was whole. ``stood_still`` entities were simulated
+    by nobody for more than a handoff may take; ``recovered_s`` is when the last of them went on,
+    counted from the strike. ``rehomed`` entities went on at another shard (or incarnation), from
+    states of up to ``oldest_state_ms``.
+    """
+
+    kind: str
+    second: float
+    tick: int
+    victim: str
+    pid: int
+    way: str
+    lasted_s: float
+    stood_still: int
+    recovered_s: float
+    rehomed: int
+    oldest_state_ms: float
+    restart: Restart | None
+
+
+def windows(
+    struck: Sequence[Struck], begin_ns: int, start_tick: int, hz: float
+) -> list[tuple[int, int]]:
+    """Return the ticks, first and last, that each strike answers for: until a while after it."""
+    return [
+        (
+            _tick(done.struck_ns, begin_ns, start_tick, hz),
+            _tick(max(done.undone_ns, done.listening_ns, done.struck_ns), begin_ns, start_tick, hz)
+            + round(FAULT_S * hz),
+        )
+        for done in struck
+    ]
+
+
+def aftermath(
+    struck: Sequence[Struck], verdict: Verdict, begin_ns: int, start_tick: int, hz: float
+) -> list[StrikeLine]:
+    """Return a line for each strike, in order of time."""
+    at = [_tick(done.struck_ns, begin_ns, start_tick, hz) for done in struck]
+    until = [*at[1:], verdict.last_tick + 1]
+    gaps, rehomed = verdict.gaps, verdict.rehomed
+    again = gaps.last + 1
+    long = gaps.last - gaps.first >= USUAL_TICKS
+    lines = []
+    for done, tick, end in zip(struck, at, until, strict=True):
+        here = long & (again > tick) & (again <= end)
+        moved = (rehomed.entered > tick) & (rehomed.entered <= end)
+        age = rehomed.state_age_ticks[moved].max(initial=0)
+        last = again[here].max(initial=tick)
+        lines.append(
+            StrikeLine(
+                kind=done.strike.kind,
+                second=(done.struck_ns - begin_ns) / 1e9,
+                tick=tick,
+                victim=done.victim,
+                pid=done.pid,
+                way=done.strike.way,
+                lasted_s=max(done.undone_ns - done.struck_ns, 0) / 1e9,
+                stood_still=len(np.unique(gaps.id[here])),
+                recovered_s=float(last - tick) / hz,
+                rehomed=int(moved.sum()),
+                oldest_state_ms=float(age) * 1000 / hz,
+                restart=_restart(done),
+            )
+        )
+    return lines
+
+
+def _restart(done: Struck) -> Restart | None:
+    if not done.listening_ns:
+        return None
+    began = done.undone_ns
+    return Restart(
+        down_s=(done.listening_ns - done.struck_ns) / 1e9,
+        listening_s=(done.listening_ns - began) / 1e9,
+        served_s=(done.served_ns - began) / 1e9 if done.served_ns else None,
+        stages_ms=done.stages_ms or {},
+    )
+
+
+def _tick(at_ns: int, begin_ns: int, start_tick: int, hz: float) -> int:
+    return start_tick + int((at_ns - begin_ns) / 1e9 * hz)

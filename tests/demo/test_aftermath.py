@@ -1,0 +1,79 @@
+"""What came of each strike is told from what the shards wrote down, strike by strike."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from demo.model_world import CALM, ModelWorld
+from demo.test_report import SERVER, SHARDS
+from sidereal.demo.aftermath import aftermath, windows
+from sidereal.demo.audit import Rehomed
+from sidereal.demo.report import make_report
+from sidereal.demo.report_view import show
+from sidereal.demo.stays import Intervals
+from sidereal.demo.striker import Struck
+from sidereal.demo.strikes import Strike
+
+HZ, S = 20.0, 10**9
+BEGIN_NS = 100 * S
+
+
+def i64(*values):
+    return np.array(values, np.int64)
+
+
+STRUCK = [
+    Struck(Strike("pause-shard", 1, 4.0), "shard-1", 7, BEGIN_NS + S, undone_ns=BEGIN_NS + 5 * S),
+    Struck(
+        Strike("kill-replication", None, 0.5),
+        "replication",
+        8,
+        BEGIN_NS + 20 * S,
+        undone_ns=BEGIN_NS + 20 * S + S // 2,
+        listening_ns=BEGIN_NS + 22 * S,
+        served_ns=BEGIN_NS + 23 * S,
+        stages_ms={"load": 3.0},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def verdict(tmp_path_factory):
+    calm = ModelWorld(tmp_path_factory.mktemp("audit"), 1, rates=CALM).run()
+    return dataclasses.replace(
+        calm,
+        last_tick=1000,
+        gaps=Intervals(
+            np.array([1, 1, 2, 3, 4], np.uint64),
+            i64(119, 130, 125, 140, 520),
+            i64(180, 133, 184, 141, 529),
+        ),
+        rehomed=Rehomed(2, i64(3, 9), i64(60, 60), entered=i64(181, 185)),
+    )
+
+
+def test_a_strike_answers_for_what_follows_it_up_to_the_next(verdict):
+    pause, kill = aftermath(STRUCK, verdict, BEGIN_NS, 100, HZ)
+    assert (pause.second, pause.tick, pause.lasted_s) == (1.0, 120, 4.0)
+    assert pause.stood_still == 2, "short gaps are handoffs'"
+    assert pause.recovered_s == (185 - 120) / HZ
+    assert (pause.rehomed, pause.oldest_state_ms, pause.restart) == (2, 450.0, None)
+    assert (kill.stood_still, kill.rehomed) == (1, 0)
+    assert (kill.restart.down_s, kill.restart.listening_s, kill.restart.served_s) == (2.0, 1.5, 2.5)
+
+
+def test_a_window_lasts_until_a_while_after_what_was_done_is_undone():
+    assert windows(STRUCK, BEGIN_NS, 100, HZ) == [(120, 300), (500, 640)]
+
+
+def test_the_report_shows_each_strike(verdict):
+    lines = aftermath(STRUCK, verdict, BEGIN_NS, 100, HZ)
+    report = make_report(verdict, SERVER, SHARDS, seconds=50.0, tick_hz=HZ, strikes=lines)
+    text = io.StringIO()
+    show(report, Console(file=text))
+    shown = text.getvalue()
+    assert "pause-shard" in shown
+    assert "served again after 2.5 s (load 3 ms)" in shown
