@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sidereal.client import events as ev
+from sidereal.kernel import ABSENT
 from sidereal.replication.interest import LEAVE_FACTOR
 from sidereal.replication.settings import MS, Settings
 from sidereal.testing.cluster import Cluster
@@ -212,3 +213,26 @@ def test_nothing_is_computed_for_clients_when_there_are_none(monkeypatch):
     client.core.subscribe(1.0, point=(0.0, 0.0))
     with pytest.raises(AssertionError, match="for nobody"):
         cluster.run(0.5)
+
+
+def test_a_state_that_changes_reaches_those_who_see_it_and_no_other_is_sent():
+    cluster = Cluster(31, shards=2, settings=SETTINGS, step=still)
+    cluster.run(0.5)
+    ids = crowd(cluster, 20, 60, 0)
+    client = cluster.add_client()
+    client.core.subscribe(150.0, point=(0.0, 0.0))
+    cluster.run(3)
+    assert len(client.picture.position) == 20
+    before = sum(len(event.states) for event in client.of(ev.EntitiesChanged))
+    cluster.run(2)
+    assert sum(len(event.states) for event in client.of(ev.EntitiesChanged)) == before
+    for shard in cluster.shards:
+        table = shard.core.holdings.table
+        slot = table.slots(ids[:1])
+        if slot[0] != ABSENT:
+            shard.core.set_states(slot, np.array([5], np.uint32), np.frombuffer(b"angry", np.uint8))
+    cluster.run(2.5)
+    told = [event.states for event in client.of(ev.EntitiesChanged)]
+    assert sum(map(len, told)) == before + 1
+    assert told[-1].ids.tolist() == ids[:1].tolist()
+    assert told[-1].states.tobytes() == b"angry"

@@ -13,7 +13,7 @@ def u64(*ids: int) -> np.ndarray:
 
 def viewing(*ids: int) -> View:
     view = View()
-    view.enter(u64(*ids), np.zeros(len(ids), np.uint32))
+    view.enter(u64(*ids), np.zeros(len(ids), np.uint32), np.zeros(len(ids), np.uint32))
     return view
 
 
@@ -56,7 +56,7 @@ def test_a_lost_row_of_an_entity_that_left_or_came_again_changes_nothing():
     view.sent(0)
     view.leave(view.ids == 1)
     view.leave(view.ids == 2)
-    view.enter(u64(2), np.array([9], np.uint32))
+    view.enter(u64(2), np.array([9], np.uint32), np.array([9], np.uint32))
     view.notice(acked=[], lost=[0])
     assert (view.ids.tolist(), view.tick.tolist()) == ([2], [9])
 

@@ -152,7 +152,7 @@ def test_a_transition_names_its_target():
 
 
 def test_what_is_not_a_message_cannot_be_sent():
-    with pytest.raises(TypeError, match="cannot be sent"):
+    with pytest.raises(TypeError, match="cannot be encoded"):
         codec.encode(om.SpawnEntities(1, object()))
 
 

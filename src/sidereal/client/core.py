@@ -87,6 +87,8 @@ class ClientCore:
                 rows = message.entities
                 self._sight.leave(rows.ids)
                 self._events.append(ev.EntitiesLeft(rows.ids, rows.destroyed != 0))
+            case cm.EntitiesChanged():
+                self._events.append(ev.EntitiesChanged(message.states))
             case cm.PossessOutcome():
                 if not message.held:
                     self._wanted.pop(message.entity, None)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.world.columns import F64, U32, U64
-from sidereal.world.entities import EntityRows
+from sidereal.world.entities import EntityRows, StateRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,16 @@ class EntitiesUpdated:
     position: F64
     velocity: F64
     flags: U32
+
+
+@dataclass(frozen=True, slots=True)
+class EntitiesChanged:
+    """Entities in view have another state: ``ids``, ``tick``, and bytes by ``lengths``.
+
+    A state is sent whole, and at most once in the world's state interval.
+    """
+
+    states: StateRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ Event = (
     Welcomed
     | EntitiesEntered
     | EntitiesUpdated
+    | EntitiesChanged
     | EntitiesLeft
     | PossessionAnswered
     | MailRefused

@@ -4,7 +4,8 @@ Every few ticks one snapshot of all positions answers all subscriptions at once.
 Each client's answer is compared with its view. What came near enters with its
 whole state, nearest first; what is farther than a little beyond the radius
 leaves, so that what wanders on the edge does not flicker; of the rest, those of
-a newer tick are sent as datagrams, nearest and most stale first. All of it
+a newer tick are sent as datagrams, nearest and most stale first. States that changed
+go whole, as the shards send them: once an interval at most. All of it
 keeps within a client's bytes per second; what had no room waits for the next round.
 """
 
@@ -18,10 +19,15 @@ from sidereal.kernel import ABSENT, Snapshot
 from sidereal.replication.books import Books, SendDatagrams
 from sidereal.replication.sessions import Session
 from sidereal.replication.shown import ROW_BYTES, Shown, shown
-from sidereal.wire.client_messages import EntitiesEnter, EntitiesLeave, LeaveRows
+from sidereal.wire.client_messages import (
+    EntitiesChanged,
+    EntitiesEnter,
+    EntitiesLeave,
+    LeaveRows,
+)
 from sidereal.wire.datagrams import CLIENT_UPDATE
 from sidereal.world.columns import F64, U32
-from sidereal.world.entities import EntityRows, gather
+from sidereal.world.entities import EntityRows, StateRows, gather
 from sidereal.world.rules import NS_PER_S
 
 LEAVE_FACTOR = 1.05
@@ -29,6 +35,9 @@ LEAVE_FACTOR = 1.05
 
 ENTITY_BYTES = 80
 """What one entity takes in `EntitiesEnter` beside its state."""
+
+STATE_ROW_BYTES = 20
+"""What one entity takes in `EntitiesChanged` beside its state."""
 
 LEAVE_BYTES = 9
 """What one entity takes in `EntitiesLeave`."""
@@ -122,6 +131,7 @@ def _tell(books: Books, world: Shown, session: Session, hits: Hits) -> None:
         at, known = view.find(ids)
     stale = np.zeros(len(ids), np.int64)
     stale[known] = world.now_tick - view.tick[at[known]]
+    _change(books, session, hits.slots[known], at[known])
     risen = known.copy()
     risen[known] = world.tick[hits.slots[known]] > view.tick[at[known]]
     new = ~known & (hits.ratio <= 1)
@@ -170,10 +180,38 @@ def _enter(books: Books, world: Shown, session: Session, slots: U32, room_bytes:
     columns["position"] = world.position[slots]
     columns["tick"] = world.tick[slots]
     rows = EntityRows(**columns, lengths=rows.lengths, states=rows.states)
-    session.view.enter(rows.ids, rows.tick)
+    session.view.enter(rows.ids, rows.tick, books.table.state_tick[slots])
     session.view.allowance_bytes -= int(ends[len(slots) - 1]) + OVERHEAD_BYTES
     books.counters["client_enters"] += len(rows)
     books.tell_session(session, EntitiesEnter(rows))
+
+
+def _change(books: Books, session: Session, slots: U32, at: NDArray[np.int64]) -> None:
+    """Send the states that are newer than those in view, oldest first, as many as have room."""
+    table, view = books.table, session.view
+    known = view.state_tick[at]
+    newer = table.state_tick[slots] > known
+    if not newer.any() or view.allowance_bytes <= 0:
+        return
+    order = np.argsort(known[newer], kind="stable")
+    slots, at = slots[newer][order], at[newer][order]
+    slots = slots[: int(view.allowance_bytes) // STATE_ROW_BYTES + 1]
+    lengths, _ = table.states(slots)
+    ends = np.cumsum(lengths.astype(np.int64) + STATE_ROW_BYTES)
+    slots = slots[ends - lengths - STATE_ROW_BYTES < view.allowance_bytes]
+    lengths, states = table.states(slots)
+    ticks = table.state_tick[slots]
+    view.state_tick[at[: len(slots)]] = ticks
+    view.allowance_bytes -= int(ends[len(slots) - 1]) + OVERHEAD_BYTES
+    rows = StateRows(
+        ids=table.ids[slots],
+        version=table.version[slots],
+        tick=ticks,
+        lengths=lengths,
+        states=states,
+    )
+    books.counters["client_states"] += len(rows)
+    books.tell_session(session, EntitiesChanged(rows))
 
 
 def _update(books: Books, world: Shown, session: Session, slots: U32, urgency: F64) -> None:

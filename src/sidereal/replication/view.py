@@ -29,11 +29,14 @@ class Flight:
 
 
 class View:
-    """One client's view. ``ids`` u64 (n,), rising; ``tick`` i64 (n,), of what was sent last."""
+    """One client's view. ``ids`` u64 (n,), rising; ``tick`` i64 (n,), of what was sent last, and
+    ``state_tick`` i64 (n,), of the state that was.
+    """
 
     def __init__(self) -> None:
         self.ids: U64 = np.empty(0, np.uint64)
         self.tick: I64 = np.empty(0, np.int64)
+        self.state_tick: I64 = np.empty(0, np.int64)
         self.allowance_bytes = 0.0
         self._unsent: deque[Flight] = deque()
         self._flights: deque[Flight] = deque()
@@ -48,17 +51,19 @@ class View:
         known[known] = self.ids[at[known]] == ids[known]
         return at, known
 
-    def enter(self, ids: U64, tick: U32) -> None:
-        """Entities that were not in it came into view, told as of `tick`."""
+    def enter(self, ids: U64, tick: U32, state_tick: U32) -> None:
+        """Entities that were not in it came into view, told as of `tick`, with that state."""
         order = np.argsort(ids)
         at = np.searchsorted(self.ids, ids[order])
         self.ids = np.insert(self.ids, at, ids[order])
         self.tick = np.insert(self.tick, at, tick[order].astype(np.int64))
+        self.state_tick = np.insert(self.state_tick, at, state_tick[order].astype(np.int64))
 
     def leave(self, gone: NDArray[np.bool_]) -> U64:
         """Take the rows that the mask selects out of view; return their ids."""
         ids = self.ids[gone]
         self.ids, self.tick = self.ids[~gone], self.tick[~gone]
+        self.state_tick = self.state_tick[~gone]
         return ids
 
     def fly(self, row_offsets: U32, ids: U64, ticks: I64) -> None:

@@ -120,7 +120,7 @@ class Client:
     ) -> int:
         """Watch what is within `radius` units of a point or of an entity.
 
-        `EntitiesEntered`, `EntitiesUpdated` and `EntitiesLeft` follow. Returns the
+        `EntitiesEntered`, `EntitiesUpdated`, `EntitiesChanged`, `EntitiesLeft` follow. Returns the
         subscription's number. May be called before there is a session.
 
         Raises

@@ -43,6 +43,9 @@ class Picture:
                     assert entity in self.position, f"{entity} moved before it entered"
                     assert event.tick > self.tick[entity], f"{entity} went back in time"
                     self._put(entity, at, event.tick)
+            case ev.EntitiesChanged():
+                for entity in event.states.ids.tolist():
+                    assert entity in self.position, f"{entity} changed while it was not in view"
             case ev.EntitiesLeft():
                 for entity in event.ids.tolist():
                     del self.position[entity], self.tick[entity]

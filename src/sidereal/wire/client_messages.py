@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from sidereal.wire.base import Id, Message
 from sidereal.world.columns import U8, U64, Columns
-from sidereal.world.entities import EntityRows
+from sidereal.world.entities import EntityRows, StateRows
 
 
 class LeaveRows(Columns):
@@ -65,6 +65,12 @@ class EntitiesLeave(Message, tag=45, frozen=True):
     """Server → client: these left your view, or no longer exist."""
 
     entities: LeaveRows
+
+
+class EntitiesChanged(Message, tag=48, frozen=True):
+    """Server → client: states of entities in your view that changed."""
+
+    states: StateRows
 
 
 class Possess(Message, tag=46, frozen=True):
