@@ -65,6 +65,10 @@ def test_a_strike_answers_for_what_follows_it_up_to_the_next(verdict):
     assert (kill.restart.down_s, kill.restart.listening_s, kill.restart.served_s) == (2.0, 1.5, 2.5)
 
 
+def test_where_nothing_was_struck_nothing_came_of_it(verdict):
+    assert aftermath([], verdict, BEGIN_NS, 100, HZ) == windows([], BEGIN_NS, 100, HZ) == []
+
+
 def test_a_window_lasts_until_a_while_after_what_was_done_is_undone():
     assert windows(STRUCK, BEGIN_NS, 100, HZ) == [(120, 300), (500, 640)]
 
