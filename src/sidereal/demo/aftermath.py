@@ -73,7 +73,7 @@ def aftermath(
 ) -> list[StrikeLine]:
     """Return a line for each strike, in order of time."""
     at = [_tick(done.struck_ns, begin_ns, start_tick, hz) for done in struck]
-    until = [*at[1:], verdict.last_tick + 1]
+    until = [*at[1:], verdict.last_tick + 1][: len(at)]
     gaps, rehomed = verdict.gaps, verdict.rehomed
     again = gaps.last + 1
     long = gaps.last - gaps.first >= USUAL_TICKS
