@@ -58,3 +58,12 @@ def test_a_world_of_real_processes_is_clean(tmp_path):
     assert report.position_error_max < 1e-6
     assert report.handoffs > 0
     assert len(report.shards) == 3
+
+
+def test_a_world_over_a_bad_network_is_late_and_clean(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        report = play(small(netsim="awful"), console=Console(file=log))
+    assert report.why_not == []
+    assert report.ok
+    assert (report.lost, report.duplicated, report.repeated_ticks) == (0, 0, 0)
+    assert report.handoff_ms.p50 > 300, "two ways of 150 ms"

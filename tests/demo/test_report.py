@@ -174,3 +174,14 @@ def test_a_run_in_which_nothing_happened_still_makes_a_report(tmp_path):
     assert report.handoff_ms.p50 is None
     assert "none measured" in text_of(report)
     json.loads(report.to_json())
+
+
+def test_lateness_is_reported_and_not_judged_where_the_network_was_made_bad(calm):
+    late = dataclasses.replace(calm, gap_lengths=np.full(100, 60), gap_ticks=calm.tally.alive // 4)
+    assert len(report_of(late).why_not) == 2
+    report = report_of(late, timely=False)
+    assert report.ok
+    assert report.skipped_share > 0.2
+    lost = altered(late, census={"lost": np.array([7], np.uint64)})
+    found = dataclasses.replace(SERVER, audit_differences=1)
+    assert not report_of(lost, found, timely=False).ok

@@ -9,6 +9,7 @@ import click
 from sidereal.apps.values import Number
 from sidereal.demo.options import CHAOS_ENTITIES, DemoOptions
 from sidereal.demo.strikes import KINDS, read
+from sidereal.transport import netsim
 
 _USUAL = DemoOptions()
 _READABLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -90,6 +91,12 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     metavar="KINDS",
     help=f"Strike at times that the seed decides: some of {','.join(KINDS)}.",
 )
+@click.option(
+    "--netsim",
+    metavar="SPEC",
+    help="A bad network between shards and server: lan, wifi, mobile or awful, or properties as in"
+    " loss=2%,delay=80ms,jitter=20ms,reorder=5%,duplicate=1%,rate=20mbit, or both.",
+)
 def demo(**flags: object) -> int:
     """Run a whole world here, and audit it.
 
@@ -109,6 +116,8 @@ def demo(**flags: object) -> int:
             f"--kill-shard {options.kill_shard:g} is not before the end: "
             f"give less than the {options.seconds:g} s that the world runs."
         )
+    if options.netsim is not None:
+        netsim.parse(options.netsim)
     from sidereal.demo import launcher
 
     return launcher.run(options)

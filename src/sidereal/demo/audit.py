@@ -175,6 +175,10 @@ class Auditor:
             simulated += len(late)
         return simulated >= len(self.plan.alive(self._stop_tick))
 
+    def held(self) -> int:
+        """How many entities the shards hold by now, those that left for another not counted."""
+        return sum(int(file["held"]) for file in self.files())
+
     def finish(self) -> None:
         """Ask all shards for their final answers."""
         self._finish = True

@@ -46,10 +46,12 @@ HEADER = np.dtype(
         ("finish", "<u4"),
         ("cut_out", "u1"),
         ("cut_in", "u1"),
+        ("held", "<u8"),
     ]
 )
 """``first_tick`` 0: none yet. ``unwritten``: rows and ticks for which there was no room;
-more than 0 fails the audit. ``stop_tick`` (0: none), ``finish``, and ``cut_out`` and
+more than 0 fails the audit. ``held``: entities that it holds once the stop tick is over,
+without shadows and ended ones. ``stop_tick`` (0: none), ``finish``, and ``cut_out`` and
 ``cut_in`` (nothing leaves the shard, nothing reaches it) are written by the launcher, all
 else by the shard."""
 

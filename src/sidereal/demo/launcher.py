@@ -136,7 +136,8 @@ def play(
         try:
             names = [f"shard-{number}" for number in range(options.shards)]
             chosen = simulation_options(options)
-            processes.start(names, options.simulation, chosen, audit, shard_command)
+            network = None if options.netsim is None else (options.netsim, options.seed)
+            processes.start(names, options.simulation, chosen, audit, shard_command, network)
             with Operator(
                 processes.address, processes.admin_key(), patience_s=PATIENCE_S
             ) as operator:
@@ -226,6 +227,7 @@ class _Run:
             tick_hz=hz,
             problems=[*self.problems, *striker.problems],
             strikes=aftermath(striker.struck, verdict, begin_ns, start, hz),
+            timely=options.netsim is None,
         )
 
     def _look_on(self, plan: Plan, auditor: Auditor, view: LiveView) -> int:
@@ -275,7 +277,10 @@ class _Run:
         alive = len(plan.alive(stop)) + unborn
 
         def landed() -> bool:
-            return auditor.settled() and self.operator.status_message().entities <= alive
+            # Who crossed a border in the last tick is still on its way.
+            if not auditor.settled() or auditor.held() < alive:
+                return False
+            return self.operator.status_message().entities <= alive
 
         try:
             patiently(landed, ARRIVE_S, "the arrival of all entities", self._stay)

@@ -40,6 +40,9 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
         After how many seconds one shard process is killed, or None.
     chaos
         Kinds of `sidereal.demo.strikes.KINDS` that strike at times which the seed decides.
+    netsim
+        The network between the shards and the server, as `sidereal.transport.netsim.parse`
+        reads it; None is this machine's own.
     """
 
     trace: Path | None = None
@@ -55,3 +58,4 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     json: Path | None = None
     kill_shard: float | None = None
     chaos: tuple[str, ...] = ()
+    netsim: str | None = None

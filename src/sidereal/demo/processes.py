@@ -21,6 +21,7 @@ from sidereal.runtime.address import Address
 from sidereal.runtime.clock import now_ns
 
 SHARD_COMMAND = (sys.executable, "-m", "sidereal.demo.shard_main")
+RELAY_COMMAND = (sys.executable, "-m", "sidereal.runtime.relay")
 START_S = 30.0
 END_S = 5.0
 
@@ -128,6 +129,7 @@ class Processes:
             **replication,
         }
         self.server: Process | None = None
+        self.relay: Process | None = None
         self.shards: list[Process] = []
         self.gone: list[Process] = []
         """Killed, and replaced by others of the same name."""
@@ -142,14 +144,23 @@ class Processes:
         options: Mapping[str, Any],
         audit: Path,
         shard_command: Sequence[str] = SHARD_COMMAND,
+        netsim: tuple[str, int] | None = None,
     ) -> None:
-        """Start the server, then a shard for each name."""
+        """Start the server, then a shard for each name.
+
+        With `netsim`, a network and its seed, the shards reach the server through that.
+        """
         keys.create(self.keys, ["admin", "clients", *(f"shard:{name}" for name in names)])
         self.start_server()
+        server = self.address
+        if netsim is not None:
+            asked = (str(self.address), netsim[0], str(netsim[1]))
+            self.relay = Process("network", [*RELAY_COMMAND, *asked], self._log("network"))
+            server = _listening("the simulated network", self.relay)
         for name in names:
             section = {
                 "name": name,
-                "server": str(self.address),
+                "server": str(server),
                 "simulation": simulation,
                 "key": str(self.keys / f"shard-{name}.key"),
                 "options": dict(options),
@@ -194,12 +205,13 @@ class Processes:
 
     def fallen(self) -> list[Process]:
         """Return the processes that ended though nobody killed them."""
-        everyone = [*self.shards, *([self.server] if self.server is not None else [])]
+        everyone = [*self.shards, *(p for p in (self.server, self.relay) if p is not None)]
         return [p for p in everyone if not p.running and not p.killed]
 
     def stop(self) -> None:
         """End all of them: shards first, so that they can say goodbye."""
-        for group in (self.shards, [self.server] if self.server is not None else []):
+        others = ([p] if p is not None else [] for p in (self.server, self.relay))
+        for group in (self.shards, *others):
             for process in group:
                 process.terminate()
             deadline = now_ns() + round(END_S * 1e9)
@@ -229,6 +241,15 @@ class Processes:
             lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
         path.write_text("\n".join(lines) + "\n")
         return path
+
+
+def _listening(what: str, process: Process) -> Address:
+    """Where a process says that it listens."""
+    line = process.said.readline().decode().strip()
+    if not line.startswith("listening on "):
+        process.wait(END_S)
+        raise ProcessError(f"{what} did not start: {process.last_words()}")
+    return Address.parse(line.removeprefix("listening on "))
 
 
 def patiently(condition: Any, seconds: float, what: str, check: Any) -> None:

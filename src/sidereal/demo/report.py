@@ -197,6 +197,7 @@ def make_report(
     tick_hz: float,
     problems: list[str] | None = None,
     strikes: list[StrikeLine] | None = None,
+    timely: bool = True,
 ) -> Report:
     """Judge and sum up a run.
 
@@ -211,9 +212,14 @@ def make_report(
         Reasons of the launcher's own: the server ended early, the run was interrupted.
     strikes : list of StrikeLine
         What was done to the world on purpose.
+    timely : bool
+        Whether how late things were is judged; on a network that was made bad on purpose it is
+        only reported.
     """
     people, way = verdict.census, verdict.passages
     why_not = [*(problems or []), *verdict.wrong, *_broken_bounds(verdict, server)]
+    if timely:
+        why_not += _late(verdict, server)
     tick_ms = 1000.0 / tick_hz
     runs = {run.pid: run for run in verdict.shards}
     freeze = server.migration_freeze_ns
@@ -280,6 +286,19 @@ def _broken_bounds(verdict: Verdict, server: ServerFigures) -> list[str]:
         )
     if not verdict.faulty and people.repeated:
         broken.append(f"{people.repeated} ticks were repeated without a fault")
+    if server.audit_differences:
+        broken.append(f"the server's own audit found {server.audit_differences} differences")
+    broken += [
+        f"{run.name} ended at tick {run.last_tick}, not {verdict.last_tick}"
+        for run in verdict.shards
+        if run.done and run.last_tick < verdict.last_tick
+    ]
+    return broken
+
+
+def _late(verdict: Verdict, server: ServerFigures) -> list[str]:
+    """Bounds of time that were broken, one line for each."""
+    broken = []
     gap_p99 = _at(verdict.gap_lengths, 99)
     if gap_p99 is not None and gap_p99 > GAP_P99_TICKS_MAX:
         broken.append(f"gaps last {gap_p99:g} ticks at p99; at most {GAP_P99_TICKS_MAX}")
@@ -291,18 +310,14 @@ def _broken_bounds(verdict: Verdict, server: ServerFigures) -> list[str]:
             f"the server has held an entity for {server.custody_oldest_s:.1f} s;"
             f" at most {CUSTODY_S_MAX:g} s at the end"
         )
-    if server.audit_differences:
-        broken.append(f"the server's own audit found {server.audit_differences} differences")
     broken += [line for run in verdict.shards if (line := _unrun(run, verdict))]
     return broken
 
 
 def _unrun(run: ShardRun, verdict: Verdict) -> str | None:
     """Why a shard that lived to the end did not run its ticks."""
-    if not run.done:
+    if not run.done or run.last_tick < verdict.last_tick:
         return None
-    if run.last_tick < verdict.last_tick:
-        return f"{run.name} ended at tick {run.last_tick}, not {verdict.last_tick}"
     ticks = run.last_tick - run.first_tick + 1
     if run.ticks_left_out > LEFT_OUT_SHARE_MAX * ticks:
         return f"{run.name} left out {run.ticks_left_out} of its {ticks} ticks"

@@ -21,7 +21,7 @@ from sidereal.runtime.embed import Shard
 from sidereal.runtime.network import Network
 from sidereal.runtime.signals import stop_on_signals
 from sidereal.shard import events as ev
-from sidereal.shard.phase import SHADOW
+from sidereal.shard.phase import DESTROYING, SHADOW
 from sidereal.simulations.api import Simulation
 from sidereal.simulations.blob import ENDLESS
 from sidereal.transport.netsim import NetSim
@@ -120,15 +120,18 @@ class AuditedShard:
                 self.recorder.crossed(event.ids, event.version, now)
 
     def turn(self) -> None:
-        """Answer the last question, once it is asked and the last tick is over."""
+        """Say what is held once the last tick is over; answer the last question once asked."""
         recorder, shard = self.recorder, self.shard
         stop = recorder.stop_tick
-        if not recorder.finish or recorder.file["done"] or shard is None or stop is None:
+        if recorder.file["done"] or shard is None or stop is None:
             return
         if not shard.registered or shard.last_tick < stop:
             return
         table = shard.core.holdings.table
         slots = np.flatnonzero(table.phase & SHADOW == 0).astype(np.uint32)
+        recorder.file["held"] = int(np.sum(table.phase[slots] & DESTROYING == 0))
+        if not recorder.finish:
+            return
         _, states = table.states(slots)
         state = states.view(self._dtype) if self._dtype is not None else np.empty(0)
         recorder.final(table.ids[slots], table.position[slots], table.tick[slots], state)

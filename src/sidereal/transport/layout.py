@@ -1,7 +1,7 @@
 """Where each byte lies: packet types, frame types and their fixed sizes.
 
 Both codecs, the compiled one and its readable twin, take their numbers from
-here, and docs/protocol-transport.md says the same in words. All integers are
+here, and PROTOCOL.md says the same in words. All integers are
 little-endian.
 
 A data packet is ``type u8 · connection id u32 · packet number u32 · sealed frames
