@@ -3,6 +3,7 @@
 // that is new costs more than the work on it.
 #include "sidereal/raw_vector.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <mutex>
@@ -24,7 +25,7 @@ bool is_large(std::size_t bytes) {
 
 // Sizes in steps of a sixteenth, so that vectors of about the same size share blocks.
 std::size_t rounded(std::size_t bytes) {
-    const std::size_t step = std::bit_floor(bytes) / 16;
+    const std::size_t step = std::max<std::size_t>(1, std::bit_floor(bytes) / 16);
     return (bytes + step - 1) / step * step;
 }
 
