@@ -27,8 +27,6 @@ honest peers are believed  nobody ends a link of a peer that keeps the protocol
 ========================== =====================================================
 """
 
-from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +38,6 @@ from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
 from sidereal.store import MemoryStore
 from sidereal.testing.ledger import Ledger, destroyed_by_operator
-from sidereal.testing.lives import Known
 from sidereal.testing.observer import Observer, Violation
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
@@ -69,28 +66,12 @@ def _unfrozen(shard: "SimulatedShard") -> U64:
     return found
 
 
-def _unless_blind(check: Callable[..., None]) -> Callable[..., None]:
-    """Let a check find nothing while its witness is blind."""
-
-    @wraps(check)
-    def call(witness: "Witness", *args: object) -> None:
-        try:
-            check(witness, *args)
-        except Violation:
-            if not witness.blind:
-                raise
-
-    return call
-
-
 class Witness(Observer):
     """Holds all invariants against a cluster while it runs."""
 
     def __init__(self, cluster: "Cluster") -> None:
         self.cluster = cluster
         self.ledger = Ledger()
-        self.blind = False
-        """Whether a test is breaking invariants on purpose."""
         self.honest = False
         """Whether nobody in this cluster breaks the protocol on purpose."""
         self.checks = 0
@@ -100,28 +81,12 @@ class Witness(Observer):
         self._tick: U32 = np.empty(0, np.uint32)
         self._ticks_before: U32 = np.empty(0, np.uint32)
 
-    def see_again(self) -> None:
-        """Be blind no more: what stands in the record now is taken for right."""
-        self.blind = False
-        table = self.cluster.manager.books.table
-        lives = {s.core.shard_id: self.ledger.lives[s.link] for s in self.cluster.alive()}
-        for entity, version, sector, shard_id in zip(
-            table.ids.tolist(),
-            table.version.tolist(),
-            table.sector.tolist(),
-            table.shard.tolist(),
-            strict=True,
-        ):
-            known = Known(lives.get(shard_id), version, (sector[0], sector[1]))
-            self.ledger.known[entity] = known
-
     # --- sessions and messages -----------------------------------------------
 
     def connected(self, shard: "SimulatedShard") -> None:
         """A session begins."""
         self.ledger.connected(shard)
 
-    @_unless_blind
     def server_heard(self, shard: "SimulatedShard | None", link: int, message: Message) -> None:
         """The server took a message: of a link that is over, without effect."""
         self.checks += 1
@@ -133,7 +98,6 @@ class Witness(Observer):
         elif life is None:
             self.ledger.doom(destroyed_by_operator(message))
 
-    @_unless_blind
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server let a message out: has it the right to say so?"""
         self.checks += 1
@@ -145,7 +109,6 @@ class Witness(Observer):
         if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
             life.heard_until = max(life.heard_until, message.sent_ns + life.lease_ns)
 
-    @_unless_blind
     def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
         """What a step led to leaves only within the lease."""
         asks = isinstance(message, sm.EntityTransitionRequest)
@@ -157,13 +120,11 @@ class Witness(Observer):
         if isinstance(message, sm.SessionVerdict):
             self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
 
-    @_unless_blind
     def shard_updated(self, shard: "SimulatedShard", payloads: object) -> None:
         """Updates leave only within the lease."""
         del payloads
         self._leased(shard, "sends updates")
 
-    @_unless_blind
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
         """A step is held against lease, ledger and record."""
         self.checks += 1
@@ -209,7 +170,6 @@ class Witness(Observer):
                     ids[wrong].tolist(),
                 )
 
-    @_unless_blind
     def updated(self, server: "ServerProcess", link: LinkId) -> None:
         """Datagrams were taken: they changed only what their sender holds."""
         if server is not self.cluster.server:
@@ -251,7 +211,6 @@ class Witness(Observer):
                 f"{type(message).__name__} over a link of {name} that had ended had one",
             )
 
-    @_unless_blind
     def server_ticked(self) -> None:
         """Versions only rise, within a version ticks; nothing has gone that nobody ended."""
         self.checks += 1
@@ -317,7 +276,6 @@ class Witness(Observer):
 
     # --- every instant -------------------------------------------------------
 
-    @_unless_blind
     def instant(self) -> None:
         """At most one copy of an entity simulates with authority; nobody was accused."""
         cluster = self.cluster
