@@ -15,6 +15,7 @@ REPLAY = "a replay is the record"
 ONE = "one simulates"
 FENCED = "the fenced have no effect"
 EPOCH = "one owner per epoch"
+AUDIT = "the audit finds nothing"
 
 
 MUTANTS = (
@@ -222,16 +223,16 @@ MUTANTS = (
             Cut(
                 "replication.replay",
                 "Replay.apply",
-                "self._write(record.states, SENT)\n                books.table.phase",
+                "self._write(record.states, SENT)",
                 "new = record.states.take(books.table.slots(record.states.ids) == ABSENT)\n"
-                "                self._write(new, SENT)\n                books.table.phase",
+                "            self._write(new, SENT)",
             ),
         ),
     ),
     Mutant(
         "cleans-up-early",
         "the shard cleans up before it is released",
-        (HONEST, RESTS),
+        (TAKEOVER, HONEST, AUDIT, AGREES, TICK, RESTS),
         (
             Cut(
                 "shard.sectors",
@@ -250,7 +251,7 @@ MUTANTS = (
     Mutant(
         "arrival-ignored",
         "an arrival ignored while the lease is out",
-        (RESTS, AGREES, HONEST),
+        (AUDIT, RESTS, AGREES, HONEST),
         (
             Cut(
                 "shard.core",
@@ -283,14 +284,14 @@ MUTANTS = (
                 "replication.manager",
                 "SectorManager.receive_datagrams",
                 "if updates:\n",
-                "if updates:\n        books.table.tick[:] = 0\n",
+                "if updates:\n        books.table.tick[books.table.shard == shard.shard_id] = 0\n",
             ),
         ),
     ),
     Mutant(
         "destroy-untold",
         "a destroy not told to whom the entity was sent",
-        (RESTS, DROPPED, AGREES),
+        (AUDIT, RESTS, DROPPED, AGREES),
         (
             Cut(
                 "replication.operators",
@@ -418,21 +419,6 @@ MUTANTS = (
                 "Replay.apply",
                 "table.version[slots] = rows.version",
                 "table.version[slots] += 0",
-            ),
-        ),
-    ),
-    Mutant(
-        "old-bytes-again",
-        "lost update bytes retransmitted instead of the newest value",
-        (RESTS,),
-        (
-            Cut(
-                "shard.outbox",
-                "Outbox.notice",
-                "table.dirty[slots[slots != ABSENT]] |= flight.bit",
-                "slots = slots[slots != ABSENT]\n"
-                "                    same = slots[table.tick[slots] <= token]\n"
-                "                    table.dirty[same] |= flight.bit",
             ),
         ),
     ),

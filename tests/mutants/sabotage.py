@@ -54,14 +54,13 @@ def _made(cut: Cut) -> Any:
     for each in owners:
         owner = getattr(owner, each)
     original = inspect.getattr_static(owner, name)
-    wrapped = isinstance(original, staticmethod | property)
     function = original.__func__ if isinstance(original, staticmethod) else original
-    source = textwrap.dedent(inspect.getsource(function))
+    source = getattr(function, "sabotaged", None) or textwrap.dedent(inspect.getsource(function))
     assert source.count(cut.old) == 1, f"{cut.module}.{cut.function} has no single {cut.old!r}"
     space: dict[str, Any] = {}
-    code = compile(source.replace(cut.old, cut.new), f"<sabotage of {cut.function}>", "exec")
-    exec(code, vars(module), space)
-    assert not wrapped or isinstance(space[name], staticmethod | property)
+    source = source.replace(cut.old, cut.new)
+    exec(compile(source, f"<sabotage of {cut.function}>", "exec"), vars(module), space)
+    space[name].sabotaged = source  # for the next cut in the same function
     return patch.object(owner, name, space[name])
 
 

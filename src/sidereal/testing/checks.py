@@ -111,8 +111,14 @@ class Witness(Observer):
 
     def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
         """What a step led to leaves only within the lease."""
-        if isinstance(message, sm.EntityTransitionRequest):
+        asks = isinstance(message, sm.EntityTransitionRequest)
+        if asks and self.ledger.lives[shard.link].judged_ns != self.cluster.clock.now:
             self._leased(shard, "asks to hand over")
+
+    def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
+        """With a verdict, what was asked for before is asked again, whatever of the lease."""
+        if isinstance(message, sm.SessionVerdict):
+            self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
 
     def shard_updated(self, shard: "SimulatedShard", payloads: object) -> None:
         """Updates leave only within the lease."""

@@ -150,12 +150,12 @@ class Parts:
         a, b, c, d, _, _ = self._draws[:, :first]
         # Back and forth over one border.
         across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(
-            time_s * (0.5 + 1.5 * b) + 6.28 * c
+            time_s * (0.3 + 0.8 * b) + 6.28 * c
         )
         place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
         a, b, c, d, _, _ = self._draws[:, first:last]
         # Round a corner of four sectors.
-        angle = time_s * (0.3 + 0.7 * c) + 6.28 * d
+        angle = time_s * (0.2 + 0.4 * c) + 6.28 * d
         place[first:last, 0] = np.floor(a * 4 - 1) * SECTOR_SIZE + 8.0 * np.cos(angle)
         place[first:last, 1] = np.floor(b * 4 - 1) * SECTOR_SIZE + 8.0 * np.sin(angle)
         a, b, c, _, _, _ = self._draws[:, last:]

@@ -113,6 +113,8 @@ class ServerProcess:
         else:
             self.lines[number] = MessageLine(self, shard, number)
             self.manager.connected(number, f"shard:{shard.name}")
+        if not self.alive:
+            self.lines[number].quiet("peer")  # nobody answers: it tries again
         return self.lines[number]
 
     def link_ended(self, link: LinkId, reason: str) -> None:

@@ -43,7 +43,7 @@ LIFE_S = 0.1
 
 SHARDS_MAX = 6
 
-SPEED = 30.0
+SPEED = 20.0
 """At most so many units a second along each axis is how fast they wander."""
 
 REST_S = 30.0
