@@ -37,7 +37,7 @@ def simulate(
     coverage: bool,
     as_json: bool,
 ) -> int:
-    """Live through seeds: a server, shards and their faults, on a virtual clock.
+    """Live through seeds of faults, on a virtual clock.
 
     Each seed is a minute of a small world under its own faults, then healed; every
     invariant of ownership is checked all along. A seed that fails is made short, and

@@ -90,7 +90,10 @@ class Measure:
             custody_oldest_s=status.custody_oldest_ns / 1e9,
             memory_mb=self.memory_replication_mb,
             audit_sectors=self.rise("audit_sectors"),
-            audit_differences=self.rise("audit_differences"),
+            # What was found after the last look counts as well.
+            audit_differences=max(
+                self.rise("audit_differences"), status.counters.get("audit_differences", 0)
+            ),
             migration_freeze_ns=np.fromiter(freezes, np.int64),
         )
 
