@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from replication.test_resumption import SETTINGS, moving, settle, told
 from sidereal.errors import ConfigError, StoreDamaged
@@ -16,6 +17,7 @@ from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.plan import draw
 from sidereal.testing.simulation import Simulation
+from sidereal.wire import operator_messages as om
 from sidereal.world.rules import NS_PER_S, WorldRules
 
 
@@ -151,3 +153,26 @@ def test_a_world_of_other_rules_and_a_record_that_is_none_are_refused():
         SectorManager(other, term=2, history=began)
     with pytest.raises(StoreDamaged):
         SectorManager(SETTINGS, term=2, history=[b"\xc1"])
+
+
+def test_an_empty_sector_is_forgotten_but_for_its_epoch_which_goes_on():
+    settings = structs.replace(SETTINGS, idle_unload_ns=NS_PER_S)
+    cluster = Cluster(13, shards=2, settings=settings, step=lambda world, dt: None)
+    cluster.run(0.5)
+    for number in range(30):
+        cluster.command(om.Command(1, "load", (number, 0), None))
+    cluster.run(0.5)
+    books = cluster.manager.books
+    assert len(books.sectors) == 30
+    cluster.run(5)
+    assert not books.sectors
+    assert books.resting == {(number, 0): 1 for number in range(30)}
+    cluster.spawn(np.array([[350.0, 50.0]]), np.zeros((1, 2)))
+    cluster.run(1)
+    entry = books.sectors[3, 0]
+    assert entry.epoch == 2
+    told = [e for s in cluster.shards for e in s.log if isinstance(e, ev.SectorAssigned)]
+    assert not told[-1].first_time
+    other = Replay(settings)
+    other.apply(records.decode(cluster.manager.image()))
+    assert digest(other.books) == digest(books)

@@ -120,6 +120,8 @@ class Books:
         self.owners = SectorMap()
         self.routes = SectorMap()
         self.sectors: dict[Sector, SectorEntry] = {}
+        self.resting: dict[Sector, int] = {}
+        """Epochs of sectors that nobody owns and nothing is in: all that is to be remembered."""
         self.shards = ActiveShards()
         self.handles = Handles()
         self.mail = MailRoom()
@@ -157,8 +159,19 @@ class Books:
         """Return what is known of a sector, from now on at least that it exists."""
         found = self.sectors.get(coords)
         if found is None:
-            found = self.sectors[coords] = SectorEntry(coords)
+            found = self.sectors[coords] = SectorEntry(coords, epoch=self.resting.pop(coords, 0))
         return found
+
+    def rest(self, entry: SectorEntry) -> None:
+        """Remember no more of a sector than its epoch, until something is about to be in it."""
+        del self.sectors[entry.coords]
+        if entry.epoch:
+            self.resting[entry.coords] = entry.epoch
+
+    def owned(self) -> list[tuple[Sector, int, int]]:
+        """Return every sector that ever had an owner, with its epoch and owner, or `CUSTODY`."""
+        known = [(e.coords, e.epoch, e.shard_id) for e in self.sectors.values() if e.epoch]
+        return [*known, *((coords, epoch, CUSTODY) for coords, epoch in self.resting.items())]
 
     def send(self, shard: ShardInfo | None, message: Message) -> None:
         """Queue `message` for a shard; one without a session hears of it when it is fenced."""

@@ -29,6 +29,9 @@ from sidereal.world.columns import U32
 from sidereal.world.entities import ClaimRows, EntityRows, gather
 from sidereal.world.sectors import SectorEvent, SectorState
 
+FORGET_IDLE_TIMES = 2
+"""After so many idle times nothing but its epoch is known of an empty, unloaded sector."""
+
 
 def activate_wanted(books: Books, now: int) -> None:
     """Assign every unloaded sector that something is in or about to enter."""
@@ -186,6 +189,17 @@ def unload_idle(books: Books, now: int) -> None:
     for entry in books.sectors.values():
         if entry.state is SectorState.ACTIVE and is_idle(books, entry, now):
             unassign(books, entry, None, f"empty for {books.settings.idle_unload_ns} ns", now)
+
+
+def forget_unloaded(books: Books, now: int) -> None:
+    """Let go of sectors that have long been unloaded: a world may have seen millions of them."""
+    patience = FORGET_IDLE_TIMES * books.settings.idle_unload_ns
+    for entry in list(books.sectors.values()):
+        held = entry.entities or entry.awaiting or entry.custody_since_ns is not None
+        if entry.state is not SectorState.UNLOADED or held or entry.coords in books.wanted:
+            continue
+        if now - entry.occupied_ns >= patience:
+            books.rest(entry)
 
 
 def is_idle(books: Books, entry: SectorEntry, now: int) -> bool:

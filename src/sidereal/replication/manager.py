@@ -196,6 +196,7 @@ class SectorManager:
             activation.survey(books, now)
             self.rebalancer.observe(books, now)
             lifecycle.unload_idle(books, now)
+            lifecycle.forget_unloaded(books, now)
             self.rebalancer.round(books, now)
         lifecycle.activate_wanted(books, now)
         books.audit.tick(books, now)

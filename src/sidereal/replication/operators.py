@@ -156,7 +156,8 @@ def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -
 def why(books: Books, link: LinkId, message: Why) -> None:
     """Say why a sector is where it is."""
     entry = books.sectors.get(message.sector)
-    detail = f"sector {message.sector} has never been touched" if entry is None else entry.why
+    absent = "is unloaded and empty" if message.sector in books.resting else "was never touched"
+    detail = f"sector {message.sector} {absent}" if entry is None else entry.why
     books.out.append(Send(link, CommandOutcome(message.request, entry is not None, detail)))
 
 

@@ -267,7 +267,7 @@ def image_of(books: Books, began: rec.Began) -> rec.Image:
     """Return the whole record as it is now, with the newest states received."""
     table = books.table
     everything = np.arange(len(table), dtype=np.uint32)
-    entries = [entry for entry in books.sectors.values() if entry.epoch]
+    owned = books.owned()
     return rec.Image(
         began=began,
         next_id=books.next_id,
@@ -287,9 +287,9 @@ def image_of(books: Books, began: rec.Began) -> rec.Image:
             for info in books.shards
         ],
         sectors=rec.SectorRows(
-            sector=np.array([entry.coords for entry in entries], np.int32).reshape(-1, 2),
-            epoch=[entry.epoch for entry in entries],
-            shard=[entry.shard_id for entry in entries],
+            sector=np.array([coords for coords, _, _ in owned], np.int32).reshape(-1, 2),
+            epoch=[epoch for _, epoch, _ in owned],
+            shard=[shard_id for _, _, shard_id in owned],
         ),
         entities=gather(table, everything),
         sent=table.phase.tobytes(),
@@ -302,11 +302,7 @@ def digest(books: Books) -> str:
     """Return a digest of the record: owners, epochs, and each entity's version, sector, group."""
     table = books.table
     order = np.argsort(table.ids)
-    owned = sorted(
-        (entry.coords, entry.epoch, entry.shard_id)
-        for entry in books.sectors.values()
-        if entry.epoch
-    )
+    owned = sorted(books.owned())
     lives = [(info.shard_id, info.name, info.incarnation) for info in books.shards]
     sessions = [(s.number, s.token.hex(), sorted(s.possessed)) for s in books.sessions]
     summary = hashlib.blake2b(digest_size=16)
