@@ -112,6 +112,9 @@ def test_world_time_goes_on_after_a_restart_and_ids_are_never_granted_twice():
     start(cluster)
     after = cluster.manager.books
     assert after.origin_ns == before.origin_ns
+    whys = {entry.why for entry in after.sectors.values() if entry.shard_id >= 0}
+    assert whys <= {f"shard shard-{n} had it when this server took over" for n in range(2)}
+    assert whys
     assert after.next_id == before.next_id
     born = cluster.spawn(np.full((1, 2), 5.0), np.zeros((1, 2)))
     assert int(born[0]) >= before.next_id

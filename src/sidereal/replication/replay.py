@@ -259,6 +259,9 @@ class Replay:
             session.away_ns = now
         for entry in books.sectors.values():
             entry.occupied_ns = now
+            holder = books.shards.get(entry.shard_id)
+            if holder is not None:
+                entry.why = f"shard {holder.name} had it when this server took over"
         for coords in unique_sectors(table.sector[table.shard == CUSTODY]):
             books.hold(coords, now)
 

@@ -9,6 +9,7 @@ sends them again and again; datagrams are lost. Held for longer than the idle
 time, the link ends at the receiving end, and its farewell tells the other.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,10 @@ class Pipe:
         self._last_arrival = 0
         self._last_landing = 0
         self._held = 0
-        self._waiting: list[Callable[[], None]] = []
+        self._queue: deque[Callable[[], None]] = deque()
+        """Sent and not arrived, in order."""
+        self._due = 0
+        """How many of the queue would have arrived, were the pipe not held."""
 
     @property
     def held(self) -> bool:
@@ -61,9 +65,9 @@ class Pipe:
         """End one `hold`; with the last, what waited arrives at once, in order."""
         self._held -= 1
         if self._held == 0:
-            waiting, self._waiting = self._waiting, []
-            for deliver in waiting:
-                self.message(deliver)
+            due, self._due = self._due, 0
+            for _ in range(due):
+                self._clock.at(self._clock.now, self._arrive)
 
     def _arrival(self) -> int:
         weather = self.weather
@@ -72,20 +76,17 @@ class Pipe:
 
     def message(self, deliver: Callable[[], None]) -> None:
         """Deliver after all that was sent before; never, once the link is cut."""
-        if self._held:
-            self._waiting.append(deliver)
-            return
+        self._queue.append(deliver)
         self._last_arrival = max(self._last_arrival, self._arrival())
-        self._clock.at(self._last_arrival, partial(self._arrive, deliver))
+        self._clock.at(self._last_arrival, self._arrive)
 
-    def _arrive(self, deliver: Callable[[], None]) -> None:
+    def _arrive(self) -> None:
         if self.cut:
             return
         if self._held:
-            # On the wire when the wire was cut: it is sent again, before what came after.
-            self._waiting.append(deliver)
+            self._due += 1
         else:
-            deliver()
+            self._queue.popleft()()
 
     def datagram(self, deliver: Callable[[], None], notice: Callable[[bool], None]) -> None:
         """Deliver or lose; tell the sender which, a round trip later."""
