@@ -12,6 +12,7 @@ from sidereal.replication.settings import Settings
 from sidereal.runtime.address import Address
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.replication_process import ReplicationServer
+from sidereal.store import Store
 from sidereal.world.rules import WorldRules
 
 PSKS = {name: os.urandom(32) for name in ("clients", "shard:one", "shard:two", "admin")}
@@ -40,8 +41,8 @@ class Thread(threading.Thread):
 class Table:
     """A server, a few shards and clients, all turned by the test itself."""
 
-    def __init__(self, *shards: str) -> None:
-        self.server = ReplicationServer(SETTINGS, Address("127.0.0.1", 0), PSKS)
+    def __init__(self, *shards: str, store: Callable[[], Store] | None = None) -> None:
+        self.server = ReplicationServer(SETTINGS, Address("127.0.0.1", 0), PSKS, store)
         self.server._next_tick = now_ns()
         self.shards = [
             sidereal.Shard(name, self.server.address, PSKS[f"shard:{name}"], ghosts=True)

@@ -120,6 +120,11 @@ class Committer(Generic[Token]):
         assert self._failure is not None
         raise self._failure
 
+    @property
+    def takes_snapshot(self) -> bool:
+        """Whether `snapshot` would take one now: none is being written."""
+        return self._to_snapshot is None
+
     def snapshot(self, parts: Sequence[bytes]) -> bool:
         """Have the whole state kept, as it is after everything submitted so far.
 

@@ -78,9 +78,15 @@ class Gate:
                 out += outputs
         return out
 
-    def snapshot(self, image: bytes) -> bool:
-        """Keep the whole record as it is after all that was put; False: not now."""
-        return self._committer is not None and self._committer.snapshot([image])
+    @property
+    def takes_snapshot(self) -> bool:
+        """Whether there is a store, and no snapshot is being written."""
+        return self._committer is not None and self._committer.takes_snapshot
+
+    def snapshot(self, image: bytes) -> None:
+        """Keep the whole record as it is after all that was put, where `takes_snapshot`."""
+        assert self._committer is not None
+        self._committer.snapshot([image])
 
     def close(self) -> None:
         """Commit what was put, and let go of the store."""

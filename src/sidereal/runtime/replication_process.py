@@ -168,7 +168,8 @@ class ReplicationServer:
             self.pace.tick(due, started)
             self._account(now)
         self.gate.put(self.manager.poll())
-        if now >= self._snapshot_at and self.gate.snapshot(self.manager.image()):
+        if now >= self._snapshot_at and self.gate.takes_snapshot:
+            self.gate.snapshot(self.manager.image())
             self._snapshot_at = now + self._snapshot_ns
         self._send()
 
