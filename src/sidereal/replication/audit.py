@@ -18,7 +18,7 @@ from sidereal.ids import Sector, ShardId
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import AuditDigests, AuditQuestion, AuditRows
 from sidereal.world.columns import I32
-from sidereal.world.digests import SectorDigests, VersionRows, digests
+from sidereal.world.digests import SectorDigests, VersionRows, digests, versions
 
 if TYPE_CHECKING:
     from sidereal.replication.books import Books
@@ -140,10 +140,7 @@ class OnlineAudit:
 
 def _rows(books: "Books", shard: ShardInfo) -> VersionRows:
     """Return what the record says that the shard was sent, but for what it asked to leave with."""
-    table, slots = books.table, books.rows_of(shard.shard_id)
-    return VersionRows(
-        ids=table.ids[slots], sector=table.sector[slots], version=table.version[slots]
-    )
+    return versions(books.table, books.rows_of(shard.shard_id))
 
 
 def _sectors(touched: list[I32]) -> list[Sector]:

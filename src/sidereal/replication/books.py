@@ -162,6 +162,12 @@ class Books:
             found = self.sectors[coords] = SectorEntry(coords, epoch=self.resting.pop(coords, 0))
         return found
 
+    def forget_asked(self, shard_id: int) -> None:
+        """A shard is dead, or begins a session: it awaits nothing of what it asked for before."""
+        for entry in self.sectors.values():
+            if entry.awaiting:
+                entry.awaiting = [a for a in entry.awaiting if a.shard_id != shard_id]
+
     def rest(self, entry: SectorEntry) -> None:
         """Remember no more of a sector than its epoch, until something is about to be in it."""
         del self.sectors[entry.coords]

@@ -65,8 +65,7 @@ def fence(books: Books, shard: ShardInfo, now: int) -> None:
         books.wanted.setdefault(coords)
     for coords in unique_sectors(table.sector[held]):
         books.hold(coords, now)
-    for entry in books.sectors.values():
-        entry.awaiting = [a for a in entry.awaiting if a.shard_id != shard.shard_id]
+    books.forget_asked(shard.shard_id)
     books.shards.remove(shard)
     books.note(Fenced(shard.shard_id, gather(table, held)))
     books.counters["fences"] += 1

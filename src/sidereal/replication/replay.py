@@ -23,7 +23,7 @@ from sidereal.replication.sessions import Session
 from sidereal.replication.settings import Settings
 from sidereal.replication.transitions import unique_sectors
 from sidereal.world.columns import U32
-from sidereal.world.entities import EntityRows, gather
+from sidereal.world.entities import EntityRows, gather, write
 from sidereal.world.sectors import SectorEvent, SectorState
 
 
@@ -201,18 +201,8 @@ class Replay:
         return slots
 
     def _write(self, rows: EntityRows, sent: np.ndarray | int) -> None:
-        table = self.books.table
-        table.upsert(rows.ids, rows.position, rows.velocity)
-        slots = table.slots(rows.ids)
-        table.group[slots] = rows.group
-        table.sector[slots] = rows.sector
-        table.version[slots] = rows.version
-        table.tick[slots] = rows.tick
-        table.state_tick[slots] = rows.tick
-        table.flags[slots] = rows.flags
-        table.sensor[slots] = rows.sensor
-        table.phase[slots] = sent
-        table.set_states(slots, rows.lengths, rows.states)
+        slots = write(self.books.table, rows)
+        self.books.table.phase[slots] = sent
 
     def _renew(self, rows: EntityRows) -> None:
         """Take newer states of entities that stay where they are."""

@@ -30,7 +30,7 @@ def end_older(books: Books, shard: ShardInfo) -> None:
 def resume(books: Books, shard: ShardInfo, link: LinkId, message: ResumeShard, now: int) -> None:
     """Judge the inventory and say all that the shard lacks. The registration is answered before."""
     _abort_moves(books, shard)
-    _forget_asked(books, shard)
+    books.forget_asked(shard.shard_id)
     run = _sectors(books, shard, message, now)
     verdicts = _judge(books, shard, message, run)
     _await_again(books, shard, message, verdicts, now)
@@ -56,7 +56,7 @@ def resume(books: Books, shard: ShardInfo, link: LinkId, message: ResumeShard, n
 def begin_again(books: Books, shard: ShardInfo, link: LinkId, answer: RegistrationAck) -> None:
     """Answer an incarnation whose registration was never answered: it has nothing yet."""
     _abort_moves(books, shard)
-    _forget_asked(books, shard)
+    books.forget_asked(shard.shard_id)
     books.shards.attach(shard, link)
     books.send(shard, answer)
     _send_lacking(books, shard, EntityVerdicts.empty(), set())
@@ -68,12 +68,6 @@ def _abort_moves(books: Books, shard: ShardInfo) -> None:
         entry = books.sectors[coords]
         if entry.state is SectorState.UNLOADING:
             lifecycle.resume(books, entry, f"shard {shard.name} opened a new session")
-
-
-def _forget_asked(books: Books, shard: ShardInfo) -> None:
-    for entry in books.sectors.values():
-        if entry.awaiting:
-            entry.awaiting = [a for a in entry.awaiting if a.shard_id != shard.shard_id]
 
 
 def _sectors(books: Books, shard: ShardInfo, message: ResumeShard, now: int) -> set[Sector]:

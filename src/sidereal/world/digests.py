@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sidereal.kernel import group
+from sidereal.kernel import EntityTable, group
 from sidereal.world.columns import I32, U32, U64, Columns
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -46,6 +46,13 @@ class VersionRows(Columns):
     ids: U64
     sector: I32
     version: U32
+
+
+def versions(table: EntityTable, slots: U32) -> VersionRows:
+    """Return what the rows `slots` of `table` are."""
+    return VersionRows(
+        ids=table.ids[slots], sector=table.sector[slots], version=table.version[slots]
+    )
 
 
 def digests(rows: VersionRows) -> SectorDigests:

@@ -231,6 +231,14 @@ def gather(table: EntityTable, slots: U32) -> EntityRows:
 
 def install(table: EntityTable, rows: EntityRows, shard: int) -> U32:
     """Write `rows` into `table`, new or known, held by `shard`; return their slots."""
+    slots = write(table, rows)
+    table.shard[slots] = shard
+    table.bind(slots, rows.handle)
+    return slots
+
+
+def write(table: EntityTable, rows: EntityRows) -> U32:
+    """Write what `rows` are into `table`, new or known, whoever holds them; return their slots."""
     table.upsert(rows.ids, rows.position, rows.velocity)
     slots = table.slots(rows.ids)
     table.group[slots] = rows.group
@@ -240,7 +248,5 @@ def install(table: EntityTable, rows: EntityRows, shard: int) -> U32:
     table.state_tick[slots] = rows.tick
     table.flags[slots] = rows.flags
     table.sensor[slots] = rows.sensor
-    table.shard[slots] = shard
-    table.bind(slots, rows.handle)
     table.set_states(slots, rows.lengths, rows.states)
     return slots
