@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.network import Network
+from sidereal.runtime.stages import Stages
 from sidereal.transport import Endpoint, Event
 from sidereal.transport.sockets import UdpSocket
 from sidereal.world.rules import NS_PER_S
@@ -35,6 +36,8 @@ class Channel:
         Key by name, for those who connect to us; None where nobody may.
     network
         A simulated network before the real one; None: there is none.
+    stages
+        The account of the processor time that its stages take: receive, open, seal, send.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Channel:
         bind: Address | None,
         psk_of: Callable[[str], bytes | None] | None = None,
         network: Network | None = None,
+        stages: Stages | None = None,
     ) -> None:
         self.network = network
+        self.stages = stages or Stages()
         self.socket = UdpSocket(bind)
         self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of)
 
@@ -56,6 +61,7 @@ class Channel:
         now = now_ns()
         for _ in range(BATCHES_MAX):
             batch = self.socket.receive(RECEIVE_BATCH)
+            self.stages.lap("receive")
             self._take(batch, now)
             if len(batch) < RECEIVE_BATCH:
                 break
@@ -65,6 +71,7 @@ class Channel:
         if due is not None and due <= now:
             self.endpoint.handle_timeout(now)
         events = self.endpoint.events()
+        self.stages.lap("open")
         self.flush()
         return events
 
@@ -73,8 +80,10 @@ class Channel:
         transmits = self.endpoint.poll_transmit(now_ns())
         if self.network is not None:
             transmits = self.network.leave(transmits, now_ns())
+        self.stages.lap("seal")
         if transmits:
             self.socket.send(transmits)
+            self.stages.lap("send")
 
     def wait(self, until_ns: int) -> bool:
         """Sleep until a datagram arrives, the endpoint is due, or `until_ns`."""

@@ -22,6 +22,7 @@ from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.line import Line
 from sidereal.runtime.network import Network
+from sidereal.runtime.stages import Stages
 from sidereal.runtime.wishes import Wishes
 from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
@@ -87,7 +88,9 @@ class Shard:
         self._server = server
         self._wants_ghosts = ghosts
         self._dtype = state_dtype
-        self._channel = Channel(None, network=network)
+        self.stages = Stages()
+        """Processor time by stage of the work."""
+        self._channel = Channel(None, network=network, stages=self.stages)
         self._line = Line(self._channel, server, f"shard:{name}", key)
         self._core: ShardCore | None = None
         self._ever = False
@@ -108,6 +111,7 @@ class Shard:
                     self._open(now)
                 case MessageReceived():
                     self._message(event.data, now)
+                    self.stages.lap("messages")
                 case DatagramsReceived():
                     if self._core is not None:
                         self._guard(lambda e=event: self._core_datagrams(e.payloads, now))
@@ -121,10 +125,12 @@ class Shard:
         if self._core is not None:
             if acked or lost:
                 self._core.notice(acked, lost)
+                self.stages.lap("notices")
             self._core.tick(now)
             self._ask_wishes(now)
             self._events += self._core.events()
             self._ever = self._ever or self.registered
+            self.stages.lap("messages")
         self._flush()
         events, self._events = self._events, []
         for told in events:
@@ -201,7 +207,7 @@ class Shard:
         core = self._connected()
         table = core.holdings.table
         slots = core.runnable(tick)
-        return World(
+        world = World(
             tick=tick,
             tick_hz=core.rules.tick_hz,
             slots=slots,
@@ -215,6 +221,8 @@ class Shard:
             state=None if self._dtype is None else self._states(core, slots, self._dtype),
             ghosts=self.ghosts,
         )
+        self.stages.lap("begin")
+        return world
 
     def end(
         self,
@@ -229,9 +237,11 @@ class Shard:
         """
         core = self._connected()
         now = now_ns() if now is None else now
+        self.stages.lap("simulate")
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
             self._write_states(core, world.slots, world.state)
+        self.stages.lap("end")
         self._ticked = world.tick
         left = core.complete(
             world.tick,
@@ -240,12 +250,14 @@ class Shard:
             step_ms,
             destroyed=world.destroyed,
         )
+        self.stages.lap("pack")
         for spawn in world.wishes:
             self._wishes.add(spawn)
         self._ask_wishes(now)
         events = core.events()
         if witness is not None:
             witness(events)
+            self.stages.lap("watch")
         self._events += events
         self._flush()
         return left

@@ -103,6 +103,7 @@ class Host:
                 self._fill(event)
         if witness is not None:
             witness.happened(events)
+            shard.stages.lap("watch")
         if stopped and stop is not None:
             if shard.registered:
                 self._tick(stop, only_if_any=True)
@@ -119,11 +120,13 @@ class Host:
             return
         with self._blaming("step", f"in tick {tick}"):
             self.simulation.step(world, 1 / world.tick_hz)
+        shard.stages.lap("simulate")
         ended = now_ns()
         due = shard.begins_ns(tick + 1)
         witness = self.witness
         if witness is not None:
             witness.stepped(world, self.simulation, started, ended, due)
+            shard.stages.lap("watch")
         shard.end(
             world,
             step_ms=(ended - started) / 1e6,
