@@ -35,9 +35,6 @@ SENT = 1
 """In the table's ``phase`` column: the holder was sent the entity's state at this version. Without
 it, the holder's own shadow was acknowledged, or the server has had the entity since."""
 
-DATAGRAM_PAYLOAD_BYTES = 1100
-"""What fits a datagram of the default size beside its header, tag and acknowledgements."""
-
 
 @dataclass(slots=True)
 class Awaiting:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidereal.kernel import EntityTable, pack_ghosts
-from sidereal.replication.books import CUSTODY, DATAGRAM_PAYLOAD_BYTES, Books
+from sidereal.replication.books import CUSTODY, Books
+from sidereal.wire.datagrams import PAYLOAD_BYTES
 from sidereal.world.columns import F64, U32
 
 HEADER_BYTES = 8
@@ -43,7 +44,7 @@ class Shown:
             table.flags[slots],
             kind,
             tick,
-            DATAGRAM_PAYLOAD_BYTES,
+            PAYLOAD_BYTES,
         )
         payloads = [
             data[start:end].tobytes()

@@ -32,6 +32,8 @@ from sidereal.transport.reliable import ReceiveStream, SendStream
 from sidereal.transport.settings import Cipher, TransportSettings
 
 TURN_PACKETS: Final = 16
+TURN_ALONE: Final = 128
+"""Datagrams in a turn while no reliable data waits: the turn itself costs as much as ten of them."""
 PROBES: Final = 2
 PROBES_UNTIL_STALLED: Final = 3
 SPAN_MAX: Final = 65_536
@@ -277,9 +279,10 @@ class Outbox:
             return
         queue = self.datagrams
         before, in_flight = len(out), self.flight.bytes_in_flight
+        beside = any(stream.pending for stream in self.streams)
         head = self._sealer.seal_datagrams(
             queue.payloads, queue.head, queue.head_token, self._datagram_bytes, room,
-            TURN_PACKETS, now, self.flight, address, out,
+            TURN_PACKETS if beside else TURN_ALONE, now, self.flight, address, out,
         )  # fmt: skip
         self.datagrams_sent += head - queue.head
         queue.taken(head)
