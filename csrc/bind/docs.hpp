@@ -178,6 +178,11 @@ BufferError
 
 inline constexpr const char* remove = "Remove the ids (uint64) that are there; how many.";
 inline constexpr const char* slots = "The slots of ids (uint64), ABSENT where unknown.";
+inline constexpr const char* arrange = R"(Put the rows in the order of their sectors.
+
+By y, then x; rows of a sector stay as they were. Whatever goes through a sector's rows then finds
+them side by side in memory. Slots mean other rows afterwards.)";
+
 inline constexpr const char* advance = R"(Write positions and velocities of rows by their slots.
 
 Rows that differ from what was there get the bits of `mark` in their dirty column. A row whose
@@ -245,6 +250,28 @@ row_offsets : uint32, (d+1,)
 skipped : uint32
     Slots without a handle, of another tick, in a sector that ``epochs`` lacks, too far from their
     sector, or too fast for float32.)";
+
+inline constexpr const char* collect_updates =
+    R"(What goes out at the end of a tick, as `pack_updates` packs it.
+
+Packed are the rows with phase 0, of `tick`, whose dirty column has a bit of `mark`. Those bits are
+taken away, from skipped rows too.
+
+Returns
+-------
+data : uint8
+offsets : uint32, (d+1,)
+skipped : uint32
+    As `pack_updates`.)";
+
+inline constexpr const char* mark_updates = R"(Mark the rows that payloads carry: they were lost.
+
+Parameters
+----------
+payloads : list of bytes-like
+    From `collect_updates`. ValueError for anything else.
+mark : int
+    The bits that the rows' dirty column gets. Rows whose handle is out of date are left alone.)";
 
 inline constexpr const char* apply_updates = R"(Write the updates of a shard to the table.
 

@@ -213,6 +213,7 @@ void register_entity_table(py::module_& m) {
                 guarded([&] { self.shared->table.reserve(n); }, self.shared->mutex);
             },
             "n"_a, docs::reserve)
+        .def("arrange", locked([](EntityTable& t) { t.arrange(); }), docs::arrange)
         .def("clear", locked([](EntityTable& t) { t.clear(); }))
         .def("__len__", locked([](EntityTable& t) { return t.rows(); }))
         .def_property_readonly("size", locked([](EntityTable& t) { return t.size(); }))

@@ -1,4 +1,4 @@
-// pack_updates, apply_updates, pack_states, apply_states.
+// pack_updates, collect_updates, mark_updates, apply_updates, pack_states, apply_states.
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
@@ -23,6 +23,30 @@ py::tuple py_pack_updates(py::handle table, py::handle slots, double size, std::
     return tuple_of(guarded(
         [&] { return pack_updates(t.table, rows, size, tick, epochs.map, kind, payload_bytes); },
         t.mutex, epochs.mutex));
+}
+
+py::tuple py_collect_updates(py::handle table, double size, std::uint32_t tick, SharedMap& epochs,
+                             std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes) {
+    SharedTable& t = shared(table);
+    Packed p = guarded(
+        [&] {
+            return collect_updates(t.table, size, tick, epochs.map, mark, kind, payload_bytes);
+        },
+        t.mutex, epochs.mutex);
+    return py::make_tuple(out(std::move(p.data)), out(std::move(p.offsets)),
+                          out(std::move(p.skipped)));
+}
+
+void py_mark_updates(py::handle table, py::handle payloads, std::uint8_t mark) {
+    SharedTable& t = shared(table);
+    const Payloads list(payloads);
+    guarded(
+        [&] {
+            for (const auto payload : list.spans())
+                if (!mark_updates(t.table, payload, mark))
+                    throw std::invalid_argument("payloads holds what is no update");
+        },
+        t.mutex);
 }
 
 UpdateTally py_apply_updates(py::handle table, py::handle payloads, std::int32_t shard,
@@ -81,6 +105,10 @@ void register_updates(py::module_& m) {
         .def("__repr__", &described_tally);
     m.def("pack_updates", &py_pack_updates, "table"_a, "slots"_a, "size"_a, "tick"_a, "epochs"_a,
           "kind"_a, "payload_bytes"_a, docs::pack_updates);
+    m.def("collect_updates", &py_collect_updates, "table"_a, "size"_a, "tick"_a, "epochs"_a,
+          "mark"_a, "kind"_a, "payload_bytes"_a, docs::collect_updates);
+    m.def("mark_updates", &py_mark_updates, "table"_a, "payloads"_a, "mark"_a,
+          docs::mark_updates);
     m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
           "size"_a, docs::apply_updates);
     m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a,

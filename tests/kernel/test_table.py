@@ -65,6 +65,11 @@ class TableMachine(RuleBasedStateMachine):
     def remove(self, ids: list[int]) -> None:
         assert self.compiled.remove(u64(ids)) == self.twin.remove(u64(ids))
 
+    @rule()
+    def arrange(self) -> None:
+        self.compiled.arrange()
+        self.twin.arrange()
+
     @rule(name=st.sampled_from([n for n in COLUMNS if n != "handle"]), seed=seeds)
     def write_column(self, name: str, seed: int) -> None:
         shape = self.twin.column(name).shape

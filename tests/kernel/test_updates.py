@@ -94,6 +94,52 @@ def test_updates_are_packed_as_the_twin_packs_them(size: float, payload_bytes: i
     assert max(map(len, payloads(got))) <= payload_bytes
 
 
+@pytest.mark.parametrize("payload_bytes", [44, 150, 1172])
+def test_a_tick_is_collected_as_the_twin_collects_it(payload_bytes: int) -> None:
+    tables, maps = world(47, 10.0, 3000)
+    rng = np.random.default_rng(3)
+    set_columns(tables, "phase", np.where(rng.random(len(tables[0])) < 0.8, 0, 4))
+    set_columns(tables, "dirty", rng.integers(0, 4, len(tables[0])))
+    got = kernel.collect_updates(tables[0], 10.0, 7, maps[0], 2, 9, payload_bytes)
+    want = reference.collect_updates(tables[1], 10.0, 7, maps[1], 2, 9, payload_bytes)
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    assert len(got[2]) > 50
+    assert_same(tables)
+    # What was packed, and lost, goes again; a handle that is out of date marks nobody.
+    data, offsets = got[0].tobytes(), got[1].tolist()
+    lost = [data[a:b] for a, b in itertools.pairwise(offsets)][1::2]
+    gone = tables[0].ids[:40].copy()
+    for table, twin in [(tables[0], kernel), (tables[1], reference)]:
+        table.remove(gone)
+        twin.mark_updates(table, lost, 2)
+    assert_same(tables)
+    assert np.count_nonzero(tables[0].dirty & 2) > 100
+
+
+def test_more_sectors_than_anybody_counts_on_are_packed_as_the_twin_packs_them() -> None:
+    tables = kernel.EntityTable(1.0), reference.EntityTable(1.0)
+    maps = kernel.SectorMap(), reference.SectorMap()
+    rng = np.random.default_rng(4)
+    where = rng.permutation(np.stack(np.divmod(np.arange(1500), 40), axis=1)).astype(np.int32)
+    for table, owners in zip(tables, maps, strict=True):
+        table.upsert(np.arange(1500, dtype=np.uint64), where + 0.5, np.zeros((1500, 2)))
+        table.bind(np.arange(1500, dtype=np.uint32), np.arange(1500, dtype=np.uint32))
+        owners.set(where, np.full(1500, SHARD, np.int32), np.arange(1500, dtype=np.uint32))
+    slots = np.arange(1500, dtype=np.uint32)
+    got = kernel.pack_updates(tables[0], slots, 1.0, 0, maps[0], 9, 1172)
+    want = reference.pack_updates(tables[1], slots, 1.0, 0, maps[1], 9, 1172)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_no_update_marks_nothing(small) -> None:
+    tables, _, updates, _ = small
+    with pytest.raises(ValueError, match="no update"):
+        kernel.mark_updates(tables[0], [updates[0][:-1]], 1)
+
+
 @pytest.mark.parametrize("size", adversarial.SIZES)
 def test_updates_arrive_in_their_sector_and_close_to_where_they_were(size: float) -> None:
     tables, maps = world(42, size, 600)

@@ -45,6 +45,17 @@ void BlobArena::reserve(std::size_t rows) {
     lengths_.reserve(rows);
 }
 
+void BlobArena::arrange(std::span<const std::uint32_t> order) {
+    std::vector<std::uint32_t> places(order.size());
+    std::vector<std::uint16_t> lengths(order.size());
+    for (std::size_t row = 0; row < order.size(); ++row) {
+        places[row] = places_[order[row]];
+        lengths[row] = lengths_[order[row]];
+    }
+    std::copy(places.begin(), places.end(), places_.begin());
+    std::copy(lengths.begin(), lengths.end(), lengths_.begin());
+}
+
 void BlobArena::swap_remove(std::size_t row) {
     live_ -= lengths_[row];
     held_ -= room(lengths_[row]);

@@ -108,6 +108,7 @@ TEST_CASE("no bytes do harm") {
         apply_updates(table, damaged(random, updates[random() % updates.size()]), 1, map, size,
                       tally);
         apply_states(table, damaged(random, states[random() % states.size()]), 1, tally);
+        mark_updates(table, damaged(random, updates[random() % updates.size()]), 2);
         try {
             unpack_ghosts(damaged(random, copies[random() % copies.size()]));
         } catch (const std::invalid_argument&) {

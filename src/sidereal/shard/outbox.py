@@ -12,29 +12,48 @@ from itertools import pairwise
 
 import numpy as np
 
-from sidereal.kernel import ABSENT, EntityTable, SectorMap, pack_states, pack_updates
+from sidereal.kernel import (
+    ABSENT,
+    EntityTable,
+    SectorMap,
+    collect_updates,
+    mark_updates,
+    pack_states,
+)
 from sidereal.limits import BATCH_ROWS_MAX
 from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.base import Message
-from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE
+from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE, PAYLOAD_BYTES
 from sidereal.wire.shard_messages import EntityPlaces, EntityStates
-from sidereal.world.columns import U8, U32, U64
+from sidereal.world.columns import I64, U8, U32, U64
 from sidereal.world.entities import PlaceRows, StateRows
 from sidereal.world.rules import WorldRules
 
-DATAGRAM_PAYLOAD_BYTES = 1100
-"""What fits a datagram of the default size beside its header, tag and acknowledgements."""
+_NO_ROWS = np.zeros(1, np.uint32)
+_NO_IDS = np.empty(0, np.uint64)
 
 
 @dataclass(slots=True)
 class Flight:
     """Datagrams that were sent together and not all answered for."""
 
-    first_token: int
+    payloads: list[bytes]
+    moved: int
+    """So many of them, the first, carry positions; the others carry states, of `ids`."""
     row_offsets: U32
     ids: U64
-    bit: int
-    open: int
+    first_token: int = 0
+    open: int = 0
+
+    def lost(self, table: EntityTable, numbers: I64) -> None:
+        """Mark dirty what these datagrams carried, by their numbers (n,) among the payloads."""
+        positions = numbers[numbers < self.moved].tolist()
+        if positions:
+            mark_updates(table, [self.payloads[number] for number in positions], MOVED)
+        for number in (numbers[numbers >= self.moved] - self.moved).tolist():
+            start, end = self.row_offsets[number : number + 2]
+            slots = table.slots(self.ids[start:end])
+            table.dirty[slots[slots != ABSENT]] |= CHANGED
 
 
 class Outbox:
@@ -43,41 +62,44 @@ class Outbox:
     def __init__(self, rules: WorldRules) -> None:
         self._rules = rules
         self._flights: deque[Flight] = deque()
-        self._unsent: deque[tuple[U32, U64, int]] = deque()
+        self._unsent: Flight | None = None
         self._oversized: U32 = np.empty(0, np.uint32)
         self._afar: U32 = np.empty(0, np.uint32)
 
     def collect(self, table: EntityTable, own: SectorMap, tick: int) -> list[bytes]:
         """Return the datagrams of this tick. Only held rows of `tick` are looked at."""
-        held = (table.phase == 0) & (table.tick == tick)
-        dirty = table.dirty
-        moved = np.flatnonzero(held & (dirty & MOVED != 0)).astype(np.uint32)
-        due = tick - table.state_tick.astype(np.int64) >= self._rules.state_interval_ticks
-        changed = np.flatnonzero(held & (dirty & CHANGED != 0) & due).astype(np.uint32)
-        payloads: list[bytes] = []
-        self._oversized = self._afar = np.empty(0, np.uint32)
-        if len(moved):
-            data, offsets, order, rows, skipped = pack_updates(
-                table,
-                moved,
-                self._rules.sector_size,
-                tick,
-                own,
-                ENTITY_UPDATE,
-                DATAGRAM_PAYLOAD_BYTES,
-            )
-            dirty[moved] &= ~np.uint8(MOVED)
-            self._afar = skipped
-            payloads += self._cut(data, offsets, rows, table.ids[order], MOVED)
+        data, offsets, self._afar = collect_updates(
+            table,
+            self._rules.sector_size,
+            tick,
+            own,
+            MOVED,
+            ENTITY_UPDATE,
+            PAYLOAD_BYTES,
+        )
+        payloads = _cut(data, offsets)
+        flight = Flight(payloads, len(payloads), _NO_ROWS, _NO_IDS)
+        self._oversized = np.empty(0, np.uint32)
+        changed = self._changed(table, tick)
         if len(changed):
             table.state_tick[changed] = tick  # which the rows carry
-            data, offsets, order, rows, skipped = pack_states(
-                table, changed, ENTITY_STATE, DATAGRAM_PAYLOAD_BYTES
+            data, offsets, order, flight.row_offsets, self._oversized = pack_states(
+                table, changed, ENTITY_STATE, PAYLOAD_BYTES
             )
-            dirty[changed] &= ~np.uint8(CHANGED)
-            self._oversized = skipped
-            payloads += self._cut(data, offsets, rows, table.ids[order], CHANGED)
+            table.dirty[changed] &= ~np.uint8(CHANGED)
+            flight.ids = table.ids[order]
+            payloads += _cut(data, offsets)
+        self._unsent = flight if payloads else None
         return payloads
+
+    def _changed(self, table: EntityTable, tick: int) -> U32:
+        """Return the slots whose states are to be sent."""
+        due = tick - self._rules.state_interval_ticks
+        if due < 0:
+            return np.empty(0, np.uint32)
+        changed = (table.dirty & CHANGED != 0) & (table.state_tick <= due)
+        changed &= (table.phase == 0) & (table.tick == tick)
+        return np.flatnonzero(changed).astype(np.uint32)
 
     def messages(self, table: EntityTable) -> list[Message]:
         """Return what of the last `collect` no datagram holds: large states, places far away."""
@@ -105,40 +127,34 @@ class Outbox:
             out += [EntityPlaces(part) for part in places.split(BATCH_ROWS_MAX)]
         return out
 
-    def _cut(self, data: U8, offsets: U32, rows: U32, ids: U64, bit: int) -> list[bytes]:
-        self._unsent.append((rows, ids, bit))
-        view = data.tobytes()
-        bounds = offsets.tolist()
-        return [view[start:end] for start, end in pairwise(bounds)]
-
     def sent(self, first_token: int) -> None:
         """Say which token the first datagram of the last `collect` was given; -1 for none."""
-        while self._unsent:
-            rows, ids, bit = self._unsent.popleft()
-            count = len(rows) - 1
-            if first_token >= 0 and count:
-                self._flights.append(Flight(first_token, rows, ids, bit, count))
-                first_token += count
+        flight, self._unsent = self._unsent, None
+        if flight is not None and first_token >= 0:
+            flight.first_token = first_token
+            flight.open = len(flight.payloads)
+            self._flights.append(flight)
 
     def notice(self, table: EntityTable, acked: Sequence[int], lost: Sequence[int]) -> None:
         """Take the fate of datagrams; mark dirty what was lost."""
         noticed = np.sort(np.fromiter([*acked, *lost], np.int64, len(acked) + len(lost)))
+        missing = np.sort(np.fromiter(lost, np.int64, len(lost)))
         for flight in self._flights:
-            end = flight.first_token + len(flight.row_offsets) - 1
-            low, high = np.searchsorted(noticed, [flight.first_token, end])
+            ends = [flight.first_token, flight.first_token + len(flight.payloads)]
+            low, high = np.searchsorted(noticed, ends)
             flight.open -= int(high - low)
-        for token in lost:
-            for flight in self._flights:
-                number = token - flight.first_token
-                if 0 <= number < len(flight.row_offsets) - 1:
-                    start, end = flight.row_offsets[number : number + 2]
-                    slots = table.slots(flight.ids[start:end])
-                    table.dirty[slots[slots != ABSENT]] |= flight.bit
-                    break
+            low, high = np.searchsorted(missing, ends)
+            if high > low:
+                flight.lost(table, missing[low:high] - flight.first_token)
         while self._flights and self._flights[0].open <= 0:
             self._flights.popleft()
 
     def forget(self) -> None:
         """A session ended: nothing is in flight any more."""
         self._flights.clear()
-        self._unsent.clear()
+        self._unsent = None
+
+
+def _cut(data: U8, offsets: U32) -> list[bytes]:
+    view = data.tobytes()
+    return [view[start:end] for start, end in pairwise(offsets.tolist())]

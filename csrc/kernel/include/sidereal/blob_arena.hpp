@@ -25,6 +25,9 @@ class BlobArena {
     void resize(std::size_t rows);
     void reserve(std::size_t rows);
 
+    // Gives each row r the blob that row order[r] had; each row is in `order` once.
+    void arrange(std::span<const std::uint32_t> order);
+
     // Moves the last row's blob to `row`, whose own is dropped, and forgets the last row.
     void swap_remove(std::size_t row);
     void clear();

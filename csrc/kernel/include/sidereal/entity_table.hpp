@@ -88,6 +88,11 @@ class EntityTable {
     // Removes the ids that are there; returns how many.
     std::size_t remove(std::span<const std::uint64_t> ids);
 
+    // Puts the rows in the order of their sectors, by y, then x, rows of a sector as they were.
+    // Whoever then goes through the rows of a sector finds them side by side in memory. Slots mean
+    // other rows afterwards.
+    void arrange();
+
     // The slots, ascending, of the rows in a sector; of those alone that `shard` holds, if given.
     std::vector<std::uint32_t> find(Sector sector, std::optional<std::int32_t> shard) const;
 

@@ -84,6 +84,13 @@ class SlotIndex {
         buckets_[bucket_of(key, keys)] = bucket(splitmix64(key), slot);
     }
 
+    // Says that what was in slot s is in slot where[s] now, for every slot in use.
+    void renumber(const std::uint32_t* where) {
+        for (std::uint64_t& each : buckets_)
+            if (static_cast<std::uint32_t>(each) != absent)
+                each = (each >> 32 << 32) | where[static_cast<std::uint32_t>(each)];
+    }
+
     void reserve(std::size_t count, const std::uint64_t* keys) {
         if (count * 3 > buckets_.size() * 2) rebuild(count, keys);
     }

@@ -34,6 +34,17 @@ Packed pack_updates(const EntityTable& table, std::span<const std::uint32_t> slo
                     std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
                     std::size_t payload_bytes);
 
+// Packs what goes out at the end of a tick: every row with phase 0, of `tick`, that `mark` marks in
+// the dirty column; takes the mark away, from skipped rows too. As pack_updates else, but that
+// `order` stays empty.
+Packed collect_updates(EntityTable& table, double size, std::uint32_t tick, const SectorMap& epochs,
+                       std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes);
+
+// Marks, in the dirty column, the rows that a payload carries: it was lost, and their newest
+// values go again. Rows whose handles are out of date are left alone. False for bytes that are no
+// such payload.
+bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std::uint8_t mark);
+
 // Reads one payload from `shard` and adds to the tally. A row is applied (position, velocity and
 // tick are written) if its group's sector and epoch are that shard's in `epochs`, its handle
 // resolves to a row of that sector and that shard, and its tick is newer. A malformed payload has

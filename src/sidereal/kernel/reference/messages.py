@@ -123,6 +123,46 @@ def pack_updates(
     return _columns(payloads, [slot for _, slot, _ in packed], row_offsets, skipped)
 
 
+def collect_updates(
+    table: EntityTable,
+    size: float,
+    tick: int,
+    epochs: SectorMap,
+    mark: int,
+    kind: int,
+    payload_bytes: int,
+) -> tuple[U8, U32, U32]:
+    """The rows of a tick that are marked, as datagrams; their marks are taken away."""
+    marked = [
+        slot
+        for slot, row in enumerate(table.rows)
+        if row.phase == 0 and row.tick == tick and row.dirty & mark
+    ]
+    slots = np.array(marked, dtype=np.uint32)
+    data, offsets, _, _, skipped = pack_updates(
+        table, slots, size, tick, epochs, kind, payload_bytes
+    )
+    for slot in marked:
+        table.rows[slot].dirty &= ~mark
+    return data, offsets, skipped
+
+
+def mark_updates(table: EntityTable, payloads: Sequence[Any], mark: int) -> None:
+    """Mark the rows that payloads carry."""
+    for payload in payloads:
+        rest = bytes(payload)
+        _, _, groups, _ = HEADER.unpack_from(rest)
+        rest = rest[HEADER.size :]
+        for _ in range(groups):
+            *_, rows, _ = GROUP.unpack_from(rest)
+            rest = rest[GROUP.size :]
+            handles = [UPDATE.unpack_from(rest, i * UPDATE.size)[0] for i in range(rows)]
+            rest = rest[rows * UPDATE.size :]
+            slots = table.resolve(np.array(handles, dtype=np.uint32))
+            for slot in slots[slots != ABSENT].tolist():
+                table.rows[slot].dirty |= mark
+
+
 def _columns(
     payloads: list[bytes], order: list[int], row_offsets: list[int], skipped: list[int]
 ) -> Packed:

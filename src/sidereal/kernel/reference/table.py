@@ -204,6 +204,10 @@ class EntityTable:
             row.position, row.velocity = (new[0], new[1]), (new[2], new[3])
         return bad.astype(np.uint32)
 
+    def arrange(self) -> None:
+        """Put the rows in the order of their sectors."""
+        self.rows.sort(key=lambda row: (row.sector[1], row.sector[0]))
+
     def find(self, sector: tuple[int, int], shard: int | None = None) -> U32:
         """The slots of the rows in a sector; with `shard`, of those that it holds."""
         found = [
