@@ -66,9 +66,8 @@ py::array slots(PyTable& self, py::handle ids) {
     const auto keys = in<std::uint64_t>(ids, "ids");
     return out(guarded(
         [&] {
-            std::vector<std::uint32_t> found(keys.size());
-            for (std::size_t i = 0; i < keys.size(); ++i)
-                found[i] = self.shared->table.slot(keys[i]);
+            RawVector<std::uint32_t> found(keys.size());
+            self.shared->table.slots(keys, found);
             return found;
         },
         self.shared->mutex));
@@ -94,8 +93,8 @@ void bind_handles(PyTable& self, py::handle slots, py::handle handles) {
 
 py::tuple states(PyTable& self, py::handle slots) {
     const auto rows = in<std::uint32_t>(slots, "slots");
-    std::vector<std::uint32_t> lengths(rows.size());
-    std::vector<std::uint8_t> data;
+    RawVector<std::uint32_t> lengths(rows.size());
+    RawVector<std::uint8_t> data;
     guarded(
         [&] {
             const EntityTable& table = self.shared->table;
@@ -103,11 +102,8 @@ py::tuple states(PyTable& self, py::handle slots) {
             std::size_t total = 0;
             for (std::size_t i = 0; i < rows.size(); ++i)
                 total += lengths[i] = table.blobs().length(rows[i]);
-            data.reserve(total);
-            for (const std::uint32_t row : rows) {
-                const auto blob = table.blobs().get(row);
-                data.insert(data.end(), blob.begin(), blob.end());
-            }
+            data.resize(total);
+            table.blobs().gather(rows, data.data());
         },
         self.shared->mutex);
     return py::make_tuple(out(std::move(lengths)), out(std::move(data)));
@@ -143,9 +139,7 @@ void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle 
                 throw std::invalid_argument("data has " + std::to_string(bytes.size()) +
                                             " bytes: expected the sum of lengths, " +
                                             std::to_string(total));
-            std::size_t at = 0;
-            for (std::size_t i = 0; i < rows.size(); at += sizes[i], ++i)
-                self.shared->table.set_state(rows[i], bytes.subspan(at, sizes[i]), mark);
+            self.shared->table.set_states(rows, sizes, bytes, mark);
         },
         self.shared->mutex);
 }

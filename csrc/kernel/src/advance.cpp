@@ -53,13 +53,20 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
     return invalid;
 }
 
-void EntityTable::set_state(std::uint32_t slot, std::span<const std::uint8_t> bytes,
-                            std::uint8_t mark) {
-    const auto before = blobs_.get(slot);
-    if (before.size() == bytes.size() && std::equal(before.begin(), before.end(), bytes.begin()))
-        return;
-    blobs_.set(slot, bytes);
-    columns_.dirty[slot] |= mark;
+void EntityTable::set_states(std::span<const std::uint32_t> slots,
+                             std::span<const std::uint32_t> lengths,
+                             std::span<const std::uint8_t> bytes, std::uint8_t mark) {
+    constexpr std::size_t ahead = 16;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+        if (i + ahead < slots.size()) blobs_.prefetch(slots[i + ahead]);
+        const std::span<const std::uint8_t> blob = bytes.first(lengths[i]);
+        bytes = bytes.subspan(lengths[i]);
+        const auto before = blobs_.get(slots[i]);
+        if (before.size() == blob.size() && std::equal(before.begin(), before.end(), blob.begin()))
+            continue;
+        blobs_.set(slots[i], blob);
+        columns_.dirty[slots[i]] |= mark;
+    }
 }
 
 }  // namespace sidereal

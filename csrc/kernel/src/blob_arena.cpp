@@ -13,6 +13,17 @@ std::span<const std::uint8_t> BlobArena::get(std::size_t row) const {
     return std::span(arena_).subspan(std::size_t{places_[row]} * 8, lengths_[row]);
 }
 
+void BlobArena::gather(std::span<const std::uint32_t> rows, std::uint8_t* to) const {
+    constexpr std::size_t ahead = 16;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (i + ahead < rows.size()) prefetch(rows[i + ahead]);
+        const std::size_t length = lengths_[rows[i]];
+        if (length == 0) continue;
+        std::memcpy(to, arena_.data() + std::size_t{places_[rows[i]]} * 8, length);
+        to += length;
+    }
+}
+
 void BlobArena::set(std::size_t row, std::span<const std::uint8_t> bytes) {
     if (bytes.size() > blob_bytes_max)
         throw std::invalid_argument("a state of " + std::to_string(bytes.size()) +

@@ -37,6 +37,13 @@ void EntityTable::remove_row(std::uint32_t slot) {
     });
 }
 
+void EntityTable::slots(std::span<const std::uint64_t> ids, std::span<std::uint32_t> found) const {
+    std::fill(found.begin(), found.end(), absent);
+    for (std::size_t at = 0; at < ids.size(); at += SlotIndex::batch)
+        index_.find_absent(ids.data() + at, std::min(SlotIndex::batch, ids.size() - at),
+                           columns_.id.data(), found.data() + at);
+}
+
 void EntityTable::drop_handle(std::uint32_t slot) {
     std::uint32_t& handle = columns_.handle[slot];
     if (handle != no_handle && handles_.row(handle) == slot) handles_.set(handle, absent);

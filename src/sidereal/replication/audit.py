@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.ids import Sector, ShardId
+from sidereal.kernel import counts
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import AuditDigests, AuditQuestion, AuditRows
 from sidereal.world.columns import I32
@@ -146,7 +147,7 @@ def _rows(books: "Books", shard: ShardInfo) -> VersionRows:
 def _sectors(touched: list[I32]) -> list[Sector]:
     if not touched:
         return []
-    return [(x, y) for x, y in np.unique(np.concatenate(touched), axis=0).tolist()]
+    return [(x, y) for x, y in counts(np.concatenate(touched))[0].tolist()]
 
 
 def _by_sector(rows: SectorDigests) -> dict[Sector, tuple[int, int]]:

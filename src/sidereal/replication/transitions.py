@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import ABSENT, sectors
+from sidereal.kernel import ABSENT, counts, sectors
 from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
@@ -130,6 +130,7 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
     books.table.upsert(rows.ids, rows.position, rows.velocity)
     slots = books.table.slots(rows.ids)
     books.table.bind(slots, books.handles.grant(len(rows)))
+    books.strayed += len(slots)
     _write_columns(books, slots, rows, rows.sector)
     books.table.version[slots] = 1
     books.table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
@@ -261,8 +262,7 @@ def unique_sectors(where: NDArray[np.int32]) -> list[Sector]:
     """Return the distinct sectors among the rows, sorted by y, then x."""
     if not len(where):
         return []
-    found = np.unique(where[:, ::-1], axis=0)
-    return [(int(x), int(y)) for y, x in found]
+    return [(x, y) for x, y in counts(np.ascontiguousarray(where))[0].tolist()]
 
 
 def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
@@ -337,6 +337,7 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     table = books.table
     slots = table.slots(rows.ids)
     table.upsert(rows.ids, rows.position, rows.velocity, slots)
+    books.strayed += len(slots)
     _write_columns(books, slots, rows, rows.target)
     table.version[slots] = rows.version + 1
     table.phase[slots] = 0

@@ -207,17 +207,22 @@ class Shard:
         core = self._connected()
         table = core.holdings.table
         slots = core.runnable(tick)
+        whole, rows = len(slots) == len(table), slots.astype(np.intp)
+
+        def copied(column: NDArray[Any]) -> NDArray[Any]:
+            return column.copy() if whole else column[rows]
+
         world = World(
             tick=tick,
             tick_hz=core.rules.tick_hz,
             slots=slots,
-            ids=table.ids[slots],
-            position=table.position[slots],
-            velocity=table.velocity[slots],
-            since=table.tick[slots],
-            flags=table.flags[slots],
-            version=table.version[slots],
-            shadow=table.phase[slots] & SHADOW != 0,
+            ids=copied(table.ids),
+            position=copied(table.position),
+            velocity=copied(table.velocity),
+            since=copied(table.tick),
+            flags=copied(table.flags),
+            version=copied(table.version),
+            shadow=copied(table.phase) & SHADOW != 0,
             state=None if self._dtype is None else self._states(core, slots, self._dtype),
             ghosts=self.ghosts,
         )
@@ -427,5 +432,5 @@ class Shard:
 
     @staticmethod
     def _write_states(core: ShardCore, slots: U32, state: NDArray[Any]) -> None:
-        data = np.frombuffer(np.ascontiguousarray(state).tobytes(), np.uint8)
+        data = np.ascontiguousarray(state).view(np.uint8)
         core.set_states(slots, np.full(len(slots), state.dtype.itemsize, np.uint32), data)

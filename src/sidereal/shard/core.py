@@ -253,7 +253,7 @@ class ShardCore:
         what was to be destroyed is, once the lease is back.
         """
         table = self.holdings.table
-        table.tick[slots] = tick
+        table.tick[slots if len(slots) < len(table) else np.s_[:]] = tick
         if not self.has_lease(now):
             self._doomed = np.unique(np.concatenate([self._doomed, *destroyed]))
             self.tick(now)

@@ -33,7 +33,7 @@ from sidereal.transport.settings import Cipher, TransportSettings
 
 TURN_PACKETS: Final = 16
 TURN_ALONE: Final = 128
-"""Datagrams in a turn while no reliable data waits: the turn itself costs as much as ten of them."""
+"""Datagrams in a turn while no reliable data waits: a turn itself costs as much as ten of them."""
 PROBES: Final = 2
 PROBES_UNTIL_STALLED: Final = 3
 SPAN_MAX: Final = 65_536

@@ -18,6 +18,14 @@ class BlobArena {
     std::span<const std::uint8_t> get(std::size_t row) const;
     std::uint32_t length(std::size_t row) const { return lengths_[row]; }
 
+    // Copies the rows' blobs to `to`, one after the other.
+    void gather(std::span<const std::uint32_t> rows, std::uint8_t* to) const;
+
+    // Fetches a row's blob, to be looked at soon.
+    void prefetch(std::size_t row) const {
+        __builtin_prefetch(arena_.data() + std::size_t{places_[row]} * 8);
+    }
+
     // `bytes` may lie in the arena itself.
     void set(std::size_t row, std::span<const std::uint8_t> bytes);
 

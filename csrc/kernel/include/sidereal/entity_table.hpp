@@ -82,8 +82,10 @@ class EntityTable {
                                        std::span<const Vec2> position,
                                        std::span<const Vec2> velocity, std::uint8_t mark);
 
-    // Replaces a row's blob, and marks the row, unless the blob is the same.
-    void set_state(std::uint32_t slot, std::span<const std::uint8_t> bytes, std::uint8_t mark);
+    // Replaces rows' blobs by `bytes`, one after the other in their lengths, and marks, in the
+    // dirty column, those that differ from what was there. Slots and lengths must be good.
+    void set_states(std::span<const std::uint32_t> slots, std::span<const std::uint32_t> lengths,
+                    std::span<const std::uint8_t> bytes, std::uint8_t mark);
 
     // Removes the ids that are there; returns how many.
     std::size_t remove(std::span<const std::uint64_t> ids);
@@ -98,6 +100,9 @@ class EntityTable {
 
     // The slot of an id, or absent.
     std::uint32_t slot(std::uint64_t id) const { return index_.find(id, columns_.id.data()); }
+
+    // The same for many, which hides the time that memory takes; `found` is as long as `ids`.
+    void slots(std::span<const std::uint64_t> ids, std::span<std::uint32_t> found) const;
 
     // Gives rows their handles; no_handle takes it away. A row that had the same handle index
     // loses its own. Throws std::invalid_argument for a slot out of range.
