@@ -5,8 +5,8 @@ newest value goes instead. The first byte is the kind.
 """
 
 PAYLOAD_BYTES = 1172
-"""What fits a transport datagram of 1200 bytes beside header, tag and frame. The transport pads full
-ones to one length, so that the system sends and receives them many at a time."""
+"""What fits a transport datagram of 1200 bytes beside header, tag and frame. The transport pads
+full ones to one length, so that the system sends and receives them many at a time."""
 
 ENTITY_UPDATE = 1
 """Shard → server: positions and velocities, grouped by sector, fenced by epoch and handle."""
