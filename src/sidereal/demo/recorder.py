@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from sidereal.demo import audit_file as af
 from sidereal.demo.audit_file import AuditFile
-from sidereal.demo.idhash import U64, hash_ids
+from sidereal.demo.idhash import U64
 from sidereal.demo.rowset import RowSet
+from sidereal.kernel import hash_ids
 
 Ints = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
@@ -136,18 +137,22 @@ class Recorder:
         if not 0 <= slot < len(file.count) or tick < file.last_tick:
             file["unwritten"] += 1
             return
-        alive = (birth <= tick) & (tick <= end)
-        if pending is not None and pending.any():
-            self._shadow(tick, ids[pending], since[pending], birth[pending], end[pending])
-            own = ~pending
-            ids, since, birth, end = ids[own], since[own], birth[own], end[own]
-            alive = alive[own]
-        counted = ids if alive.all() else ids[alive]
-        file.count[slot] += len(counted)
-        file.hash[slot : slot + 1] += np.uint64(hash_ids(counted))
+        ids = np.ascontiguousarray(ids)
+        counted = (birth <= tick) & (tick <= end)
+        if pending is None:
+            pending = np.zeros(len(ids), np.bool_)
+        shadows = np.flatnonzero(pending)
+        if len(shadows):
+            self._shadow(tick, ids[shadows], since[shadows], birth[shadows], end[shadows])
+            counted[shadows] = False
+        others = ids[np.flatnonzero(~counted)]
+        file.count[slot] += len(ids) - len(others)
+        file.hash[slot : slot + 1] += np.uint64((hash_ids(ids) - hash_ids(others)) % 2**64)
         file.step_ns[slot] += ended_ns - started_ns
-        cause = self._arrive(tick, ids, since, ended_ns)
-        self._gaps(tick, ids, since, birth, end, cause)
+        late = np.flatnonzero(since + np.asarray(1, since.dtype) < tick)
+        late = late[~pending[late]]
+        cause = self._arrive(tick, ids, since, pending, late, ended_ns)
+        self._gaps(tick, ids[late], since[late], birth[late], end[late], cause)
         if tick != file.last_tick:
             file["ticks_run"] += 1
         if ended_ns > next_due_ns:
@@ -247,13 +252,24 @@ class Recorder:
         rows["first"][row] = self._shadows.rows["first"][known]
         self._shadows.put(ids, rows)
 
-    def _arrive(self, tick: int, ids: U64, since: Ints, now_ns: int) -> npt.NDArray[np.uint16]:
-        """Write down who is simulated here for the first time; why each row may have a gap."""
-        cause = np.full(len(ids), af.OTHER, np.uint16)
+    def _arrive(
+        self,
+        tick: int,
+        ids: U64,
+        since: Ints,
+        pending: Mask,
+        late: npt.NDArray[np.intp],
+        now_ns: int,
+    ) -> npt.NDArray[np.uint16]:
+        """Write down who is simulated here for the first time; why each late row has a gap."""
+        cause = np.full(len(late), af.OTHER, np.uint16)
         row, entrant = self._entrants.match(ids)
+        own = ~pending[row]
+        row, entrant = row[own], entrant[own]
         if len(row):
             came = self._entrants.rows[entrant]
-            cause[row] = came["cause"]
+            _, among, those = np.intersect1d(late, row, assume_unique=True, return_indices=True)
+            cause[among] = came["cause"][those]
             self._move(
                 ids[row], af.ENTERED, came["version"], tick, now_ns, since[row], came["cause"]
             )
@@ -261,11 +277,10 @@ class Recorder:
         return cause
 
     def _gaps(self, tick: int, ids: U64, since: Ints, birth: Ints, end: Ints, cause: Ints) -> None:
-        late = np.flatnonzero(since + np.asarray(1, since.dtype) < tick)
-        if len(late):
-            first = np.maximum(since[late].astype(np.int64) + 1, birth[late])
-            last = np.minimum(tick - 1, end[late].astype(np.int64))
-            self._span(ids[late], first, last, cause[late], tick)
+        if len(ids):
+            first = np.maximum(since.astype(np.int64) + 1, birth)
+            last = np.minimum(tick - 1, end.astype(np.int64))
+            self._span(ids, first, last, cause, tick)
 
     def _span(
         self, ids: U64, first: Ints, last: Ints, cause: Ints | int, tick: int | None = None

@@ -58,11 +58,26 @@ def account(world: World) -> npt.NDArray[np.bool_]:
     state, tick = world.state, world.tick
     birth, end = life(state)
     alive: npt.NDArray[np.bool_] = (birth <= tick) & (tick <= end)
-    before = np.maximum(world.since, np.maximum(birth, 1) - 1).astype(np.int64)
+    # Almost every row lived in the tick before: only the others have something to explain.
+    usual = alive & (state["last"] == tick - 1)
+    usual &= world.since == tick - 1
+    if not usual.all():
+        odd = np.flatnonzero(~usual)
+        state[odd] = _explained(state[odd], world.since[odd], tick, alive[odd])
+    state["simulated"] += usual
+    np.copyto(state["last"], tick, where=alive)
+    return alive
+
+
+def _explained(
+    state: npt.NDArray[Any], since: npt.NDArray[np.uint32], tick: int, alive: npt.NDArray[np.bool_]
+) -> npt.NDArray[Any]:
+    """Blobs that count this tick and those that were missed, or lived before."""
+    birth, end = life(state)
+    before = np.maximum(since, np.maximum(birth, 1) - 1).astype(np.int64)
     skipped = np.minimum(tick - 1, end.astype(np.int64)) - before
     state["skipped"] += np.maximum(skipped, 0).astype(np.uint32)
     again = alive & (tick <= state["last"])
     state["repeated"] += again
     state["simulated"] += alive & ~again
-    state["last"][alive] = tick
-    return alive
+    return state

@@ -161,12 +161,23 @@ class Steps:
         self, track: npt.NDArray[np.integer], *steps: npt.NDArray[np.integer]
     ) -> list[Points]:
         """Points (n,) of tracks (n,) at each of some columns of steps, clipped to their lives."""
-        last = self.life[track] - 1
+        last = self.life.take(track) - 1
         inside = [np.minimum(np.maximum(step, 0), last) for step in steps]
         if self._table is None:
             return [self._interpolate(track, step) for step in inside]
-        first = self._offset[track]
-        return [self._table[first + step] for step in inside]
+        first = self._offset.take(track)
+        return [self._table.take(first + step) for step in inside]
+
+    def between(
+        self,
+        track: npt.NDArray[np.integer],
+        before: npt.NDArray[np.integer],
+        after: npt.NDArray[np.integer],
+    ) -> Points:
+        """How far tracks (n,) lead from one step each to another, (n,)."""
+        start, end = self.points(track, before, after)
+        end -= start
+        return end
 
 
 def as_points(position: F64) -> Points:
