@@ -7,6 +7,11 @@
 #include <string>
 
 namespace sidereal {
+namespace {
+
+constexpr std::size_t small_blob_bytes = 64;
+
+}  // namespace
 
 std::span<const std::uint8_t> BlobArena::get(std::size_t row) const {
     if (lengths_[row] == 0) return {};
@@ -65,6 +70,8 @@ void BlobArena::arrange(std::span<const std::uint32_t> order) {
     }
     std::copy(places.begin(), places.end(), places_.begin());
     std::copy(lengths.begin(), lengths.end(), lengths_.begin());
+    // Small blobs follow their rows; large ones share no cache lines, and stay where they are.
+    if (held_ <= order.size() * small_blob_bytes) pack();
 }
 
 void BlobArena::swap_remove(std::size_t row) {
@@ -85,13 +92,15 @@ void BlobArena::clear() {
 }
 
 void BlobArena::pack() {
-    std::vector<std::uint8_t> packed;
+    LargeVector<std::uint8_t> packed;
     packed.reserve(held_ + held_ / 4);
+    packed.resize(held_);
+    std::size_t at = 0;
     for (std::size_t row = 0; row < lengths_.size(); ++row) {
         const std::span<const std::uint8_t> blob = get(row);
-        places_[row] = static_cast<std::uint32_t>(packed.size() / 8);
-        packed.insert(packed.end(), blob.begin(), blob.end());
-        packed.resize(room(packed.size()));
+        if (!blob.empty()) std::memcpy(packed.data() + at, blob.data(), blob.size());
+        places_[row] = static_cast<std::uint32_t>(at / 8);
+        at += room(blob.size());
     }
     arena_ = std::move(packed);
 }

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "sidereal/raw_vector.hpp"
+
 namespace sidereal {
 
 inline constexpr std::size_t blob_bytes_max = 60000;
@@ -53,7 +55,7 @@ class BlobArena {
 
     std::vector<std::uint32_t> places_;  // in units of eight bytes
     std::vector<std::uint16_t> lengths_;
-    std::vector<std::uint8_t> arena_;
+    LargeVector<std::uint8_t> arena_;
     std::size_t live_ = 0;
     std::size_t held_ = 0;  // live bytes, each blob rounded up to its room
 };
