@@ -35,19 +35,30 @@ class RowSet:
 
     def put(self, ids: U64, rows: npt.NDArray[Any]) -> None:
         """Add rows (n,); an id that is there is replaced, the last of equal ids stays."""
-        if len(ids):
-            every = np.concatenate((self.ids, ids))
-            values = np.concatenate((self.rows, rows))
-            order = np.argsort(every, kind="stable")
-            last = np.append(every[order][1:] != every[order][:-1], True)
-            self._hold(every[order][last], values[order][last])
+        if not len(ids):
+            return
+        # `take` moves a structured row in one piece; an index moves it field by field.
+        every = np.concatenate((self.ids, ids))
+        order = np.argsort(every, kind="stable")
+        every = every.take(order)
+        last = np.flatnonzero(np.append(every[1:] != every[:-1], True))
+        self.ids = every.take(last)
+        self.rows = np.concatenate((self.rows, rows)).take(order.take(last))
+        self._maybe[ids & _LOW_BITS] = True
 
     def drop(self, ids: U64) -> None:
         """Remove these ids, where they are there."""
         if len(ids) and len(self.ids):
+            gone = self.match(ids)[1]
+            if not len(gone):
+                return
             keep = np.ones(len(self.ids), np.bool_)
-            keep[self.find(ids)] = False
-            self._hold(self.ids[keep], self.rows[keep])
+            keep[gone] = False
+            self._maybe[self.ids[gone] & _LOW_BITS] = False
+            left = np.flatnonzero(keep)
+            self.ids, self.rows = self.ids.take(left), self.rows.take(left)
+            # Another id may have the low bits of one that went.
+            self._maybe[self.ids & _LOW_BITS] = True
 
     def find(self, ids: U64) -> Index:
         """Indices of the rows whose id is among these, rising, each once."""
@@ -57,12 +68,8 @@ class RowSet:
         """Pairs (index in ``ids``, index of the row), by rising index in ``ids``."""
         if not len(self.ids) or not len(ids):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        likely = np.flatnonzero(self._maybe[ids & _LOW_BITS])
-        place = np.minimum(np.searchsorted(self.ids, ids[likely]), len(self.ids) - 1)
-        same = self.ids[place] == ids[likely]
-        return likely[same], place[same]
-
-    def _hold(self, ids: U64, rows: npt.NDArray[Any]) -> None:
-        self._maybe[self.ids & _LOW_BITS] = False
-        self._maybe[ids & _LOW_BITS] = True
-        self.ids, self.rows = ids, rows
+        likely = np.flatnonzero(self._maybe.take(ids.astype(np.uint16)))
+        wanted = ids.take(likely)
+        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        same = np.flatnonzero(self.ids.take(place) == wanted)
+        return likely.take(same), place.take(same)
