@@ -3,6 +3,9 @@
 import numpy as np
 
 from sidereal.replication.settings import Settings
+from sidereal.shard.holdings import Holdings
+from sidereal.shard.outbox import Outbox
+from sidereal.shard.phase import MOVED
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.links import Weather
 from sidereal.wire import operator_messages as om
@@ -80,3 +83,26 @@ def test_a_sector_that_is_unloaded_and_loaded_again_has_what_was_in_it_bit_for_b
     table = cluster.shards[0].core.holdings.table
     assert (table.position[table.slots(order)] == exact).all()
     assert (table.states(table.slots(ids))[1] == 5).all()
+
+
+def test_a_shard_that_is_behind_sends_one_tick_in_a_few_and_forgets_nothing():
+    holdings = Holdings(SETTINGS.rules)
+    table, outbox = holdings.table, Outbox(SETTINGS.rules)
+    ids = np.arange(1, 201, dtype=np.uint64)
+    table.upsert(ids, np.full((200, 2), 50.0), np.zeros((200, 2)))
+    table.bind(table.slots(ids), np.arange(200, dtype=np.uint32))
+    holdings.own.set(np.array([[0, 0]], np.int32), 0, 1)
+    sent: list[int] = []
+    for tick in range(101, 113):
+        slots = np.arange(200, dtype=np.uint32)
+        holdings.move(slots, np.full((200, 2), tick / 10), np.zeros((200, 2)))
+        table.tick[:] = tick
+        payloads = outbox.collect(table, holdings.own, tick, behind=tick > 101)
+        outbox.sent(-1)
+        if payloads:
+            sent.append(tick)
+            assert not (table.dirty & MOVED).any()
+        else:
+            assert (table.dirty & MOVED).all()
+    assert sent == [101, 105, 109]
+    assert outbox.collect(table, holdings.own, 112)

@@ -1,6 +1,8 @@
 // Reading updates, in two passes: all of a payload is understood before any of it is applied.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 
 #include "passes.hpp"
 #include "sidereal/quantise.hpp"
@@ -33,13 +35,15 @@ bool read_rows(Reader& in, std::size_t count, Sector sector, bool owned, Incomin
     std::fill_n(out.sector.data() + first, count, sector);
     std::fill_n(out.owned.data() + first, count, owned);
     bool finite = true;
-    for (std::size_t i = first; i < first + count; ++i) {
-        UpdateRow row;
-        std::memcpy(&row, bytes.data() + (i - first) * update_row_bytes, update_row_bytes);
-        out.handle[i] = row.handle;
-        out.cell[i] = {row.qx, row.qy};
-        out.velocity[i] = {row.vx, row.vy};
-        finite &= std::isfinite(row.vx) && std::isfinite(row.vy);
+    const std::uint8_t* from = bytes.data();
+    for (std::size_t i = first; i < first + count; ++i, from += update_row_bytes) {
+        // Field by field: a copy of the row, read again at once, would wait for its own store.
+        float velocity[2];
+        std::memcpy(&out.handle[i], from + offsetof(UpdateRow, handle), sizeof out.handle[i]);
+        std::memcpy(&out.cell[i], from + offsetof(UpdateRow, qx), sizeof out.cell[i]);
+        std::memcpy(velocity, from + offsetof(UpdateRow, vx), sizeof velocity);
+        out.velocity[i] = {velocity[0], velocity[1]};
+        finite &= std::isfinite(velocity[0]) && std::isfinite(velocity[1]);
     }
     return finite;
 }

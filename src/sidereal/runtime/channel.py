@@ -59,6 +59,7 @@ class Channel:
     def pump(self) -> list[Event]:
         """Receive, keep time, send; return what happened."""
         now = now_ns()
+        self.stages.lap("rest")
         for _ in range(BATCHES_MAX):
             batch = self.socket.receive(RECEIVE_BATCH)
             self.stages.lap("receive")

@@ -254,6 +254,7 @@ class Shard:
             now,
             step_ms,
             destroyed=world.destroyed,
+            behind=core.clock is not None and core.clock.tick_at(now) > world.tick,
         )
         self.stages.lap("pack")
         for spawn in world.wishes:
@@ -279,7 +280,9 @@ class Shard:
         """End a tick whose positions were written by `move`; as `end`."""
         core = self._connected()
         self._ticked = tick
-        left = core.complete(tick, core.runnable(tick), now_ns() if now is None else now)
+        now = now_ns() if now is None else now
+        behind = core.clock is not None and core.clock.tick_at(now) > tick
+        left = core.complete(tick, core.runnable(tick), now, behind=behind)
         self._events += core.events()
         self._flush()
         return left

@@ -246,10 +246,13 @@ class ShardCore:
         now: int,
         step_ms: float | None = None,
         destroyed: Sequence[U64] = (),
+        *,
+        behind: bool = False,
     ) -> bool:
         """End a tick: destroy, request transitions, send updates. False: the lease ended meanwhile.
 
-        Without a lease nothing of the step leaves: the rows are as simulated, in memory only, and
+        `behind`: the next tick is due already; its updates can do for those of this one. Without a
+        lease nothing of the step leaves: the rows are as simulated, in memory only, and
         what was to be destroyed is, once the lease is back.
         """
         table = self.holdings.table
@@ -265,7 +268,7 @@ class ShardCore:
             if len(rows):
                 self._request(rows)
                 self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
-            self._payloads += self._outbox.collect(table, self.holdings.own, tick)
+            self._payloads += self._outbox.collect(table, self.holdings.own, tick, behind=behind)
             self._send += self._outbox.messages(table)
         self.holdings.arrange()
         if step_ms is not None:

@@ -29,6 +29,10 @@ from sidereal.world.columns import I64, U8, U32, U64
 from sidereal.world.entities import PlaceRows, StateRows
 from sidereal.world.rules import WorldRules
 
+BEHIND_TICKS = 4
+"""A shard that is late simulates every tick, but sends one of so many: what it saves is what lets
+it catch up, and nobody wants to know where an entity was three ticks ago."""
+
 _NO_ROWS = np.zeros(1, np.uint32)
 _NO_IDS = np.empty(0, np.uint64)
 
@@ -63,11 +67,21 @@ class Outbox:
         self._rules = rules
         self._flights: deque[Flight] = deque()
         self._unsent: Flight | None = None
+        self._sent_tick = 0
         self._oversized: U32 = np.empty(0, np.uint32)
         self._afar: U32 = np.empty(0, np.uint32)
 
-    def collect(self, table: EntityTable, own: SectorMap, tick: int) -> list[bytes]:
-        """Return the datagrams of this tick. Only held rows of `tick` are looked at."""
+    def collect(
+        self, table: EntityTable, own: SectorMap, tick: int, *, behind: bool = False
+    ) -> list[bytes]:
+        """Return the datagrams of this tick. Only held rows of `tick` are looked at.
+
+        A shard that is `behind` sends but one tick in a few; what changed stays dirty until then.
+        """
+        self._oversized = self._afar = np.empty(0, np.uint32)
+        if behind and tick - self._sent_tick < BEHIND_TICKS:
+            return []
+        self._sent_tick = tick
         data, offsets, self._afar = collect_updates(
             table,
             self._rules.sector_size,
@@ -79,7 +93,6 @@ class Outbox:
         )
         payloads = _cut(data, offsets)
         flight = Flight(payloads, len(payloads), _NO_ROWS, _NO_IDS)
-        self._oversized = np.empty(0, np.uint32)
         changed = self._changed(table, tick)
         if len(changed):
             table.state_tick[changed] = tick  # which the rows carry
