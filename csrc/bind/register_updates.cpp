@@ -29,9 +29,7 @@ py::tuple py_collect_updates(py::handle table, double size, std::uint32_t tick, 
                              std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes) {
     SharedTable& t = shared(table);
     Packed p = guarded(
-        [&] {
-            return collect_updates(t.table, size, tick, epochs.map, mark, kind, payload_bytes);
-        },
+        [&] { return collect_updates(t.table, size, tick, epochs.map, mark, kind, payload_bytes); },
         t.mutex, epochs.mutex);
     return py::make_tuple(out(std::move(p.data)), out(std::move(p.offsets)),
                           out(std::move(p.skipped)));
@@ -107,8 +105,7 @@ void register_updates(py::module_& m) {
           "kind"_a, "payload_bytes"_a, docs::pack_updates);
     m.def("collect_updates", &py_collect_updates, "table"_a, "size"_a, "tick"_a, "epochs"_a,
           "mark"_a, "kind"_a, "payload_bytes"_a, docs::collect_updates);
-    m.def("mark_updates", &py_mark_updates, "table"_a, "payloads"_a, "mark"_a,
-          docs::mark_updates);
+    m.def("mark_updates", &py_mark_updates, "table"_a, "payloads"_a, "mark"_a, docs::mark_updates);
     m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
           "size"_a, docs::apply_updates);
     m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a,

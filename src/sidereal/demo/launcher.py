@@ -18,6 +18,7 @@ from rich.console import Console
 
 from sidereal.demo.aftermath import aftermath, windows
 from sidereal.demo.audit import Auditor
+from sidereal.demo.costs import read_costs
 from sidereal.demo.live import LiveView
 from sidereal.demo.measure import Measure
 from sidereal.demo.options import DemoOptions
@@ -228,6 +229,7 @@ class _Run:
             problems=[*self.problems, *striker.problems],
             strikes=aftermath(striker.struck, verdict, begin_ns, start, hz),
             timely=options.netsim is None,
+            costs=[self.measure.costs(), *read_costs(self.audit)],
         )
 
     def _look_on(self, plan: Plan, auditor: Auditor, view: LiveView) -> int:

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 
+from sidereal.demo.costs import STAGE, Costs, costs
 from sidereal.demo.processes import Processes
 from sidereal.demo.report import ServerFigures, ShardFigures
 from sidereal.runtime.clock import now_ns
@@ -95,6 +96,20 @@ class Measure:
                 self.rise("audit_differences"), status.counters.get("audit_differences", 0)
             ),
             migration_freeze_ns=np.fromiter(freezes, np.int64),
+        )
+
+    def costs(self) -> Costs:
+        """Return what the server's stages cost for an update."""
+        names = [name for name in self._counted.since_start if name.startswith(STAGE)]
+        used = {name.removeprefix(STAGE): self.rise(name) * 1000 for name in names}
+        size = self.rise("bytes_received") + self.rise("bytes_sent")
+        return costs(
+            "replication server",
+            self.rise("updates"),
+            used,
+            self.rise("packets"),
+            size,
+            self.seconds,
         )
 
     def shards(self, status: Status) -> list[ShardFigures]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sidereal.demo.aftermath import StrikeLine
 from sidereal.demo.audit import ShardRun, Verdict
+from sidereal.demo.costs import Costs
 
 POSITION_ERROR_MAX = 1e-6
 """Units; exact transfers leave only the rounding of a few thousand additions."""
@@ -133,6 +134,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     server_audit: ServerAudit
     skipped_in_faults: int
     strikes: list[StrikeLine]
+    costs: list[Costs]
 
     def to_json(self) -> bytes:
         """Indented JSON, with a newline at its end."""
@@ -198,6 +200,7 @@ def make_report(
     problems: list[str] | None = None,
     strikes: list[StrikeLine] | None = None,
     timely: bool = True,
+    costs: list[Costs] | None = None,
 ) -> Report:
     """Judge and sum up a run.
 
@@ -215,6 +218,8 @@ def make_report(
     timely : bool
         Whether how late things were is judged; on a network that was made bad on purpose it is
         only reported.
+    costs : list of Costs
+        What each process used, the server first.
     """
     people, way = verdict.census, verdict.passages
     why_not = [*(problems or []), *verdict.wrong, *_broken_bounds(verdict, server)]
@@ -267,6 +272,7 @@ def make_report(
         server_audit=ServerAudit(server.audit_sectors, server.audit_differences),
         skipped_in_faults=verdict.fault_gap_ticks,
         strikes=strikes or [],
+        costs=costs or [],
     )
 
 

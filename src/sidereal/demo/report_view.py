@@ -9,6 +9,9 @@ from sidereal.demo.report import Report
 
 WAYS = {"both": "both ways", "out": "outwards", "in": "inwards"}
 
+STAGE_NS_MIN = 2.0
+"""Stages that cost less are in the JSON, and in the sum."""
+
 PLAIN_WIDTH = 1000
 """Where nobody's window has a width, a figure keeps its line."""
 
@@ -16,6 +19,8 @@ PLAIN_WIDTH = 1000
 def show(report: Report, console: Console) -> None:
     """Print a report; without a terminal the same as plain text."""
     tables = [_figures(report), _shards(report)]
+    if report.costs:
+        tables.append(_costs(report))
     if report.strikes:
         tables.append(_strikes(report))
     whole = Group(*tables, _verdict(report))
@@ -112,6 +117,24 @@ def _shards(report: Report) -> Table:
             _number(shard.tick_ms.p50, " ms", "{:.1f}"),
             _number(shard.tick_ms.p99, " ms", "{:.1f}"),
             f"{memory:,.0f} MB",
+        )
+    return table
+
+
+def _costs(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    headings = ("processor time", "rows", "ns a row", "packets/s", "MB/s", "by stage, ns")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in headings[::5] else "right")
+    for each in report.costs:
+        stages = [f"{name} {ns:.0f}" for name, ns in each.ns_a_row.items() if ns >= STAGE_NS_MIN]
+        table.add_row(
+            each.process,
+            f"{each.rows:,}",
+            f"{each.total_ns:,.0f}",
+            f"{each.packets_per_s:,.0f}",
+            f"{each.bytes_per_s / 1e6:,.1f}",
+            ", ".join(stages),
         )
     return table
 

@@ -12,6 +12,8 @@ from typing import Any, assert_never
 import numpy as np
 
 from sidereal.demo import audit_file as af
+from sidereal.demo.costs import Meter, costs_path
+from sidereal.demo.finals import final_path
 from sidereal.demo.recorder import Recorder
 from sidereal.errors import SiderealError
 from sidereal.runtime import config as configuration
@@ -35,6 +37,7 @@ class AuditedShard:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self._meter = Meter()
         self.shard: Shard | None = None
         self._dtype: np.dtype[Any] | None = None
 
@@ -94,6 +97,8 @@ class AuditedShard:
         self, world: World, simulation: Simulation, started_ns: int, ended_ns: int, due_ns: int
     ) -> None:
         """Count the rows that were simulated."""
+        if self.shard is not None:
+            self._meter.tick(self.shard, len(world))
         life = getattr(simulation, "life", None)
         if life is None:
             birth = np.zeros(len(world), np.uint32)
@@ -132,6 +137,7 @@ class AuditedShard:
         recorder.file["held"] = int(np.sum(table.phase[slots] & DESTROYING == 0))
         if not recorder.finish:
             return
+        self._meter.write(costs_path(final_path(recorder.file.path)), shard)
         _, states = table.states(slots)
         state = states.view(self._dtype) if self._dtype is not None else np.empty(0)
         recorder.final(table.ids[slots], table.position[slots], table.tick[slots], state)

@@ -347,6 +347,15 @@ class Shard:
         """Return the sectors of this shard."""
         return self._core.sector_list() if self._core is not None else []
 
+    def traffic(self) -> tuple[int, int]:
+        """Return the packets and the bytes, sent and received, of the link that there is."""
+        link = self._line.link
+        stats = None if link is None else self._channel.endpoint.stats(link)
+        if stats is None:
+            return 0, 0
+        packets = stats.packets_sent + stats.packets_received
+        return packets, stats.bytes_sent + stats.bytes_received
+
     # --- inside --------------------------------------------------------------
 
     def _connected(self) -> ShardCore:

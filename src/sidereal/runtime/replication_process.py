@@ -205,6 +205,9 @@ class ReplicationServer:
         counters["server_overruns"] = self.pace.overruns
         stats = [self.channel.endpoint.stats(link) for link in self._names]
         counters["bytes_received"] = sum(s.bytes_received for s in stats if s is not None)
+        counters["packets"] = sum(
+            s.packets_sent + s.packets_received for s in stats if s is not None
+        )
         counters["bytes_sent"] = sum(s.bytes_sent for s in stats if s is not None)
 
     def _take(self, event: Event) -> None:
