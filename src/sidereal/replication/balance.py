@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidereal.ids import Sector
-from sidereal.kernel import group
+from sidereal.kernel import counts
 from sidereal.replication.books import Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.world.columns import U32
@@ -63,15 +63,17 @@ def choose(books: Books, coords: Sector) -> Choice:
 
 def survey_loads(books: Books) -> None:
     """Count entities and load per sector, from the record."""
-    order, offsets, sectors = group(books.table.sector)
-    players = (books.table.flags & PLAYER != 0).astype(np.float64)
-    weights = (1.0 + (books.settings.player_weight - 1) * players)[order]
-    sums = np.add.reduceat(weights, offsets[:-1]) if len(sectors) else np.empty(0)
-    sizes = np.diff(offsets)
     for entry in books.sectors.values():
         entry.entities = 0
         entry.load = 0.0
-    for (x, y), size, load in zip(sectors.tolist(), sizes.tolist(), sums.tolist(), strict=True):
+    sectors, sizes = counts(books.table.sector)
+    for (x, y), size in zip(sectors.tolist(), sizes.tolist(), strict=True):
         entry = books.entry((x, y))
         entry.entities = size
-        entry.load = load
+        entry.load = float(size)
+    # Players are few beside the rest: only what they weigh more is added.
+    players = np.flatnonzero(books.table.flags & PLAYER)
+    sectors, sizes = counts(books.table.sector[players])
+    more = books.settings.player_weight - 1
+    for (x, y), size in zip(sectors.tolist(), sizes.tolist(), strict=True):
+        books.entry((x, y)).load += more * size
