@@ -210,7 +210,7 @@ class Shard:
         whole, rows = len(slots) == len(table), slots.astype(np.intp)
 
         def copied(column: NDArray[Any]) -> NDArray[Any]:
-            return column.copy() if whole else column[rows]
+            return column.copy() if whole else column.take(rows, axis=0)
 
         world = World(
             tick=tick,
