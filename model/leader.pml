@@ -148,7 +148,10 @@ inline begin_move(l_, s_, q_) {
 :: d_step { hb[p] == 1 && hbl[p] == l && UP(l) && lopen[I(l, p)] && same[I(l, p)] -> hb[p] = 2; skip } \
 :: d_step { hb[p] == 2 && hbl[p] == l && UP(l) && lopen[I(l, p)] && rec[l].reg[p] == 1 -> \
     if :: term[l] != store_term && !IS(M_DEPOSED_ANSWERS) -> stop(l) \
-    :: else -> printf("leader %d answers the heartbeat of shard %d\n", l, p); hb[p] = 3; death[I(l, p)] = DEATH_AFTER fi; skip }
+    :: else -> printf("leader %d answers the heartbeat of shard %d\n", l, p); hb[p] = 3; death[I(l, p)] = DEATH_AFTER fi; skip } \
+:: d_step { hb[p] == 2 && hbl[p] == l && UP(l) && lopen[I(l, p)] && rec[l].reg[p] == 1 -> \
+    printf("leader %d answers shard %d, which seems not to hear, and extends nothing\n", l, p); \
+    if :: IS(M_DEAF_EXTENDED) -> hb[p] = 3 :: else -> hb[p] = 0; hbl[p] = 0; hbage[p] = 0 fi; skip }
 #define DEATH_AFTER ((IS(M_DEATH_EARLY) -> LEASE - 1 : \
     (IS(M_DRIFT_ONE_SIDED) -> LEASE + ALLOWANCE - 1 : LEASE + ALLOWANCE)))
 

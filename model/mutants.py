@@ -32,6 +32,7 @@ MUTANTS = (
     _not("LEADER_DOES_NOT_WAIT", (2, 1), f"{_I1} {_I5}", **_CLOCK, TAKEOVERS=1, LEADER_CRASHES=1),
     _not("DRIFT_ONE_SIDED", (2, 1), f"{_I1} {_I5}", **_CLOCK),
     _not("DEPOSED_ANSWERS", (2, 1), f"{_I1} {_I5}", **_CLOCK, TAKEOVERS=1, TWO_LEADERS=1),
+    _not("DEAF_EXTENDED", (2, 1), f"{_I1} {_I5}", **_CLOCK),
     _not(
         "SEND_BEFORE_COMMIT",
         (2, 1),

@@ -96,6 +96,7 @@
 #define M_HANDOFF_OVERTAKES 26
 #define M_REPLAY_SKIPS 27
 #define M_LOSS_NOT_DIRTY 28
+#define M_DEAF_EXTENDED 29
 /* Readings of the design that the model found wrong; docs/decisions/ownership-model.md. */
 #define M_ACK_BY_OWNER_ALONE 41
 #define M_WAIT_BY_VERSION_ALONE 42

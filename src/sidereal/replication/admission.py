@@ -52,7 +52,7 @@ class Admission:
         if known is not None:
             # It was registered, and the answer was lost: it has nothing but what it is sent now.
             resumption.end_older(books, known)
-            known.answered_ns = now
+            known.opened(now)
             resumption.begin_again(books, known, link, _answer(books, known, message.sent_ns, now))
             known.grants.append(grant(books, link, ID_BLOCK, known))
         elif _heard(books, name, now):
@@ -89,7 +89,7 @@ class Admission:
             books.out.append(Send(link, sm.IncarnationFenced(reason)))
             return
         resumption.end_older(books, shard)
-        shard.answered_ns = now
+        shard.opened(now)
         shard.wants_ghosts = message.wants_ghosts
         shard.mail_sent = max(shard.mail_sent, message.mail_seen)
         books.out.append(Send(link, _answer(books, shard, message.sent_ns, now)))

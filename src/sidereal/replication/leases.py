@@ -4,6 +4,8 @@ The lease ends, at the shard, `lease_ns` after it sent the heartbeat that the
 last answer names. The server declares death `lease_ns + drift_allowance_ns`
 after it gave that answer: by then the shard has stopped by itself, whatever the
 network did. Time in which the server itself stood still counts against nobody.
+A shard whose heartbeats come and that does not hear is noticed too: each heartbeat
+names the newest answer that came, and while that stays the same, answers extend nothing.
 Death is a fence: the sectors go to others at the next epoch, with the newest
 state that the server received. A timeout is never a change of owner before that.
 """
@@ -18,12 +20,21 @@ from sidereal.wire.shard_messages import Heartbeat, HeartbeatAck
 from sidereal.world.entities import gather
 from sidereal.world.sectors import SectorEvent
 
+DEAF_HEARTBEATS = 1.5
+"""A shard has so many heartbeats' time to have heard something newer: one answer may be late. That
+the next ones are is no harm either, as long as they come: what counts is that it hears on."""
+
 
 def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> None:
-    """Answer, and thereby extend the lease."""
-    shard.answered_ns = now
+    """Answer, and thereby extend the lease of a shard that hears the answers."""
+    shard.hears(message.heard_ns, now)
+    extends = now - shard.hears_ns <= DEAF_HEARTBEATS * books.settings.heartbeat_ns
+    if extends:
+        shard.answered_ns = now
+    else:
+        books.counters["answers_not_extending"] += 1
     books.mail.settled(shard, message.mail_seen)
-    books.send(shard, HeartbeatAck(message.sent_ns, now, shard.mail_taken or 0))
+    books.send(shard, HeartbeatAck(message.sent_ns, now, shard.mail_taken or 0, extends))
 
 
 def forgive(books: Books, stalled_ns: int, now: int) -> None:
@@ -31,6 +42,7 @@ def forgive(books: Books, stalled_ns: int, now: int) -> None:
     books.counters["stalls"] += 1
     for info in books.shards:
         info.answered_ns = min(info.answered_ns + stalled_ns, now)
+        info.hears_ns = min(info.hears_ns + stalled_ns, now)
 
 
 def dead(books: Books, now: int) -> list[ShardInfo]:

@@ -38,6 +38,20 @@ class ShardInfo:
     mail_seen: int = 0
     mail_taken: int | None = 0
     """The number of its last letter that came; None where this server cannot know."""
+    heard_ns: int = 0
+    """The time of the newest answer that it says it has heard."""
+    hears_ns: int = 0
+    """When it last said that it had heard a newer one."""
+
+    def opened(self, now: int) -> None:
+        """A session opens: its lease begins, or goes on."""
+        self.answered_ns = self.hears_ns = now
+
+    def hears(self, answer_ns: int, now: int) -> None:
+        """It says which answer was the newest that came."""
+        if answer_ns > self.heard_ns:
+            self.heard_ns = min(answer_ns, now)
+            self.hears_ns = now
 
     def takes_letter(self, number: int) -> bool:
         """Whether its letter of that number has not come before; 0 is none."""
@@ -80,6 +94,7 @@ class ActiveShards:
     ) -> ShardInfo:
         """Add one incarnation under a new id."""
         info = ShardInfo(ShardId(self.next_id), name, incarnation, link, now, wants_ghosts)
+        info.opened(now)
         self.next_id += 1
         self._by_id[info.shard_id] = info
         self._by_link[link] = info

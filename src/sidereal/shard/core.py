@@ -130,6 +130,8 @@ class ShardCore:
                 self.session.answered(message, now)
                 self.session.watch(now, self._events)
                 self._letters.taken(message.mail_taken)
+                if not message.extends:  # because the last answers did not come: this one did
+                    self._heartbeat_at = now
             case sm.GrantIds():
                 self._ids.put(message.first, message.count)
             case sm.AssignSector():
@@ -185,7 +187,8 @@ class ShardCore:
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + ack.heartbeat_ns
             tick = self.clock.tick_at(now) if self.clock is not None else 0
-            self._send.append(sm.Heartbeat(now, tick, self._mailbox.settled()))
+            settled, heard_ns = self._mailbox.settled(), self.session.heard_ns
+            self._send.append(sm.Heartbeat(now, tick, settled, heard_ns))
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load.report(self.holdings.table)))

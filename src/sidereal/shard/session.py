@@ -38,6 +38,8 @@ class Session:
         self.ack: sm.RegistrationAck | None = None
         self.clock: WorldClock | None = None
         self.leased = False
+        self.heard_ns = 0
+        """The server's time of the newest answer that came."""
         self._wants_ghosts = wants_ghosts
         self._lease_until = 0
 
@@ -77,6 +79,7 @@ class Session:
         self.stage = Stage.OPEN if first else Stage.JUDGED
         self.clock.sample(ack.sent_ns, ack.server_ns, now)
         self._extend(ack.sent_ns, ack.lease_ns)
+        self.heard_ns = ack.server_ns
         if first:
             self.leased = True
 
@@ -87,7 +90,9 @@ class Session:
         if message.sent_ns > now:
             raise ProtocolError("an answer to a heartbeat that was never sent")
         self.clock.sample(message.sent_ns, message.server_ns, now)
-        self._extend(message.sent_ns, self.ack.lease_ns)
+        self.heard_ns = max(self.heard_ns, message.server_ns)
+        if message.extends:
+            self._extend(message.sent_ns, self.ack.lease_ns)
 
     def watch(self, now: int, out: list[ev.Event]) -> None:
         """Notice that the lease is over, or is there again."""

@@ -106,6 +106,8 @@ class Witness(Observer):
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
         """A lease has reached a shard."""
         life = self.ledger.lives[shard.link]
+        if isinstance(message, sm.HeartbeatAck) and not message.extends:
+            return
         if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
             life.heard_until = max(life.heard_until, message.sent_ns + life.lease_ns)
 

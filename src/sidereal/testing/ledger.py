@@ -148,7 +148,8 @@ class Ledger:
                 life.asked.pop(entity, None)
 
     def _answered(self, message: sm.HeartbeatAck, life: Life) -> None:
-        life.granted_until = max(life.granted_until, message.sent_ns + life.lease_ns)
+        if message.extends:
+            life.granted_until = max(life.granted_until, message.sent_ns + life.lease_ns)
 
     def _assigned(self, message: sm.AssignSector, life: Life) -> None:
         sector, epoch = message.sector, message.epoch

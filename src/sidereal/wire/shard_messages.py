@@ -100,23 +100,27 @@ class GrantIds(Message, tag=3, frozen=True):
 class Heartbeat(Message, tag=4, frozen=True):
     """Shard → server: alive at `sent_ns` by my clock; all mail up to `mail_seen` is done with.
 
-    A client sends it too, with zeros, to keep its clock.
+    `heard_ns` is the `server_ns` of the newest answer that came, the registration's included. A
+    client sends it too, with zeros, to keep its clock.
     """
 
     sent_ns: int
     tick: int
     mail_seen: int
+    heard_ns: int = 0
 
 
 class HeartbeatAck(Message, tag=5, frozen=True):
     """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`.
 
-    Of your mail, all up to number `mail_taken` has come.
+    Of your mail, all up to number `mail_taken` has come. Where `extends` is false your lease stays
+    as it is, because you seem not to hear: say with a heartbeat at once that you did.
     """
 
     sent_ns: int
     server_ns: int
     mail_taken: int = 0
+    extends: bool = True
 
 
 class ShardLoadStats(Message, frozen=True):

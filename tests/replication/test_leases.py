@@ -1,0 +1,83 @@
+"""Stories of leases: answers that do not arrive, that arrive late, and who notices."""
+
+import numpy as np
+import pytest
+
+from replication.test_ownership import SETTINGS, crowd, inside
+from sidereal.replication.settings import MS
+from sidereal.shard import events as ev
+from sidereal.testing import checks
+from sidereal.testing.cluster import Cluster, SimulatedShard
+from sidereal.world.rules import NS_PER_S
+
+NEVER_NS = 3600 * NS_PER_S
+"""A transport that does not give a link up: the leases alone must notice."""
+
+
+def deaf(seed: int) -> tuple[Cluster, SimulatedShard]:
+    """A cluster in motion, and a shard of it that has entities."""
+    cluster = Cluster(
+        seed, shards=3, settings=SETTINGS, step=inside(300), comes_back=True, idle_ns=NEVER_NS
+    )
+    cluster.run(0.5)
+    crowd(cluster, 200, 300, 30)
+    cluster.run(4)
+    shard = cluster.shards[1]
+    assert len(shard.core.holdings.table) > 20
+    return cluster, shard
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_shard_that_hears_nothing_any_more_is_noticed_and_its_sectors_live_elsewhere(seed):
+    cluster, shard = deaf(seed)
+    cluster.run(0.13 * seed)
+    shard.line.hold("down")
+    patience = SETTINGS.lease_ns + SETTINGS.drift_allowance_ns + 2 * SETTINGS.heartbeat_ns
+    cluster.run((patience + 200 * MS) / NS_PER_S)
+    counters = cluster.manager.books.counters
+    assert counters["fences"] == 1
+    assert counters["rehomed"] > 20
+    assert not shard.leased
+    holders = cluster.manager.books.table.shard
+    assert len(holders) == 200
+    assert -1 not in holders
+    assert shard.core.shard_id not in holders
+
+
+def test_it_joins_anew_once_it_hears_again():
+    cluster, shard = deaf(11)
+    shard.line.hold("down")
+    cluster.run(8)
+    assert cluster.manager.books.counters["fences"] == 1
+    shard.line.release("down")
+    cluster.run(2)
+    assert [type(event) for event in shard.log].count(ev.Registered) == 2
+    cluster.step = lambda world, dt: None
+    cluster.run(2)
+    checks.settled(cluster)
+    assert shard.leased
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_deafness_shorter_than_the_lease_costs_nothing(seed):
+    cluster, shard = deaf(20 + seed)
+    cluster.run(0.13 * seed)
+    shard.line.hold("down")
+    cluster.run((SETTINGS.lease_ns - SETTINGS.heartbeat_ns - 100 * MS) / NS_PER_S)
+    shard.line.release("down")
+    cluster.run(6)
+    assert cluster.manager.books.counters["fences"] == 0
+    assert not any(isinstance(event, ev.LeaseLost) for event in shard.log)
+
+
+def test_answers_that_are_late_and_keep_coming_keep_the_lease():
+    cluster, shard = deaf(31)
+    shard.line.down.extra_ns = shard.line.up.extra_ns = 600 * MS
+    cluster.run(20)
+    assert cluster.manager.books.counters["fences"] == 0
+    assert not any(isinstance(event, ev.LeaseLost) for event in shard.log)
+    cluster.step = lambda world, dt: None
+    shard.line.down.extra_ns = shard.line.up.extra_ns = 0
+    cluster.run(3)
+    checks.settled(cluster)
+    assert np.unique(cluster.manager.books.table.ids).size == 200
