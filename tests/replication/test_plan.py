@@ -12,6 +12,7 @@ from sidereal.replication.plan import Move, View, plan
 def view(owner, loads, **other) -> View:
     chosen = {
         "shards": tuple(sorted(set(owner.values()))),
+        "cordoned": other.get("draining", frozenset()),
         "draining": frozenset(),
         "resting": frozenset(),
         "flux": Flux(),

@@ -26,6 +26,8 @@ COMMANDS = {
     "migrate": "sidereal.apps.operate:migrate",
     "load": "sidereal.apps.operate:load",
     "unload": "sidereal.apps.operate:unload",
+    "cordon": "sidereal.apps.operate:cordon",
+    "uncordon": "sidereal.apps.operate:uncordon",
     "drain": "sidereal.apps.operate:drain",
     "simulate": "sidereal.apps.simulate:simulate",
 }

@@ -110,6 +110,32 @@ def unload(sector: Sector, server: Address, key: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("shard")
 @_asks
-def drain(shard: str, server: Address, key: Path, as_json: bool) -> None:
-    """Move every sector off a shard, for good."""
-    _ask(server, key, as_json, lambda operator: operator.drain(shard))
+def cordon(shard: str, server: Address, key: Path, as_json: bool) -> None:
+    """Give a shard no more sectors; it keeps those it has."""
+    _ask(server, key, as_json, lambda operator: operator.cordon(shard))
+
+
+@click.command()
+@click.argument("shard")
+@_asks
+def uncordon(shard: str, server: Address, key: Path, as_json: bool) -> None:
+    """Let a shard be given sectors again, after cordon or drain."""
+    _ask(server, key, as_json, lambda operator: operator.uncordon(shard))
+
+
+@click.command()
+@click.argument("shard")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Return once the shard has no sector; after so long, fail.",
+)
+@_asks
+def drain(shard: str, wait: float, server: Address, key: Path, as_json: bool) -> None:
+    """Move every sector off a shard, as it runs.
+
+    It gets no more, and once it has none it can leave. The sectors move some at a time.
+    """
+    _ask(server, key, as_json, lambda operator: operator.drain(shard, wait_s=wait))

@@ -184,6 +184,13 @@ def resume(books: Books, entry: SectorEntry, why: str) -> None:
         books.arrived(held)
 
 
+def abort_moves_to(books: Books, shard: ShardInfo, why: str) -> None:
+    """Give up the undecided moves to a shard: their sources go on."""
+    for entry in books.sectors.values():
+        if entry.state is SectorState.UNLOADING and entry.target == shard.shard_id:
+            resume(books, entry, f"its target, shard {shard.name}, {why}")
+
+
 def unload_idle(books: Books, now: int) -> None:
     """Unload what has been empty, and not about to be entered, for the idle time."""
     for entry in books.sectors.values():

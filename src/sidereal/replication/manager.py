@@ -114,7 +114,7 @@ class SectorManager:
         shard = self.books.shards.end_session(link)
         if shard is not None:
             self.books.audit.ended(shard.shard_id)
-            self._abort_moves(shard)
+            lifecycle.abort_moves_to(self.books, shard, "went away")
 
     def receive(self, link: LinkId, message: Message, now: int) -> None:
         """Take one message; what its sender did wrong ends that link, with the reason."""
@@ -187,7 +187,7 @@ class SectorManager:
             leases.forgive(books, stalled, now)
         self._admission.tick(books, now)
         for shard in leases.dead(books, now):
-            self._abort_moves(shard)
+            lifecycle.abort_moves_to(books, shard, "went away")
             if shard.link is not None:
                 self._roles.pop(shard.link, None)
             leases.fence(books, shard, now)
@@ -303,14 +303,6 @@ class SectorManager:
             self.books.counters["stale_sector_messages"] += 1
         elif entry.state is SectorState.ACTIVE and lifecycle.is_idle(self.books, entry, now):
             lifecycle.unassign(self.books, entry, None, f"shard {shard.name} proposed it", now)
-
-    def _abort_moves(self, shard: ShardInfo) -> None:
-        """Either session of an undecided move has ended: its source goes on."""
-        for entry in self.books.sectors.values():
-            if entry.state is not SectorState.UNLOADING:
-                continue
-            if entry.target == shard.shard_id:
-                lifecycle.resume(self.books, entry, f"its target, shard {shard.name}, went away")
 
     # --- operators -----------------------------------------------------------
 

@@ -6,7 +6,7 @@ from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, sectors
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, Books, Send
-from sidereal.replication.records import Destroyed
+from sidereal.replication.records import Cordoned, Destroyed
 from sidereal.replication.transitions import unique_sectors
 from sidereal.wire.operator_messages import (
     Command,
@@ -110,12 +110,8 @@ def _obey(books: Books, message: Command, now: int) -> tuple[bool, str]:
             return _unload(books, message.sector, now)
         case "migrate":
             return _migrate(books, message.sector, message.shard, now)
-        case "drain" | "undrain":
-            info = None if message.shard is None else books.shards.get(message.shard)
-            if info is None:
-                return False, f"no shard {message.shard}; see the status for those that are there"
-            info.draining = message.verb == "drain"
-            return True, f"{message.verb} of shard {info.name}: {len(info.sectors)} sectors"
+        case "cordon" | "uncordon" | "drain":
+            return _cordon(books, message.verb, message.shard)
         case _:
             return False, f"no such command: {message.verb!r}"
 
@@ -145,12 +141,33 @@ def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -
     info = None if shard is None else books.shards.get(shard)
     if info is None or info.link is None:
         return False, f"no connected shard {shard}"
+    if info.cordoned:
+        return False, f"shard {info.name} is cordoned: uncordon it first"
     if entry.state is not SectorState.ACTIVE:
         return False, f"sector {coords} is {entry.state.value}; only an Active one can move"
     if entry.shard_id == info.shard_id:
         return False, f"sector {coords} is on shard {info.name} already"
     lifecycle.unassign(books, entry, info.shard_id, "an operator moved it", now)
     return True, f"sector {coords} moves to shard {info.name}"
+
+
+def _cordon(books: Books, verb: str, shard: int | None) -> tuple[bool, str]:
+    """Give a shard no sector any more (cordon), nor leave it those it has (drain), or let it be."""
+    info = None if shard is None else books.shards.get(shard)
+    if info is None:
+        return False, f"no shard {shard}; see the status for those that are there"
+    info.cordoned, info.draining = verb != "uncordon", verb == "drain"
+    books.note(Cordoned(info.shard_id, info.cordoned, info.draining))
+    if info.cordoned:
+        lifecycle.abort_moves_to(books, info, "was cordoned")
+    has = f"{len(info.sectors)} sectors"
+    match verb:
+        case "cordon":
+            return True, f"shard {info.name} keeps its {has} and gets no more"
+        case "drain":
+            return True, f"shard {info.name} gets no more sectors; its {has} go to others"
+        case _:
+            return True, f"shard {info.name}, with {has}, may be given more"
 
 
 def why(books: Books, link: LinkId, message: Why) -> None:
@@ -180,6 +197,7 @@ def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None
             int((holders[begun] == info.shard_id).sum()),
             info.load_score(books.settings.player_weight),
             info.load.avg_tick_time_ms,
+            info.cordoned,
         )
         for info in books.shards
     ]

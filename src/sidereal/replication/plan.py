@@ -4,7 +4,7 @@ From the hottest shard, the border sector is moved whose move gains most: load
 beyond a dead band that it relieves, plus crossings that no longer change
 shards, less what moving it costs. Repeated until nothing gains or the round's
 budget is spent. Nothing moves where all are cold, and what moved lately rests.
-Draining shards give all they have, whatever it costs.
+Draining shards give all they have, whatever it costs; cordoned ones get nothing and keep it.
 
 The method is a greedy boundary refinement in the spirit of Fiduccia and
 Mattheyses (1982), on load that changes while it is being balanced.
@@ -34,6 +34,8 @@ class View:
     loads: Mapping[Sector, float]
     owner: Mapping[Sector, int]
     shards: tuple[int, ...]
+    cordoned: frozenset[int]
+    """Those that get nothing; the draining are among them."""
     draining: frozenset[int]
     resting: frozenset[Sector]
     flux: Flux
@@ -67,7 +69,7 @@ class _Round:
         for sector, shard in view.owner.items():
             if shard in self._load:
                 self._load[shard] += view.loads.get(sector, 0.0)
-        self._receivers = [shard for shard in view.shards if shard not in view.draining]
+        self._receivers = [shard for shard in view.shards if shard not in view.cordoned]
         self._moves: list[Move] = []
         self._moved: set[Sector] = set()
         """A sector is frozen by its first move: it has no second one in this round."""
@@ -80,7 +82,8 @@ class _Round:
         view, load = self._view, self._load
         if not self._receivers:
             return []
-        total = sum(load.values())
+        shared = {*self._receivers, *view.draining}
+        total = sum(load[shard] for shard in view.shards if shard in shared)
         mean = total / len(self._receivers)
         for sector in sorted(self._owner):
             if self._owner[sector] in view.draining:

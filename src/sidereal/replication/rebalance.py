@@ -15,6 +15,10 @@ from sidereal.world.sectors import SectorState
 OBSERVE_S = 1.0
 """Short beside the half-life; per sector and edge, it is the planner's dearest work."""
 
+DRAIN_LOAD_MAX = 2000.0
+"""So much of draining shards is on its way at once: sectors stand still for as long as what moves
+with them takes, so a drain takes a while rather than stop all of a shard's world for a moment."""
+
 
 class Rebalancer:
     """The loads and flows of the world over time, and the rounds that follow from them."""
@@ -69,11 +73,13 @@ class Rebalancer:
                     resting.add(coords)
         connected = [info for info in books.shards if info.link is not None]
         shards = tuple(info.shard_id for info in connected)
+        cordoned = frozenset(info.shard_id for info in connected if info.cordoned)
         draining = frozenset(info.shard_id for info in connected if info.draining)
         return View(
             self.predicted(),
             owner,
             shards,
+            cordoned,
             draining,
             frozenset(resting),
             self.flux,
@@ -90,17 +96,28 @@ class Rebalancer:
         if due:
             self._round_ns = now
         moves = plan(self.view(books, now)) if due or self._draining(books) else []
-        if not due:
-            moves = [move for move in moves if self._is_draining(books, move.source)]
+        moves = self._paced(books, moves, due)
         for move in moves:
             entry = books.sectors[move.sector]
             lifecycle.unassign(books, entry, move.target, move.reason, now)
         return moves
 
     @staticmethod
-    def _is_draining(books: Books, shard_id: int) -> bool:
-        info = books.shards.get(shard_id)
-        return info is not None and info.draining
+    def _paced(books: Books, moves: list[Move], due: bool) -> list[Move]:
+        """Return the moves to begin now: some of draining shards', others' where a round is due."""
+        draining = {info.shard_id for info in books.shards if info.draining}
+        room = DRAIN_LOAD_MAX
+        for entry in books.sectors.values():
+            if entry.frozen_ns:
+                room -= entry.load
+        begun: list[Move] = []
+        for move in moves:
+            if move.source not in draining:
+                begun += [move] if due else []
+            elif room > 0:
+                room -= books.sectors[move.sector].load
+                begun.append(move)
+        return begun
 
     @staticmethod
     def _draining(books: Books) -> bool:

@@ -163,6 +163,14 @@ class Possessed(Record, tag=14, frozen=True):
     held: bool
 
 
+class Cordoned(Record, tag=15, frozen=True):
+    """An operator lets a shard have no more sectors (or again); what it has goes to others."""
+
+    shard_id: int
+    cordoned: bool
+    draining: bool
+
+
 class ShardImage(msgspec.Struct, frozen=True, array_like=True):
     """One living incarnation, as `Image` keeps it."""
 
@@ -172,6 +180,8 @@ class ShardImage(msgspec.Struct, frozen=True, array_like=True):
     wants_ghosts: bool
     spawn_serial: int
     grants: list[tuple[int, int]]
+    cordoned: bool = False
+    draining: bool = False
 
 
 class Image(Record, tag=20, frozen=True):
@@ -210,6 +220,7 @@ AnyRecord = (
     | SessionOpened
     | SessionOver
     | Possessed
+    | Cordoned
     | Image
 )
 

@@ -30,7 +30,10 @@ class ShardInfo:
     load: ShardLoadStats = field(default_factory=lambda: ShardLoadStats(0, 0))
     assigned_since_report: float = 0.0
     sectors: set[Sector] = field(default_factory=set)
+    cordoned: bool = False
+    """It gets no sectors, by an operator's word."""
     draining: bool = False
+    """And what it has goes to others."""
     spawn_serial: int = 0
     """The highest id that it has spawned: ids below are decided."""
     grants: list[tuple[int, int]] = field(default_factory=list)
@@ -147,5 +150,5 @@ class ActiveShards:
         return len(self._by_id)
 
     def candidates(self) -> list[ShardInfo]:
-        """Shards that may be given a sector: connected and not draining, by id."""
-        return [info for info in self if info.link is not None and not info.draining]
+        """Shards that may be given a sector: connected and not cordoned, by id."""
+        return [info for info in self if info.link is not None and not info.cordoned]

@@ -147,6 +147,10 @@ class Replay:
                 session = books.sessions.get(record.number)
                 if session is not None:
                     books.possessions.restore(session, record.entity, record.held)
+            case rec.Cordoned():
+                shard = books.shards.get(record.shard_id)
+                if shard is not None:
+                    shard.cordoned, shard.draining = record.cordoned, record.draining
             case rec.Image():
                 self._image(record)
             case _:
@@ -216,6 +220,7 @@ class Replay:
             shard = self._register(each.shard_id, each.name, each.incarnation, each.wants_ghosts)
             shard.spawn_serial = each.spawn_serial
             shard.grants = list(each.grants)
+            shard.cordoned, shard.draining = each.cordoned, each.draining
         books.shards.next_id = image.next_shard
         rows = image.sectors
         columns = zip(rows.sector.tolist(), rows.epoch.tolist(), rows.shard.tolist(), strict=True)
@@ -276,6 +281,8 @@ def image_of(books: Books, began: rec.Began) -> rec.Image:
                 info.wants_ghosts,
                 info.spawn_serial,
                 list(info.grants),
+                info.cordoned,
+                info.draining,
             )
             for info in books.shards
         ],
@@ -296,7 +303,10 @@ def digest(books: Books) -> str:
     table = books.table
     order = np.argsort(table.ids)
     owned = sorted(books.owned())
-    lives = [(info.shard_id, info.name, info.incarnation) for info in books.shards]
+    lives = [
+        (info.shard_id, info.name, info.incarnation, info.cordoned, info.draining)
+        for info in books.shards
+    ]
     sessions = [(s.number, s.token.hex(), sorted(s.possessed)) for s in books.sessions]
     summary = hashlib.blake2b(digest_size=16)
     ids = (books.next_id, books.shards.next_id, books.tool_ids.blocks)

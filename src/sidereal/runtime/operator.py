@@ -198,9 +198,30 @@ class Operator:
         """Have a sector unloaded."""
         return self._command("unload", sector, None)
 
-    def drain(self, shard: str) -> dict[str, Any]:
-        """Move everything off a shard and give it nothing more."""
-        return self._command("drain", None, shard)
+    def cordon(self, shard: str) -> dict[str, Any]:
+        """Give a shard no more sectors; it keeps those it has."""
+        return self._command("cordon", None, shard)
+
+    def uncordon(self, shard: str) -> dict[str, Any]:
+        """Let a shard be given sectors again, after `cordon` or `drain`."""
+        return self._command("uncordon", None, shard)
+
+    def drain(self, shard: str, *, wait_s: float = 0.0) -> dict[str, Any]:
+        """Move everything off a shard and give it nothing more.
+
+        The sectors move as they run, some at a time. With `wait_s` this returns once the shard
+        has none, so that it can leave; `OperatorError` where it then still has some.
+        """
+        answer = self._command("drain", None, shard)
+        deadline = now_ns() + round(wait_s * NS_PER_S)
+        while wait_s and (left := self._sectors_of(shard)):
+            if now_ns() >= deadline:
+                raise OperatorError(
+                    f"shard {shard} still has {left} sectors after {wait_s:g} s: are there others"
+                    " that may be given them?"
+                )
+            self._channel.wait(min(deadline, now_ns() + NS_PER_S // 5))
+        return {**answer, "drained": True} if wait_s else answer
 
     def why(self, sector: Sector) -> dict[str, Any]:
         """Return why a sector is where it is."""
@@ -222,6 +243,9 @@ class Operator:
     def _granted(self, count: int) -> range:
         first, count = self.ids(count)
         return range(first, first + count)
+
+    def _sectors_of(self, shard: str) -> int:
+        return sum(s.sectors for s in self.status_message().shards if s.name == shard)
 
     def _command(self, verb: str, sector: Sector | None, shard: str | None) -> dict[str, Any]:
         shard_id = None

@@ -321,7 +321,7 @@ class Simulation:
         elif what < 0.8 and len(shards) > 1:
             cluster.order(om.Command(1, "drain", None, random.choice(shards)))
         elif what < 0.9 and shards:
-            cluster.order(om.Command(1, "undrain", None, random.choice(shards)))
+            cluster.order(om.Command(1, "uncordon", None, random.choice(shards)))
         elif what < 0.95 and len(books.table) > 60:
             ids = self.numbers.choice(books.table.ids, 2, replace=False)
             cluster.order(om.DestroyByOperator(1, ids.tolist()))
@@ -346,7 +346,7 @@ class Simulation:
         cluster.disk.strike = no_strike
         cluster.server.dies_after = None
         for info in cluster.manager.books.shards:
-            cluster.order(om.Command(1, "undrain", None, info.shard_id))
+            cluster.order(om.Command(1, "uncordon", None, info.shard_id))
         if not cluster.server.alive:
             cluster.restart()
         if not cluster.alive():

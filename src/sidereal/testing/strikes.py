@@ -173,7 +173,7 @@ def join_or_drain(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     cluster.order(om.Command(1, "drain", None, shard_id))
     blows.until(
         span(blows, random, 1.0, 3.0),
-        lambda: cluster.order(om.Command(1, "undrain", None, shard_id)),
+        lambda: cluster.order(om.Command(1, "uncordon", None, shard_id)),
     )
     return True
 

@@ -46,7 +46,9 @@ class DestroyByOperator(Message, tag=63, frozen=True):
 
 
 class Command(Message, tag=64, frozen=True):
-    """Operator → server: ``load``, ``unload``, ``migrate``, ``drain`` or ``undrain``."""
+    """Operator → server: ``load``, ``unload`` or ``migrate`` a sector; ``cordon`` a shard, so that
+    it gets no sectors, ``drain`` it, so that those it has go to others too, or ``uncordon`` it.
+    """
 
     request: int
     verb: str
@@ -101,6 +103,7 @@ class ShardStatus(Message, frozen=True):
     entities: int
     load: float
     tick_ms: float | None
+    cordoned: bool = False
 
 
 class Status(Message, tag=67, frozen=True):
