@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from replication.test_ownership import SETTINGS, crowd, inside
+from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import MS
 from sidereal.shard import events as ev
+from sidereal.store import MemoryStore
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster, SimulatedShard
 from sidereal.world.rules import NS_PER_S
@@ -81,3 +83,56 @@ def test_answers_that_are_late_and_keep_coming_keep_the_lease():
     cluster.run(3)
     checks.settled(cluster)
     assert np.unique(cluster.manager.books.table.ids).size == 200
+
+
+def stumble(cluster: Cluster, seconds: float) -> None:
+    """Let time pass for a server that stands still five sixths of it."""
+    for _ in range(round(seconds / 0.3)):
+        cluster.server.paused = True
+        cluster.run(0.25)
+        cluster.server.paused = False
+        cluster.run(0.05)
+
+
+def test_a_server_that_stands_still_again_and_again_declares_the_dead_and_nobody_else():
+    cluster, shard = deaf(41)
+    cluster.kill(shard)
+    stumble(cluster, 2.4)
+    assert cluster.manager.books.counters["fences"] == 0
+    stumble(cluster, 1.8)
+    assert cluster.manager.books.counters["fences"] == 1
+    stumble(cluster, 6.0)
+    assert cluster.manager.books.counters["fences"] == 1
+    assert cluster.manager.books.counters["stalls"] > 20
+
+
+def test_nobody_is_dead_because_the_whole_machine_slept():
+    cluster, _ = deaf(42)
+    for process in (cluster.server, *cluster.shards):
+        process.paused = True
+    cluster.run(20)
+    cluster.server.paused = False
+    cluster.run(0.7)
+    for shard in cluster.shards:
+        shard.paused = False
+    cluster.run(2)
+    assert cluster.manager.books.counters["fences"] == 0
+    cluster.step = lambda world, dt: None
+    cluster.run(2)
+    checks.settled(cluster)
+
+
+def test_a_server_that_took_long_to_start_gives_everybody_a_lease_from_its_first_tick():
+    cluster, _ = deaf(43)
+    cluster.server.crash()
+    store = MemoryStore(cluster.disk)
+    term, found, now = store.acquire_term(), store.load(), cluster.clock.now
+    history = [*(found.snapshot or ()), *found.records]
+    manager = SectorManager(SETTINGS, term=term, now=now, history=history)
+    now += 5 * NS_PER_S
+    patience = SETTINGS.lease_ns + SETTINGS.drift_allowance_ns
+    for late_ns in range(0, patience + 1, SETTINGS.rules.tick_ns):
+        manager.tick(now + late_ns)
+        assert manager.books.counters["fences"] == 0
+    manager.tick(now + patience + SETTINGS.rules.tick_ns)
+    assert manager.books.counters["fences"] == 3

@@ -3,7 +3,8 @@
 The lease ends, at the shard, `lease_ns` after it sent the heartbeat that the
 last answer names. The server declares death `lease_ns + drift_allowance_ns`
 after it gave that answer: by then the shard has stopped by itself, whatever the
-network did. Time in which the server itself stood still counts against nobody.
+network did. Nobody is dead because the server itself stood still: after that it
+listens for two heartbeats before it declares anybody, once in each silence.
 A shard whose heartbeats come and that does not hear is noticed too: each heartbeat
 names the newest answer that came, and while that stays the same, answers extend nothing.
 Death is a fence: the sectors go to others at the next epoch, with the newest
@@ -24,6 +25,9 @@ DEAF_HEARTBEATS = 1.5
 """A shard has so many heartbeats' time to have heard something newer: one answer may be late. That
 the next ones are is no harm either, as long as they come: what counts is that it hears on."""
 
+SPARED_HEARTBEATS = 2
+"""For so many heartbeats' time nobody is declared dead after the server stood still."""
+
 
 def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> None:
     """Answer, and thereby extend the lease of a shard that hears the answers."""
@@ -31,18 +35,32 @@ def heartbeat(books: Books, shard: ShardInfo, message: Heartbeat, now: int) -> N
     extends = now - shard.hears_ns <= DEAF_HEARTBEATS * books.settings.heartbeat_ns
     if extends:
         shard.answered_ns = now
+        shard.spared = False
     else:
         books.counters["answers_not_extending"] += 1
     books.mail.settled(shard, message.mail_seen)
     books.send(shard, HeartbeatAck(message.sent_ns, now, shard.mail_taken or 0, extends))
 
 
-def forgive(books: Books, stalled_ns: int, now: int) -> None:
-    """The server stood still for so long: no lease ran in that time."""
-    books.counters["stalls"] += 1
+def begin(books: Books, now: int) -> None:
+    """The server's first tick: whom an earlier one registered has a lease's time from here on."""
     for info in books.shards:
-        info.answered_ns = min(info.answered_ns + stalled_ns, now)
-        info.hears_ns = min(info.hears_ns + stalled_ns, now)
+        info.answered_ns = max(info.answered_ns, now)
+
+
+def spare(books: Books, stalled_ns: int, now: int) -> None:
+    """The server stood still for so long, and may not have heard who lives: let it listen first.
+
+    No more than that: a server that stands still all the time would declare nobody dead.
+    """
+    settings = books.settings
+    books.counters["stalls"] += 1
+    patience = settings.lease_ns + settings.drift_allowance_ns
+    listening = now - patience + SPARED_HEARTBEATS * settings.heartbeat_ns
+    for info in books.shards:
+        if info.answered_ns < listening and not info.spared:
+            info.answered_ns = min(info.answered_ns + stalled_ns, listening)
+            info.spared = True
 
 
 def dead(books: Books, now: int) -> list[ShardInfo]:

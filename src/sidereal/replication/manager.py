@@ -95,7 +95,7 @@ class SectorManager:
         self._clients = Clients(rng)
         self._interest = Interest()
         self._roles: dict[LinkId, str] = {}
-        self._ticked_ns = now
+        self._ticked_ns: int | None = None
         self._survey_ns = now
 
     # --- links ---------------------------------------------------------------
@@ -181,10 +181,11 @@ class SectorManager:
     def tick(self, now: int) -> None:
         """Do what is due: fences, surveys, activation, deactivation, rebalancing."""
         books = self.books
-        stalled = now - self._ticked_ns
-        self._ticked_ns = now
-        if stalled > books.settings.stall_ns:
-            leases.forgive(books, stalled, now)
+        before, self._ticked_ns = self._ticked_ns, now
+        if before is None:
+            leases.begin(books, now)
+        elif now - before > books.settings.stall_ns:
+            leases.spare(books, now - before, now)
         self._admission.tick(books, now)
         for shard in leases.dead(books, now):
             lifecycle.abort_moves_to(books, shard, "went away")

@@ -45,10 +45,13 @@ class ShardInfo:
     """The time of the newest answer that it says it has heard."""
     hears_ns: int = 0
     """When it last said that it had heard a newer one."""
+    spared: bool = False
+    """Whether, since it was answered, its death was put off because the server stood still."""
 
     def opened(self, now: int) -> None:
         """A session opens: its lease begins, or goes on."""
         self.answered_ns = self.hears_ns = now
+        self.spared = False
 
     def hears(self, answer_ns: int, now: int) -> None:
         """It says which answer was the newest that came."""

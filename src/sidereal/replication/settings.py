@@ -39,4 +39,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often each shard is asked what it has."""
     session_resume_ns: int = 30 * NS_PER_S
     stall_ns: int = 200 * MS
-    """A longer pause between two ticks is the server's own; it counts against no lease."""
+    """A longer pause between two ticks is the server's own: nobody is dead because of it."""
