@@ -47,6 +47,10 @@ CLOCK_AHEAD_NS_MAX = 5_000_000_000
 """How far a shard's clock may be ahead of the server's: half a round trip over the worst path is
 less; a state of a later tick would silence all updates until then."""
 
+WALL_BEHIND_NS_MAX = 3_600_000_000_000
+"""How far the wall clock of a server's new machine may be behind, and the world go on
+by what its shards know: more is a clock that nobody has set."""
+
 MAIL_PER_ENTITY_MAX = 256
 """Messages waiting for one entity in custody; beyond it `send` is refused with a reason."""
 

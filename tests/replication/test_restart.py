@@ -129,6 +129,29 @@ def test_by_another_clock_world_time_goes_on_by_the_wall():
     assert later.books.tick_at(2 * NS_PER_S) == 7 * SETTINGS.rules.tick_hz
 
 
+@pytest.mark.parametrize("wrong_s", [-60, -7, 0, 40])
+def test_where_the_wall_clock_is_wrong_the_world_goes_on_and_its_time_never_goes_back(wrong_s):
+    cluster = moving(9)
+    before = cluster.manager.books.tick_at(cluster.server.clock.now)
+    had = set(cluster.manager.books.table.ids.tolist())
+    for shard in cluster.shards:
+        shard.comes_back = True
+    cluster.server.crash()
+    cluster.wall_error_ns = wrong_s * NS_PER_S
+    cluster.run(0.5)
+    cluster.restart(elsewhere=True)
+    cluster.run(2)
+    books = cluster.manager.books
+    assert books.counters["fences"] == 0
+    assert books.counters["links_ended_for_errors"] == 0
+    assert books.tick_at(cluster.server.clock.now) >= before + 2 * SETTINGS.rules.tick_hz
+    ticks = [shard.ticked for shard in cluster.shards]
+    cluster.run(1)
+    assert all(shard.ticked > tick for shard, tick in zip(cluster.shards, ticks, strict=True))
+    settle(cluster)
+    assert set(books.table.ids.tolist()) == had
+
+
 def test_an_image_stands_for_all_records_before_it():
     cluster = moving(8)
     client = cluster.add_client()

@@ -259,3 +259,15 @@ def test_whatever_is_submitted_lasts_in_order(
     committer.close()
     assert found + committer.done() == list(range(len(batches)))
     assert list(store.load().records) == [record for batch in batches for record in batch]
+
+
+def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(
+    gated: GatedStore, start: Callable[[MemoryStore], Committer[int]]
+) -> None:
+    committer = start(gated)
+    committer.submit([b"a"], 1)
+    gated.has_begun("commit")
+    with pytest.raises(StoreFailed, match="Look after the disk"):
+        committer.close(patience_s=0.05)
+    assert committer.done() == []
+    assert gated.load().end == 0

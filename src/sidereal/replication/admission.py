@@ -8,9 +8,11 @@ are the old one's until that lease is over.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
-from sidereal.limits import ID_BLOCK
+from sidereal.limits import ID_BLOCK, WALL_BEHIND_NS_MAX
 from sidereal.replication import resumption
 from sidereal.replication.books import CUSTODY, Books, CloseLink, Send
 from sidereal.replication.records import Registered
@@ -89,6 +91,7 @@ class Admission:
             books.out.append(Send(link, sm.IncarnationFenced(reason)))
             return
         resumption.end_older(books, shard)
+        _keep_time(books, message, now)
         shard.opened(now)
         shard.wants_ghosts = message.wants_ghosts
         shard.mail_sent = max(shard.mail_sent, message.mail_seen)
@@ -120,6 +123,27 @@ def _check(books: Books, name: str, message: sm.RegisterShard | sm.ResumeShard) 
             f"shard {name} has seen term {message.term_seen}; this server's is"
             f" {books.term}: another server has taken over"
         )
+
+
+def _keep_time(books: Books, message: sm.ResumeShard, now: int) -> None:
+    """World time never goes back: where only the wall's clock told it to this server, the shards of
+    its predecessor know better.
+    """
+    ahead = message.tick - books.tick_at(now)
+    if not books.by_wall or books.began is None or ahead <= 0:
+        return
+    ahead_ns = ahead * books.rules.tick_ns
+    if ahead_ns > WALL_BEHIND_NS_MAX:
+        raise ProtocolError(
+            f"shard {message.name} is at tick {message.tick}, by this machine's clock it is tick"
+            f" {books.tick_at(now)}: set that clock right, then start the server again"
+        )
+    books.origin_ns -= ahead_ns
+    books.began = msgspec.structs.replace(books.began, origin_ns=books.origin_ns)
+    books.note(books.began)
+    books.counters["world_time_set_on_ticks"] += ahead
+    for shard in books.shards:
+        books.end_session(shard, "world time was set on: resume by the new one")
 
 
 def _heard(books: Books, name: str, now: int) -> ShardInfo | None:

@@ -19,7 +19,7 @@ from sidereal.replication.audit import Difference, OnlineAudit
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.possession import Possessions
-from sidereal.replication.records import AnyRecord, Granted
+from sidereal.replication.records import AnyRecord, Began, Granted
 from sidereal.replication.registry import ActiveShards, ShardInfo
 from sidereal.replication.sessions import Session, Sessions
 from sidereal.replication.settings import Settings
@@ -113,6 +113,10 @@ class Books:
         self.term = term
         self.custody_max = CUSTODY_ENTITIES_MAX
         self.origin_ns = origin_ns
+        self.began: Began | None = None
+        """This server's beginning, as the journal has it."""
+        self.by_wall = False
+        """Whether world time goes on by the wall's clock: the last server had another one."""
         self.table = EntityTable(self.rules.sector_size)
         self.owners = SectorMap()
         self.routes = SectorMap()

@@ -86,9 +86,6 @@ class SectorManager:
     ) -> None:
         decoded = (records.decode(data) for data in history)
         self.books = restore(settings, term, Moment(now, clock, wall_ns), decoded)
-        (began,) = self.books.journal
-        assert isinstance(began, records.Began)
-        self._began = began
         self.rebalancer = Rebalancer()
         self._ghosts = GhostFeed()
         self._admission = Admission()
@@ -219,7 +216,7 @@ class SectorManager:
     def image(self) -> bytes:
         """Return the whole record as of the last `poll`, for a snapshot of the journal there."""
         assert not self.books.journal, "poll first: a snapshot is of what was polled"
-        return records.encode(image_of(self.books, self._began))
+        return records.encode(image_of(self.books))
 
     # --- shards --------------------------------------------------------------
 

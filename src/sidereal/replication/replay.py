@@ -64,18 +64,18 @@ class Replay:
         books.origin_ns = now if self._began is None else _origin(self._began, moment)
         self._hold_what_nobody_owns(now)
         rules = books.rules
-        books.note(
-            rec.Began(
-                format=rec.FORMAT,
-                term=term,
-                origin_ns=books.origin_ns,
-                clock=moment.clock,
-                now_ns=now,
-                wall_ns=moment.wall_ns,
-                sector_size=rules.sector_size,
-                tick_hz=rules.tick_hz,
-            )
+        books.by_wall = self._began is not None and not _same_clock(self._began, moment)
+        books.began = rec.Began(
+            format=rec.FORMAT,
+            term=term,
+            origin_ns=books.origin_ns,
+            clock=moment.clock,
+            now_ns=now,
+            wall_ns=moment.wall_ns,
+            sector_size=rules.sector_size,
+            tick_hz=rules.tick_hz,
         )
+        books.note(books.began)
         return books
 
     def apply(self, record: rec.AnyRecord) -> None:
@@ -261,13 +261,14 @@ class Replay:
             books.hold(coords, now)
 
 
-def image_of(books: Books, began: rec.Began) -> rec.Image:
+def image_of(books: Books) -> rec.Image:
     """Return the whole record as it is now, with the newest states received."""
+    assert books.began is not None
     table = books.table
     everything = np.arange(len(table), dtype=np.uint32)
     owned = books.owned()
     return rec.Image(
-        began=began,
+        began=books.began,
         next_id=books.next_id,
         next_shard=books.shards.next_id,
         next_session=books.sessions.next_number,
@@ -316,9 +317,13 @@ def digest(books: Books) -> str:
     return summary.hexdigest()
 
 
+def _same_clock(began: rec.Began, moment: Moment) -> bool:
+    return began.clock == moment.clock and moment.now_ns >= began.now_ns
+
+
 def _origin(began: rec.Began, moment: Moment) -> int:
     """Return when tick 0 was, by the present clock: world time goes on, whatever happened."""
-    if began.clock == moment.clock and moment.now_ns >= began.now_ns:
+    if _same_clock(began, moment):
         return began.origin_ns
     elapsed_ns = max(0, moment.wall_ns - began.wall_ns)
     return moment.now_ns - (began.now_ns - began.origin_ns) - elapsed_ns

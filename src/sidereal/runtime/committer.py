@@ -9,14 +9,20 @@ The owner's event loop waits on `fileno` besides its sockets, and then asks `don
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from sidereal.errors import LimitError
+from sidereal.errors import LimitError, StoreFailed
 from sidereal.limits import COMMIT_BYTES_MAX
 from sidereal.store import Store
 
 Token = TypeVar("Token")
+
+
+CLOSE_S = 10.0
+"""How long a process that ends waits for its disk: a commit takes milliseconds, and a snapshot of a
+large world a second or two."""
 
 
 class _Submitted(NamedTuple, Generic[Token]):
@@ -142,18 +148,31 @@ class Committer(Generic[Token]):
             self._changed.notify_all()
             return True
 
-    def close(self) -> None:
+    def close(self, patience_s: float = CLOSE_S) -> None:
         """Commit what was submitted, finish a snapshot, and end both threads.
 
         What became durable, or why it did not, `done` says afterwards too.
+
+        Raises
+        ------
+        StoreFailed
+            The disk did not take it in time: the threads still wait for it, so the store cannot be
+            closed. Nobody has been told anything of what is not durable.
         """
         with self._changed:
             if self._closing:
                 return
             self._closing = True
             self._changed.notify_all()
+        deadline = time.monotonic() + patience_s
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            raise StoreFailed(
+                f"the disk has not answered for {patience_s:g} s while the journal was being"
+                " closed: what was decided last may be lost, and nobody was told of it. Look"
+                " after the disk, then start again"
+            )
         self._closed = True
         os.close(self._wake)
 

@@ -89,7 +89,7 @@ class Gate:
         self._committer.snapshot([image])
 
     def close(self) -> None:
-        """Commit what was put, and let go of the store."""
+        """Commit what was put, and let go of the store; `StoreFailed` where the disk hangs."""
         if self._committer is not None:
             self._committer.close()
         if self._store is not None:

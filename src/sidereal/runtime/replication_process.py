@@ -187,11 +187,13 @@ class ReplicationServer:
 
     def close(self) -> None:
         """Say goodbye to everybody, close the journal and the socket."""
-        self.gate.close()
-        now = now_ns()
-        for link in list(self._names):
-            self.channel.endpoint.close(link, "the replication server stops", now)
-        self.channel.close()
+        try:
+            self.gate.close()
+        finally:
+            now = now_ns()
+            for link in list(self._names):
+                self.channel.endpoint.close(link, "the replication server stops", now)
+            self.channel.close()
 
     def _account(self, now: int) -> None:
         """Write what this process knows of itself beside the manager's counters, once a second."""

@@ -105,11 +105,11 @@ class ShardCore:
     def open(self, now: int) -> None:
         """Begin a session: register, or resume with all that is here."""
         opening = self.session.opening(now)
-        self._send = [
-            opening
-            if self.shard_id is None
-            else resumption.inventory(opening, self.holdings, self.sectors, self._mailbox)
-        ]
+        if self.clock is None:
+            self._send = [opening]
+            return
+        here = self.holdings, self.sectors, self._mailbox
+        self._send = [resumption.inventory(opening, self.clock.tick_at(now), *here)]
 
     def lost(self) -> None:
         """The link has ended: what was in flight is forgotten; the simulation goes on."""

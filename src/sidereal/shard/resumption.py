@@ -27,7 +27,7 @@ from sidereal.world.inventory import (
 
 
 def inventory(
-    opening: sm.RegisterShard, holdings: Holdings, held: Sectors, mailbox: Mailbox
+    opening: sm.RegisterShard, tick: int, holdings: Holdings, held: Sectors, mailbox: Mailbox
 ) -> sm.ResumeShard:
     """Return the message that opens a later session: who it is and all that is here."""
     return sm.ResumeShard(
@@ -40,6 +40,7 @@ def inventory(
         sectors=_sectors(held),
         entities=_entities(holdings),
         mail_seen=mailbox.seen,
+        tick=tick,
     )
 
 

@@ -126,6 +126,8 @@ class Cluster:
         )
         self._machine = self.local_clock("server")
         self._machines = 1
+        self.wall_error_ns = 0
+        """How wrong the wall's clock is, where the next server process starts."""
         self._past: Counter[str] = Counter()
         self.server = self._server(commit_ns)
         for number in range(shards):

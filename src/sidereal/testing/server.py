@@ -79,7 +79,7 @@ class ServerProcess:
             now=clock.now,
             rng=cluster.random.randbytes,
             clock=machine,
-            wall_ns=cluster.clock.now,
+            wall_ns=cluster.clock.now + cluster.wall_error_ns,
             history=[*(found.snapshot or ()), *found.records],
         )
         self.manager.connected(OPERATOR, "admin")

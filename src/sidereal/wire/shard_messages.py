@@ -52,7 +52,7 @@ class ResumeShard(Message, tag=27, frozen=True):
     """Shard → server: the first message of a later session of the same incarnation.
 
     It lists all that the shard has. Of the mail of earlier sessions, all up to number
-    `mail_seen` had come.
+    `mail_seen` had come. By the shard's clock it is world tick `tick`.
     """
 
     name: str
@@ -64,6 +64,7 @@ class ResumeShard(Message, tag=27, frozen=True):
     sectors: SectorInventory
     entities: EntityInventory
     mail_seen: int
+    tick: int = 0
 
 
 class SessionVerdict(Message, tag=28, frozen=True):
