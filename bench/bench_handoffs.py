@@ -2,11 +2,14 @@
 
 A strip of sectors belongs in turns to two shards; all entities drift along it, so that each
 crossing is a handoff. The audit is on, states are 64 bytes. Reported is how many handoffs one
-core of the machine takes a second, and by stage. What fails is a world that is not whole.
+core of the machine takes a second, and by stage; and what the journal costs, beside one in memory
+and beside bare append and fdatasync, in turns. What fails is a world that is not whole, and a
+journal that costs more than a twentieth of the rate.
 
     pytest bench/bench_handoffs.py -s
 """
 
+import os
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -14,11 +17,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from ratios import SCALE
 from sidereal.ids import Incarnation, LinkId
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
 from sidereal.shard.core import ShardCore
-from sidereal.store import SqliteStore
+from sidereal.store import MemoryStore, SqliteStore
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.world.entities import EntityRows
@@ -35,6 +39,28 @@ CROSSING_SHARE = 0.05
 RULES = WorldRules(sector_size=SIZE, handoff_margin=0.0)
 SETTINGS = Settings(rules=RULES, rebalance_ns=3600 * NS_PER_S, audit_ns=NS_PER_S)
 OPERATOR = LinkId(1)
+
+
+COST_MAX = 0.05
+"""Of the handoffs a second of processor time: what the journal may take."""
+
+
+class Bare:
+    """Append and fdatasync: the least that a durable commit can be."""
+
+    def __init__(self, path):
+        self.file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def acquire_term(self):
+        return 1
+
+    def commit(self, _term, records):
+        if records:
+            os.write(self.file, b"".join(records))
+            os.fdatasync(self.file)
+
+    def close(self):
+        os.close(self.file)
 
 
 class Stopwatch:
@@ -205,3 +231,37 @@ def test_handoffs_through_both_cores_and_the_journal(tmp_path, capsys):
         )
         for stage, seconds in stages.most_common():
             print(f"{stage:32} {seconds / handoffs * 1e9:8.0f} ns a handoff")
+
+
+def test_the_journal_costs_little_of_the_rate(tmp_path, capsys):
+    stores = {
+        "memory": MemoryStore(),
+        "append and fdatasync": Bare(tmp_path / "bare"),
+        "SQLite": SqliteStore(tmp_path / "data"),
+    }
+    strips = {name: Strip(store) for name, store in stores.items()}
+    processor, wall, handoffs = Counter(), Counter(), Counter()
+    names = list(strips)
+    for number in range(3 + TICKS):
+        for name in names[number % 3 :] + names[: number % 3]:
+            strip = strips[name]
+            count = strip.manager.books.counters["handoffs"]
+            busy, start = time.process_time(), time.perf_counter()
+            strip.tick()
+            if number >= 3:
+                processor[name] += time.process_time() - busy
+                wall[name] += time.perf_counter() - start
+                handoffs[name] += strip.manager.books.counters["handoffs"] - count
+    for store in stores.values():
+        store.close()
+    assert handoffs["SQLite"] == handoffs["memory"] == handoffs["append and fdatasync"]
+    rate = {name: handoffs[name] / processor[name] for name in names}
+    with capsys.disabled():
+        print(f"\n{handoffs['SQLite'] / TICKS:,.0f} handoffs a commit, all else of the ticks too")
+        for name in names:
+            print(
+                f"{name:22} {rate[name]:9,.0f} handoffs a second of processor time,"
+                f" {rate[name] / rate['memory'] - 1:+.1%}; waiting for the disk"
+                f" {(wall[name] - processor[name]) / TICKS * 1e3:.1f} ms a tick"
+            )
+    assert rate["SQLite"] > (1 - COST_MAX / SCALE) * rate["memory"]

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.ids import Sector, ShardId
-from sidereal.kernel import counts
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import AuditDigests, AuditQuestion, AuditRows
 from sidereal.world.columns import I32
 from sidereal.world.digests import SectorDigests, VersionRows, digests, versions
+from sidereal.world.places import unique_sectors
 
 if TYPE_CHECKING:
     from sidereal.replication.books import Books
@@ -145,9 +145,7 @@ def _rows(books: "Books", shard: ShardInfo) -> VersionRows:
 
 
 def _sectors(touched: list[I32]) -> list[Sector]:
-    if not touched:
-        return []
-    return [(x, y) for x, y in counts(np.concatenate(touched))[0].tolist()]
+    return unique_sectors(np.concatenate(touched)) if touched else []
 
 
 def _by_sector(rows: SectorDigests) -> dict[Sector, tuple[int, int]]:

@@ -16,9 +16,9 @@ import numpy as np
 from sidereal.replication.books import CUSTODY, Books, CloseLink
 from sidereal.replication.records import Fenced
 from sidereal.replication.registry import ShardInfo
-from sidereal.replication.transitions import unique_sectors
 from sidereal.wire.shard_messages import Heartbeat, HeartbeatAck
 from sidereal.world.entities import gather
+from sidereal.world.places import unique_sectors
 from sidereal.world.sectors import SectorEvent
 
 DEAF_HEARTBEATS = 1.5

@@ -9,7 +9,7 @@ import numpy as np
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import ABSENT, group
+from sidereal.kernel import ABSENT
 from sidereal.limits import CHUNK_BYTES_MAX
 from sidereal.replication import balance, transitions
 from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
@@ -27,6 +27,7 @@ from sidereal.wire.shard_messages import (
 )
 from sidereal.world.columns import U32
 from sidereal.world.entities import ClaimRows, EntityRows, gather
+from sidereal.world.places import rows_by_sector
 from sidereal.world.sectors import SectorEvent, SectorState
 
 FORGET_IDLE_TIMES = 2
@@ -249,13 +250,7 @@ def _last_states(
 
 def _custody_by_sector(books: Books) -> dict[Sector, U32]:
     held = books.rows_of(CUSTODY)
-    if not len(held):
-        return {}
-    order, offsets, sectors = group(books.table.sector[held])
-    return {
-        (int(x), int(y)): held[order[offsets[i] : offsets[i + 1]]]
-        for i, (x, y) in enumerate(sectors)
-    }
+    return {coords: held[rows] for coords, rows in rows_by_sector(books.table.sector[held])}
 
 
 def _z_order(coords: Sector) -> int:

@@ -7,7 +7,6 @@ from sidereal.kernel import ABSENT, sectors
 from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, Books, Send
 from sidereal.replication.records import Cordoned, Destroyed
-from sidereal.replication.transitions import unique_sectors
 from sidereal.wire.operator_messages import (
     Command,
     CommandOutcome,
@@ -23,6 +22,7 @@ from sidereal.wire.operator_messages import (
 )
 from sidereal.wire.shard_messages import EntitiesDestroyed
 from sidereal.world.entities import NO_SECTOR, ClaimRows, EntityRows
+from sidereal.world.places import unique_sectors
 from sidereal.world.sectors import SectorState
 
 CLOCKS_APART_TICKS = 1

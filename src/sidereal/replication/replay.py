@@ -21,9 +21,9 @@ from sidereal.replication.books import CUSTODY, SENT, Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.replication.sessions import Session
 from sidereal.replication.settings import Settings
-from sidereal.replication.transitions import unique_sectors
 from sidereal.world.columns import U32
 from sidereal.world.entities import EntityRows, gather, write
+from sidereal.world.places import unique_sectors
 from sidereal.world.sectors import SectorEvent, SectorState
 
 

@@ -17,6 +17,7 @@ from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import RegistrationAck, ResumeShard, SessionVerdict
 from sidereal.world.columns import U32
 from sidereal.world.inventory import EntityPhase, EntityVerdicts, SectorPhase, Verdict
+from sidereal.world.places import rows_by_sector
 from sidereal.world.sectors import SectorEvent, SectorState
 
 Mask = NDArray[np.bool_]
@@ -148,8 +149,7 @@ def _await_again(
     if not waits.any():
         return
     rows, asked = verdicts.take(waits), message.entities.version[waits]
-    for coords in transitions.unique_sectors(rows.sector):
-        here = (rows.sector == np.array(coords, np.int32)).all(axis=1)
+    for coords, here in rows_by_sector(rows.sector):
         entry = books.hold(coords, now)
         entry.awaiting.append(
             Awaiting(shard.shard_id, rows.ids[here], asked[here], rows.tick[here])
@@ -165,10 +165,11 @@ def _send_lacking(
     slots = table.slots(verdicts.ids[here])
     has = slots[slots != ABSENT]
     lacking: U32 = np.setdiff1d(books.rows_of(shard.shard_id), has).astype(np.uint32)
+    inside = dict(rows_by_sector(table.sector[lacking]))
+    nothing = np.empty(0, np.uint32)
     for coords in sorted(shard.sectors - run):
-        entry = books.sectors[coords]
-        inside = lacking[(table.sector[lacking] == np.array(coords, np.int32)).all(axis=1)]
-        lifecycle.tell(books, shard, entry, inside)
+        rows = lacking[inside.get(coords, nothing)]
+        lifecycle.tell(books, shard, books.sectors[coords], rows)
     arriving = lacking[_among(table.sector[lacking], run)]
     if len(arriving):
         transitions.enter(books, arriving)

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.errors import ProtocolError
-from sidereal.ids import Sector
-from sidereal.kernel import ABSENT, counts, sectors
+from sidereal.kernel import ABSENT, sectors
 from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.records import Crossed, CrossRows, HandedOff, Placed, Spawned
@@ -45,6 +44,7 @@ from sidereal.world.entities import (
     TransitionRows,
     gather,
 )
+from sidereal.world.places import rows_by_sector, unique_sectors
 
 Mask = NDArray[np.bool_]
 
@@ -130,7 +130,6 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
     books.table.upsert(rows.ids, rows.position, rows.velocity)
     slots = books.table.slots(rows.ids)
     books.table.bind(slots, books.handles.grant(len(rows)))
-    books.strayed += len(slots)
     _write_columns(books, slots, rows, rows.sector)
     books.table.version[slots] = 1
     books.table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
@@ -258,13 +257,6 @@ def settle(books: Books, waiting: list[Awaiting], shard_id: int) -> U32:
     return np.concatenate(kept) if kept else np.empty(0, np.uint32)
 
 
-def unique_sectors(where: NDArray[np.int32]) -> list[Sector]:
-    """Return the distinct sectors among the rows, sorted by y, then x."""
-    if not len(where):
-        return []
-    return [(x, y) for x, y in counts(np.ascontiguousarray(where))[0].tolist()]
-
-
 def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
     table = books.table
     slots = table.slots(rows.ids)
@@ -337,7 +329,6 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     table = books.table
     slots = table.slots(rows.ids)
     table.upsert(rows.ids, rows.position, rows.velocity, slots)
-    books.strayed += len(slots)
     _write_columns(books, slots, rows, rows.target)
     table.version[slots] = rows.version + 1
     table.phase[slots] = 0
@@ -358,8 +349,7 @@ def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[n
 
 
 def _await_owner(books: Books, shard: ShardInfo, rows: TransitionRows, now: int) -> None:
-    for coords in unique_sectors(rows.target):
-        here = (rows.target == np.array(coords, np.int32)).all(axis=1)
+    for coords, here in rows_by_sector(rows.target):
         entry = books.hold(coords, now)
         entry.awaiting.append(
             Awaiting(shard.shard_id, rows.ids[here], rows.version[here], rows.tick[here])
@@ -386,6 +376,8 @@ def _note(books: Books, shard: ShardInfo, slots: U32, born: Mask, here: Mask) ->
 
 
 def _custody_full(books: Books, more: int) -> bool:
+    if len(books.table) + more <= books.custody_max:  # all that there is may be in custody
+        return False
     held = int((books.table.shard == CUSTODY).sum())
     return held + more > books.custody_max
 
