@@ -26,7 +26,7 @@ from sidereal.replication.settings import Settings
 from sidereal.replication.tool_ids import ToolIds
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
-from sidereal.world.sectors import SectorEvent, SectorState, advance
+from sidereal.world.sectors import SECTOR, SectorEvent, SectorState
 
 CUSTODY = -1
 """In the table's ``shard`` column: the server holds the entity, nobody simulates it."""
@@ -74,7 +74,7 @@ class SectorEntry:
 
     def happen(self, event: SectorEvent) -> None:
         """Go where the table of `sidereal.world.sectors` says."""
-        self.state = advance(self.state, event)
+        self.state = SECTOR.after(self.state, event)
 
 
 @dataclass(frozen=True, slots=True)

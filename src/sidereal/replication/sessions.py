@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.limits import SESSIONS_MAX
+from sidereal.replication.lives import CLIENT_SESSION, Presence, PresenceEvent
 from sidereal.replication.view import View
 
 TOKEN_BYTES = 16
@@ -39,6 +40,11 @@ class Session:
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
     view: View = field(default_factory=View)
     possessed: dict[int, None] = field(default_factory=dict)
+    presence: Presence = CLIENT_SESSION.start
+
+    def happen(self, event: PresenceEvent) -> None:
+        """Go where the table of `sidereal.replication.lives` says."""
+        self.presence = CLIENT_SESSION.after(self.presence, event)
 
     @property
     def name(self) -> str:
@@ -59,6 +65,7 @@ class Sessions:
         if len(self._by_number) >= SESSIONS_MAX:
             raise ProtocolError(f"{SESSIONS_MAX} sessions are open already: come back later")
         session = Session(self.next_number, token, link)
+        session.happen(PresenceEvent.OPEN)
         self.next_number += 1
         self._by_number[session.number] = session
         self._by_link[link] = session
@@ -66,11 +73,13 @@ class Sessions:
 
     def restore(self, session: Session) -> None:
         """Add one that an earlier server opened; it is away until its client comes back."""
+        session.happen(PresenceEvent.RESTORE)
         self._by_number[session.number] = session
         self.next_number = max(self.next_number, session.number + 1)
 
     def remove(self, session: Session) -> None:
         """Forget a session that is away."""
+        session.happen(PresenceEvent.EXPIRE)
         del self._by_number[session.number]
 
     def find(self, number: int, token: bytes) -> Session | None:
@@ -82,6 +91,7 @@ class Sessions:
 
     def attach(self, session: Session, link: LinkId) -> None:
         """The session goes on over another link."""
+        session.happen(PresenceEvent.COME_BACK)
         session.link = link
         self._by_link[link] = session
 
@@ -89,6 +99,7 @@ class Sessions:
         """Its link has ended; nothing that was in flight or in view is known any more."""
         session = self._by_link.pop(link, None)
         if session is not None:
+            session.happen(PresenceEvent.LEAVE)
             session.link = None
             session.away_ns = now
             session.subscriptions = {}
@@ -97,9 +108,10 @@ class Sessions:
 
     def expired(self, now: int, patience_ns: int) -> list[Session]:
         """Forget, and return, those that have been away too long."""
-        gone = [s for s in self if s.link is None and now - s.away_ns > patience_ns]
+        away = [s for s in self if s.presence is Presence.AWAY]
+        gone = [s for s in away if now - s.away_ns > patience_ns]
         for session in gone:
-            del self._by_number[session.number]
+            self.remove(session)
         return gone
 
     def by_link(self, link: LinkId) -> Session | None:

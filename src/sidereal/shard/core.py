@@ -19,12 +19,13 @@ from sidereal.shard.answers import Answers
 from sidereal.shard.grants import Grants
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.letters import Letters
+from sidereal.shard.lives import SessionEvent, Stage
 from sidereal.shard.load import Load
 from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.outbox import Outbox
 from sidereal.shard.phase import DESTROYING, SHADOW, SPAWNING, STILL
 from sidereal.shard.sectors import Sectors
-from sidereal.shard.session import Session, Stage
+from sidereal.shard.session import Session
 from sidereal.shard.sightings import Sightings
 from sidereal.shard.steering import Steering
 from sidereal.wire import operator_messages as om
@@ -113,7 +114,7 @@ class ShardCore:
 
     def lost(self) -> None:
         """The link has ended: what was in flight is forgotten; the simulation goes on."""
-        self.session.stage = Stage.CLOSED
+        self.session.happen(SessionEvent.LOST)
         self._send = []
         self._held_back = []
         self._payloads = []
@@ -376,7 +377,7 @@ class ShardCore:
             case sm.IncarnationFenced(), Stage.OPENING if self.shard_id is not None:
                 self._give_up(message.reason)
             case sm.SessionVerdict(), Stage.JUDGED:
-                session.stage = Stage.OPEN
+                session.happen(SessionEvent.VERDICT)
                 self._judged(message)
             case _:
                 raise ProtocolError(

@@ -1,13 +1,8 @@
 """What a shard may do with each of its entities: bits of the table's ``phase`` column.
 
 No bit: held, simulated with authority, its updates are sent. The life of one
-entity at one shard, drawn from `sidereal.shard`:
-
-    held ──crosses──▶ pending ──acknowledged or refused──▶ held
-                         └─────────exit confirmed────────▶ gone
-    spawning ──acknowledged──▶ held        spawning ──exit, refused──▶ gone
-    held ──destroy──▶ destroying ──destroyed──▶ gone
-    any ──its sector is frozen or not all here──▶ the same, standing still
+entity at one shard is `ENTITY_HERE` in `sidereal.shard.lives`; in any of its
+states it may stand still.
 """
 
 PENDING = 1

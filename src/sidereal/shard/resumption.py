@@ -45,14 +45,7 @@ def inventory(
 
 
 def _sectors(held: Sectors) -> SectorInventory:
-    phase = {
-        coords: SectorPhase.FROZEN
-        if sector.attempt is not None
-        else SectorPhase.LOADING
-        if sector.chunks_open
-        else SectorPhase.RUNNING
-        for coords, sector in held.held.items()
-    }
+    phase = {coords: SectorPhase[sector.place.name] for coords, sector in held.held.items()}
     return SectorInventory(
         sector=np.array(list(phase), np.int32).reshape(-1, 2),
         epoch=[sector.epoch for sector in held.held.values()],

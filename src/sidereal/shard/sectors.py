@@ -14,12 +14,14 @@ from sidereal.kernel import ABSENT, SectorMap, counts
 from sidereal.limits import PARCEL_BYTES_MAX
 from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
+from sidereal.shard.lives import SECTOR_HERE, Place, PlaceEvent
 from sidereal.shard.mailbox import Mailbox
 from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32
 from sidereal.world.entities import EntityRows, gather, install
+from sidereal.world.life import LifeError
 
 
 @dataclass(slots=True)
@@ -35,11 +37,19 @@ class Held:
     """Of the freeze that it is in; None while it runs."""
     empty_since_ns: int | None = None
     proposed: bool = False
+    place: Place = SECTOR_HERE.start
+
+    def happen(self, event: PlaceEvent) -> None:
+        """Go where the table of `sidereal.shard.lives` says; the server may not say else."""
+        try:
+            self.place = SECTOR_HERE.after(self.place, event)
+        except LifeError as error:
+            raise ProtocolError(str(error)) from None
 
     @property
     def still(self) -> bool:
         """Whether its entities stand still: not all here yet, or frozen."""
-        return self.chunks_open > 0 or self.attempt is not None
+        return self.place is not Place.RUNNING
 
 
 class Sectors:
@@ -54,6 +64,7 @@ class Sectors:
         if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
         held = Held(message.epoch, message.first_time, message.cause, message.chunks)
+        held.happen(PlaceEvent.ASSIGN)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -76,6 +87,7 @@ class Sectors:
             self._run(message.sector, held, send, out)
 
     def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
+        held.happen(PlaceEvent.LOADED)
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
@@ -91,6 +103,7 @@ class Sectors:
     ) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
         held = self._fenced(message)
+        held.happen(PlaceEvent.FREEZE)
         held.attempt = message.attempt
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
@@ -110,6 +123,7 @@ class Sectors:
         held = self._fenced(message)
         if held.attempt != message.attempt:
             raise ProtocolError(f"release of {message.sector}: attempt {message.attempt} unknown")
+        held.happen(PlaceEvent.RELEASE)
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
         ids = table.ids[slots[table.phase[slots] & SHADOW == 0]]
@@ -123,6 +137,7 @@ class Sectors:
         held = self._fenced(message)
         if held.attempt != message.attempt:
             raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
+        held.happen(PlaceEvent.RESUME)
         held.attempt = None
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
@@ -134,7 +149,7 @@ class Sectors:
     def only(self, wanted: frozenset[Sector], out: list[ev.Event]) -> None:
         """A session resumed: of the sectors here, these are still this shard's."""
         for coords in [c for c in self.held if c not in wanted]:
-            del self.held[coords]
+            self.held.pop(coords).happen(PlaceEvent.DROP)
             self._holdings.own.remove(np.array([coords], np.int32))
             out.append(ev.SectorUnassigned(coords, np.empty(0, np.uint64)))
 
@@ -142,14 +157,16 @@ class Sectors:
         """A session resumed: what was loading is as whole as it gets, what was frozen runs."""
         table = self._holdings.table
         for coords, held in self.held.items():
-            if held.chunks_open:
+            was = held.place
+            held.happen(PlaceEvent.KEEP)
+            if was is Place.LOADING:
                 arrived = EntityRows.concat(held.arrived)
                 held.arrived = []
                 held.chunks_open = 0
                 there = arrived.take(table.slots(arrived.ids) != ABSENT)
                 send.append(sm.SectorReady(coords, held.epoch))
                 out.append(ev.SectorAssigned(coords, held.first_time, held.cause, there))
-            elif held.attempt is not None:
+            elif was is Place.FROZEN:
                 held.attempt = None
                 slots = self._holdings.rows_in(coords)
                 running = slots[table.phase[slots] == 0]

@@ -4,24 +4,13 @@ A lease ends `lease` after the heartbeat was sent that the last answer names: it
 outlives the session, so that a shard simulates on while its link is made anew.
 """
 
-from enum import Enum
-
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, ShardId
 from sidereal.shard import events as ev
+from sidereal.shard.lives import SESSION, SessionEvent, Stage
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION
 from sidereal.world.clock import WorldClock
-
-
-class Stage(Enum):
-    """How far a session has come."""
-
-    CLOSED = "closed"
-    OPENING = "opening"
-    JUDGED = "judged"
-    """Registered again; the verdict comes next."""
-    OPEN = "open"
 
 
 class Session:
@@ -33,7 +22,7 @@ class Session:
         self.name = name
         self.incarnation = incarnation
         self.term_seen = term_seen
-        self.stage = Stage.CLOSED
+        self.stage = SESSION.start
         self.shard_id: ShardId | None = None
         self.ack: sm.RegistrationAck | None = None
         self.clock: WorldClock | None = None
@@ -43,6 +32,10 @@ class Session:
         self._wants_ghosts = wants_ghosts
         self._lease_until = 0
 
+    def happen(self, event: SessionEvent) -> None:
+        """Go where the table of `sidereal.shard.lives` says."""
+        self.stage = SESSION.after(self.stage, event)
+
     @property
     def is_open(self) -> bool:
         """Whether anything may be asked of the server now."""
@@ -50,7 +43,7 @@ class Session:
 
     def opening(self, now: int) -> sm.RegisterShard:
         """Begin a session; returns what it opens with."""
-        self.stage = Stage.OPENING
+        self.happen(SessionEvent.CONNECTED)
         return sm.RegisterShard(
             name=self.name,
             incarnation=self.incarnation,
@@ -76,7 +69,7 @@ class Session:
             self.clock = WorldClock(ack.origin_ns, ack.rules.tick_ns)
         self.ack = ack
         self.shard_id = ShardId(ack.shard_id)
-        self.stage = Stage.OPEN if first else Stage.JUDGED
+        self.happen(SessionEvent.REGISTERED if first else SessionEvent.KNOWN)
         self.clock.sample(ack.sent_ns, ack.server_ns, now)
         self._extend(ack.sent_ns, ack.lease_ns)
         self.heard_ns = ack.server_ns
@@ -103,7 +96,7 @@ class Session:
 
     def give_up(self) -> None:
         """This incarnation is dead."""
-        self.stage = Stage.CLOSED
+        self.happen(SessionEvent.FENCED)
         self.leased = False
         self._lease_until = 0
 

@@ -1,15 +1,13 @@
-"""The life of a sector, as one table.
+"""The life of a sector, as the replication server leads it.
 
 A sector is Unloaded (nobody simulates it; what is in it is in custody), Loading
 (assigned, its state on the way), Active (simulated), or Unloading (frozen at
 its shard, to end as Unloaded or to move on to another shard).
-
-An event that the table does not hold for a state is an error with a name.
 """
 
 from enum import Enum
 
-from sidereal.errors import SiderealError
+from sidereal.world.life import Life
 
 
 class SectorState(Enum):
@@ -40,28 +38,20 @@ class SectorEvent(Enum):
     """Its shard is dead."""
 
 
-class SectorLifeError(SiderealError):
-    """An event reached a sector in a state that does not know it."""
-
-
 _S, _E = SectorState, SectorEvent
 
-TRANSITIONS: dict[tuple[SectorState, SectorEvent], SectorState] = {
-    (_S.UNLOADED, _E.ASSIGN): _S.LOADING,
-    (_S.LOADING, _E.READY): _S.ACTIVE,
-    (_S.ACTIVE, _E.UNASSIGN): _S.UNLOADING,
-    (_S.UNLOADING, _E.REMOVED): _S.UNLOADED,
-    (_S.UNLOADING, _E.MOVED): _S.LOADING,
-    (_S.UNLOADING, _E.RESUME): _S.ACTIVE,
-    (_S.LOADING, _E.FENCE): _S.UNLOADED,
-    (_S.ACTIVE, _E.FENCE): _S.UNLOADED,
-    (_S.UNLOADING, _E.FENCE): _S.UNLOADED,
-}
-
-
-def advance(state: SectorState, event: SectorEvent) -> SectorState:
-    """Return the state after `event`; raise `SectorLifeError` where the table has none."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise SectorLifeError(f"a sector that is {state.value} cannot {event.value}") from None
+SECTOR = Life(
+    "a sector",
+    _S.UNLOADED,
+    {
+        (_S.UNLOADED, _E.ASSIGN): _S.LOADING,
+        (_S.LOADING, _E.READY): _S.ACTIVE,
+        (_S.ACTIVE, _E.UNASSIGN): _S.UNLOADING,
+        (_S.UNLOADING, _E.REMOVED): _S.UNLOADED,
+        (_S.UNLOADING, _E.MOVED): _S.LOADING,
+        (_S.UNLOADING, _E.RESUME): _S.ACTIVE,
+        (_S.LOADING, _E.FENCE): _S.UNLOADED,
+        (_S.ACTIVE, _E.FENCE): _S.UNLOADED,
+        (_S.UNLOADING, _E.FENCE): _S.UNLOADED,
+    },
+)
