@@ -49,4 +49,4 @@ def test_no_entity_takes_a_step_that_no_table_holds(seed, monkeypatch):
     assert set(watch.copies) - COPY_STEPS == set()
     assert set(watch.holders) - HOLDER_STEPS == set()
     assert len(watch.holders) >= 2, "no entity lived"
-    assert {Copy.PENDING, Copy.SPAWNING, Copy.HELD} <= {state for state, _ in watch.copies}
+    assert {Copy.PENDING, Copy.HELD} <= {state for state, _ in watch.copies}
