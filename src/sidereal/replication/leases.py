@@ -73,7 +73,10 @@ def dead(books: Books, now: int) -> list[ShardInfo]:
 def fence(books: Books, shard: ShardInfo, now: int) -> None:
     """Write down that this incarnation is dead and take back all that it held."""
     if shard.link is not None:
-        reason = f"lease over: no heartbeat of {shard.name} within {books.settings.lease_ns} ns"
+        reason = (
+            f"lease over: for {books.settings.lease_ns} ns no heartbeat of {shard.name} came that"
+            " showed that it hears the answers"
+        )
         books.out.append(CloseLink(shard.link, reason))
     table = books.table
     held = books.rows_of(shard.shard_id)
