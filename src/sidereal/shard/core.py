@@ -187,9 +187,7 @@ class ShardCore:
             return
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + ack.heartbeat_ns
-            tick = self.clock.tick_at(now) if self.clock is not None else 0
-            settled, heard_ns = self._mailbox.settled(), self.session.heard_ns
-            self._send.append(sm.Heartbeat(now, tick, settled, heard_ns))
+            self._send.append(self.session.heartbeat(now, self._mailbox.settled()))
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load.report(self.holdings.table)))

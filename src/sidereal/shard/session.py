@@ -76,6 +76,11 @@ class Session:
         if first:
             self.leased = True
 
+    def heartbeat(self, now: int, mail_seen: int) -> sm.Heartbeat:
+        """Say that this shard is alive, and which answer it has heard last."""
+        tick = 0 if self.clock is None else self.clock.tick_at(now)
+        return sm.Heartbeat(now, tick, mail_seen, self.heard_ns)
+
     def answered(self, message: sm.HeartbeatAck, now: int) -> None:
         """Take the answer to a heartbeat."""
         assert self.clock is not None
