@@ -10,6 +10,7 @@ The owner's event loop waits on `fileno` besides its sockets, and then asks `don
 import os
 import threading
 import time
+import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -50,6 +51,8 @@ class Committer(Generic[Token]):
         self._term = term
         self._position = position
         self._durable = position
+        self.used_ns: dict[str, int] = {}
+        """Processor time of both threads, by what it was for."""
         self._waiting: list[_Submitted[Token]] = []
         self._waiting_bytes = 0
         self._durable_tokens: list[Token] = []
@@ -186,6 +189,7 @@ class Committer(Generic[Token]):
                 self._fail(error)
                 return
             with self._changed:
+                self.used_ns["commit"] = time.thread_time_ns()
                 self._durable = position
                 self._durable_tokens += [each.token for each in batch]
                 self._ring()
@@ -212,6 +216,7 @@ class Committer(Generic[Token]):
                 self._fail(error)
                 return
             with self._changed:
+                self.used_ns["write snapshot"] = time.thread_time_ns()
                 self._to_snapshot = None
 
     def _due(self) -> tuple[int, Sequence[bytes]] | None:

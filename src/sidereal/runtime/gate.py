@@ -45,6 +45,11 @@ class Gate:
         return None if self._committer is None else self._committer.fileno()
 
     @property
+    def used_ns(self) -> dict[str, int]:
+        """Processor time of the threads that keep the journal, by what it was for."""
+        return {} if self._committer is None else dict(self._committer.used_ns)
+
+    @property
     def full(self) -> bool:
         """Whether the disk is so far behind that nothing more should be decided."""
         behind = 0 if self._committer is None else self._committer.waiting_bytes

@@ -201,7 +201,7 @@ class ReplicationServer:
             return
         self._account_at = now + NS_PER_S
         counters = self.manager.books.counters
-        for stage, used_ns in self.stages.used_ns.items():
+        for stage, used_ns in [*self.stages.used_ns.items(), *self.gate.used_ns.items()]:
             counters[f"cpu_us_{stage}"] = used_ns // 1000
         counters["server_ticks"] = self.pace.ticks
         counters["server_overruns"] = self.pace.overruns
