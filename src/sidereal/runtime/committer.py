@@ -10,7 +10,6 @@ The owner's event loop waits on `fileno` besides its sockets, and then asks `don
 import os
 import threading
 import time
-import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
