@@ -34,11 +34,8 @@ py::tuple py_crossings(py::handle pos, py::handle prev, double size, double marg
                 throw py::value_error("prev overlaps pos: expected memory of its own");
         }
         const auto find = [&] {
-            Crossings found = crossings(rows, old, size, margin, shards ? &shards->map : nullptr);
-            if (update)
-                for (std::size_t i = 0; i < found.index.size(); ++i)
-                    write[found.index[i]] = found.sectors[i];
-            return found;
+            return crossings(rows, old, size, margin, shards ? &shards->map : nullptr,
+                             write.data());
         };
         Crossings found = shards ? guarded(find, shards->mutex) : unlocked(find);
         return py::make_tuple(out(std::move(found.index)), out(std::move(found.sectors)));

@@ -111,6 +111,26 @@ def test_queries_find_what_brute_force_finds(dtype: type, size: float) -> None:
         assert_same(compiled.query(centres, radius), want)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1000.0])
+@pytest.mark.parametrize("radius", [0.0, 5e-324, 1e-170, 1e-161])
+def test_distances_whose_squares_vanish_are_no_distances(size: float, radius: float) -> None:
+    tiny = np.array([0.0, 5e-324, 1e-323, 1e-200, 1e-163, 1e-162, 3e-162, 1e-160])
+    axis = np.concatenate([-tiny, tiny])
+    pos = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    compiled, twin = kernel.Snapshot(pos, size), reference.Snapshot(pos, size)
+    assert_same(compiled.query(pos, radius), twin.query(pos, radius))
+
+
+@pytest.mark.parametrize("radius", [0.0, 1.0, 1e200])
+def test_a_centre_that_is_not_finite_has_no_hits(radius: float) -> None:
+    pos = np.zeros((3, 2))
+    centres = np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0], [0.0, 0.0]])
+    for module in (kernel, reference):
+        with np.errstate(over="ignore", invalid="ignore"):
+            index, offsets = module.Snapshot(pos, 1.0).query(centres, radius)
+        assert (index.tolist(), offsets.tolist()) == ([0, 1, 2], [0, 0, 0, 0, 3])
+
+
 def test_an_empty_snapshot_and_no_centres() -> None:
     empty = kernel.Snapshot(np.empty((0, 2)), 1.0)
     index, offsets = empty.query(np.zeros((2, 2)), 1.0)

@@ -79,7 +79,8 @@ class Snapshot:
         found = []
         for centre, r in zip(centres.astype(np.float64), radii, strict=True):
             dx, dy = (self._points - centre).T
-            found.append(self._order[dx * dx + dy * dy <= r * r])
+            near = (dx * dx + dy * dy <= r * r) & np.isfinite(centre).all()
+            found.append(self._order[near])
         offsets = np.cumsum([0, *(len(rows) for rows in found)])
         index = np.concatenate([np.empty(0, dtype=np.uint32), *found])
         return index, offsets.astype(np.uint64)
