@@ -121,6 +121,14 @@ def test_distances_whose_squares_vanish_are_no_distances(size: float, radius: fl
     assert_same(compiled.query(pos, radius), twin.query(pos, radius))
 
 
+def test_a_radius_whose_square_is_infinite_takes_in_all_rows() -> None:
+    pos, centres = np.array([[0.0, 1.0], [5e299, 1.0]]), np.array([[1e302, 0.0], [0.0, -1e307]])
+    with np.errstate(over="ignore"):
+        want = reference.Snapshot(pos, 1e300).query(centres, 1e300)
+    assert_same(kernel.Snapshot(pos, 1e300).query(centres, 1e300), want)
+    assert want[1].tolist() == [0, 2, 4]
+
+
 @pytest.mark.parametrize("radius", [0.0, 1.0, 1e200])
 def test_a_centre_that_is_not_finite_has_no_hits(radius: float) -> None:
     pos = np.zeros((3, 2))

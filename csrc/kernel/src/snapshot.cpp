@@ -79,7 +79,9 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
     const auto above = [](double v) { return v + std::abs(v) * 0x1p-52; };
     for (std::size_t i = 0; i < centres.size(); ++i) {
         // Squares of distances below 2^-537 round to nothing: those count as no distance.
-        const double wide = radius[radius.size() == 1 ? 0 : i] * (1.0 + 1e-15) + 0x1p-536;
+        // Where the radius has no square, every row's is as large.
+        const double r = radius[radius.size() == 1 ? 0 : i];
+        const double wide = std::isinf(r * r) ? r * r : r * (1.0 + 1e-15) + 0x1p-536;
         const Vec2 c = centres[i];
         edges[2 * i] = {below(c.x - wide), below(c.y - wide)};
         edges[2 * i + 1] = {above(c.x + wide), above(c.y + wide)};

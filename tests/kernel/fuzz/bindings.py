@@ -44,6 +44,7 @@ def attempt(feed: Feed, call: Callable[[], Any]) -> Any:
         assert feed.spoiled, "right arguments were refused"
         assert feed.untouched(), "something was written before the refusal"
         return None
+    feed.settled()
     return None if feed.spoiled else answer
 
 

@@ -118,6 +118,10 @@ class Feed:
             return padded.view(array.dtype).reshape(array.shape) if len(padded) else None
         return self.one_of((None, [], "x", 3, 2.5, np.float32(1.0), b"", object()))
 
+    def settled(self) -> None:
+        """A call has done what it may do to arrays: forget what they held."""
+        self._given.clear()
+
     def untouched(self) -> bool:
         """Whether all arrays hold what they held when they were made."""
         return all(array.tobytes() == before for array, before in self._given)
