@@ -163,3 +163,29 @@ def test_one_row_far_away_is_merged_into_its_place(count: int) -> None:
     counted, n = kernel.counts(where)
     np.testing.assert_array_equal(counted, sectors)
     np.testing.assert_array_equal(n, np.diff(offsets))
+
+
+@given(sector_rows, st.data())
+def test_flux(old: np.ndarray, data: st.DataObject) -> None:
+    new = data.draw(hnp.arrays(np.int32, old.shape, elements=coordinate))
+    stays = data.draw(hnp.arrays(np.bool_, len(old)))
+    new[stays] = old[stays]
+    new[::2] = np.clip(old[::2].astype(np.int64) + 1, NONE, 2**31 - 1)
+    got = kernel.flux(old, new)
+    assert_same(got, reference.flux(old, new))
+    there = (old != NONE).all(axis=1) & (new != NONE).all(axis=1)
+    assert got[2].sum() == ((old != new).any(axis=1) & there).sum()
+
+
+def test_a_census_moves_rows_whose_sectors_it_is_not_told() -> None:
+    rng = np.random.default_rng(9)
+    pos = rng.uniform(-300, 300, (3_000, 2))
+    compiled, twin = kernel.Census(10.0), reference.Census(10.0)
+    compiled.rebuild(pos)
+    twin.rebuild(pos)
+    for _ in range(12):
+        index = rng.permutation(3_000)[:200].astype(np.uint32)
+        new = rng.integers(-30, 30, (200, 2), dtype=np.int32)
+        compiled.move(index, None, new)
+        twin.move(index, None, new)
+        assert_same(compiled.csr(), twin.csr())

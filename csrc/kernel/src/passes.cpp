@@ -189,7 +189,8 @@ void moved_narrow(const float* v, const std::int32_t* k, std::size_t n, double s
 template <class Real>
 void moved(const Real* v, const std::int32_t* k, std::size_t n, double size, std::uint64_t* bits) {
     const auto flag = [=](std::size_t i) {
-        const double rest = __builtin_fma(-static_cast<double>(k[i]), size, static_cast<double>(v[i]));
+        const double rest =
+            __builtin_fma(-static_cast<double>(k[i]), size, static_cast<double>(v[i]));
         return !((rest >= 0.0) & (rest < size) & (k[i] != none));
     };
     const auto mask = [=]([[maybe_unused]] std::size_t i) {

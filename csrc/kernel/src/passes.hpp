@@ -23,9 +23,9 @@ struct Passes {
     bool (*sectors_narrow)(const float* v, std::size_t n, double size, std::int32_t* out,
                            bool past_caches);
     bool (*sectors_f32)(const float* v, std::size_t n, double size, std::int32_t* out,
-                           bool past_caches);
+                        bool past_caches);
     bool (*sectors_f64)(const double* v, std::size_t n, double size, std::int32_t* out,
-                           bool past_caches);
+                        bool past_caches);
 
     // One bit a coordinate, bit i%64 of bits[i/64]; those from n to the end of the last word are 0.
     //

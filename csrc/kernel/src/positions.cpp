@@ -26,8 +26,10 @@ template <class Real>
 bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, Sector* out,
                    bool past_caches) {
     const auto pass = [] {
-        if constexpr (sizeof(Real) == sizeof(float)) return passes().sectors_f32;
-        else return passes().sectors_f64;
+        if constexpr (sizeof(Real) == sizeof(float))
+            return passes().sectors_f32;
+        else
+            return passes().sectors_f64;
     }();
     return pass(&pos->x, rows * 2, size, &out->x, past_caches);
 }

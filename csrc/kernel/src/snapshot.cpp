@@ -86,7 +86,8 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
         edges[2 * i] = {below(c.x - wide), below(c.y - wide)};
         edges[2 * i + 1] = {above(c.x + wide), above(c.y + wide)};
     }
-    if (passes().sectors_f64(&edges[0].x, centres.size() * 4, size_, &out[0].first.x, false)) return;
+    if (passes().sectors_f64(&edges[0].x, centres.size() * 4, size_, &out[0].first.x, false))
+        return;
     const auto clamped = [this](double v) {
         const double k = coordinate(v, size_);
         return static_cast<std::int32_t>(

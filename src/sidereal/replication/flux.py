@@ -8,6 +8,7 @@ before it is moved.
 import numpy as np
 from numpy.typing import NDArray
 
+from sidereal import kernel
 from sidereal.ids import Sector
 
 HALF_LIFE_S = 5.0
@@ -48,8 +49,8 @@ class Flux:
     ) -> None:
         source = np.concatenate([pair[0] for pair in crossed])
         target = np.concatenate([pair[1] for pair in crossed])
-        edges, counts = np.unique(np.hstack([source, target]), axis=0, return_counts=True)
-        for (ax, ay, bx, by), count in zip(edges.tolist(), counts.tolist(), strict=True):
+        columns = (column.tolist() for column in kernel.flux(source, target))
+        for (ax, ay), (bx, by), count in zip(*columns, strict=True):
             edge = ((ax, ay), (bx, by)) if (ax, ay) <= (bx, by) else ((bx, by), (ax, ay))
             self.per_s[edge] = self.per_s.get(edge, 0.0) + weight_per_s * count
 

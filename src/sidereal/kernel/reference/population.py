@@ -29,6 +29,19 @@ def group(sectors: I32) -> tuple[U32, U32, I32]:
     return order.astype(np.uint32), offsets.astype(np.uint32), found[first]
 
 
+def flux(old: I32, new: I32) -> tuple[I32, I32, U32]:
+    """How many rows cross from each sector to each other, by source, then target."""
+    there = np.all((old != space.NO_COORDINATE) & (new != space.NO_COORDINATE), axis=1)
+    crossed = there & np.any(old != new, axis=1)
+    edges = np.hstack([old[:, ::-1], new[:, ::-1]])[crossed]
+    found, n = np.unique(edges, axis=0, return_counts=True)
+    return (
+        np.ascontiguousarray(found[:, 1::-1]),
+        np.ascontiguousarray(found[:, :1:-1]),
+        n.astype(np.uint32),
+    )
+
+
 class Census:
     """Rows kept by sector; leaving swaps the sector's last row into the gap."""
 
@@ -42,10 +55,10 @@ class Census:
         for row, (x, y) in enumerate(space.sectors(pos, self._size)[0].tolist()):
             self._rows.setdefault((y, x), []).append(row)
 
-    def move(self, index: U32, old: I32, new: I32) -> None:
+    def move(self, index: U32, old: I32 | None, new: I32) -> None:
         """Move rows from the sectors they are in to others."""
-        for row, (ox, oy), (nx, ny) in zip(index.tolist(), old.tolist(), new.tolist(), strict=True):
-            bucket = self._rows[oy, ox]
+        for row, (nx, ny) in zip(index.tolist(), new.tolist(), strict=True):
+            bucket = next(rows for rows in self._rows.values() if row in rows)
             bucket[bucket.index(row)] = bucket[-1]
             bucket.pop()
             self._rows.setdefault((ny, nx), []).append(row)
