@@ -80,7 +80,9 @@ def wrong(path: str) -> int:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_none_of_a_million_values_is_wrong(isa: str, truth: Path) -> None:
-    code = "import sys; from kernel.test_exactness import kernel, wrong; print(kernel.isa(), wrong(sys.argv[1]))"
+    code = (
+        "import sys; from kernel.test_exactness import *; print(kernel.isa(), wrong(sys.argv[1]))"
+    )
     environment = os.environ | {
         "SIDEREAL_ISA": isa,
         "PYTHONPATH": os.path.dirname(os.path.dirname(__file__)),

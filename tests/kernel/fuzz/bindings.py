@@ -6,6 +6,7 @@ equal to the twin's, or, where an argument was spoiled, a named error with nothi
 """
 
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -267,7 +268,7 @@ def tampered(feed: Feed, packed: Any) -> list[bytes]:
     """The payloads, some bytes of them changed, some cut off."""
     data, offsets = packed[0].tobytes(), packed[1].tolist()
     found = []
-    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, last in itertools.pairwise(offsets):
         payload = bytearray(data[first:last])
         for _ in range(feed.whole(3)):
             payload[feed.whole(2**31) % len(payload)] = feed.whole(255)

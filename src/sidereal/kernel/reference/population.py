@@ -57,8 +57,10 @@ class Census:
 
     def move(self, index: U32, old: I32 | None, new: I32) -> None:
         """Move rows from the sectors they are in to others."""
-        for row, (nx, ny) in zip(index.tolist(), new.tolist(), strict=True):
-            bucket = next(rows for rows in self._rows.values() if row in rows)
+        for at, (row, (nx, ny)) in enumerate(zip(index.tolist(), new.tolist(), strict=True)):
+            (y, x), bucket = next((key, rows) for key, rows in self._rows.items() if row in rows)
+            if old is not None and old[at].tolist() != [x, y]:
+                raise ValueError(f"row {row} is not in the sector that old says")
             bucket[bucket.index(row)] = bucket[-1]
             bucket.pop()
             self._rows.setdefault((ny, nx), []).append(row)
