@@ -12,7 +12,11 @@ Positions are float32 or float64 arrays of shape (n, 2), sectors int32 arrays of
 C-contiguous. ``size`` is the side of a sector, finite and positive. Sector k holds the coordinates
 with ``k*size <= x < (k+1)*size`` in exact arithmetic; -2**31 means "no sector". Sectors come out
 sorted by y, then x. A wrong type or dtype raises TypeError, a wrong shape, memory order, length or
-value ValueError, before anything is written. All functions release the GIL.)";
+value ValueError, before anything is written. All functions release the GIL.
+
+Where the length of an answer is not known before, ``out`` is a tuple of arrays, one for each of the
+answer (an array, where the answer is one), with at least as many rows: the first of them are
+written, and views of those returned. ValueError, and nothing written, if there are too few.)";
 
 inline constexpr const char* sectors = R"(The sector of each position.
 
@@ -46,6 +50,8 @@ shard_of : SectorMap, optional
     The margin then applies only between sectors of different shards (none counts as one).
 update : bool
     Write the new sectors of the rows found to ``prev``.
+out : (uint32 (r,), int32 (r, 2)), optional
+    Room for the answer; with ``update`` for all rows.
 
 Returns
 -------
@@ -93,6 +99,22 @@ Returns
 sectors : int32, (k, 2)
 n : uint32, (k,))";
 
+inline constexpr const char* flux = R"(How many rows cross from each sector to each other.
+
+Rows that stayed where they were, or have no sector before or after, are not counted.
+
+Parameters
+----------
+old, new : int32, (n, 2)
+    The sectors of crossings.
+out : (int32 (r, 2), int32 (r, 2), uint32 (r,)), optional
+
+Returns
+-------
+source, target : int32, (k, 2)
+    Each pair that occurs, by source, then target.
+n : uint32, (k,))";
+
 inline constexpr const char* group = R"(Rows by sector, as compressed sparse rows.
 
 Parameters
@@ -112,7 +134,7 @@ inline constexpr const char* census = R"(Rows kept by sector, brought up to date
 
 ``rebuild(pos)`` starts from rows 0..n-1. ``move(index, old, new)`` moves rows from the sectors they
 are in to others; ValueError, and nothing changes, if a row is unknown, listed twice, or not where
-``old`` says. ``counts()`` and ``csr()`` are as `counts` and `group`, but within a sector rows are in
+``old`` says (None: that is not checked). ``counts()`` and ``csr()`` are as `counts` and `group`, but within a sector rows are in
 order of arrival, disturbed by leaving.)";
 
 inline constexpr const char* snapshot = R"(Positions that stand still, for range queries.

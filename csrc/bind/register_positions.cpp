@@ -2,6 +2,7 @@
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
+#include "room.hpp"
 #include "sidereal/positions.hpp"
 #include "sidereal/reach.hpp"
 
@@ -21,49 +22,55 @@ py::tuple py_sectors(py::handle pos, double size, py::handle out_array) {
     });
 }
 
-py::tuple py_crossings(py::handle pos, py::handle prev, double size, double margin,
-                       SharedMap* shards, bool update) {
+py::object py_crossings(py::handle pos, py::handle prev, double size, double margin,
+                        SharedMap* shards, bool update, py::handle out_arrays) {
     require_size(size);
     require_margin(margin, size);
+    Room<std::uint32_t, Sector> room(out_arrays);
     return with_positions(pos, "pos", [&](auto rows) {
         const auto old = in<Sector>(prev, "prev", rows.size(), "pos");
+        room.require_apart(rows, old);
         std::span<Sector> write;
         if (update) {
             write = inout<Sector>(prev, "prev", rows.size(), "pos");
             if (overlap(write, rows))
                 throw py::value_error("prev overlaps pos: expected memory of its own");
+            room.require_rows(rows.size());
         }
         const auto find = [&] {
-            Crossings found = crossings(rows, old, size, margin, shards ? &shards->map : nullptr);
-            if (update)
-                for (std::size_t i = 0; i < found.index.size(); ++i)
-                    write[found.index[i]] = found.sectors[i];
-            return found;
+            return crossings(rows, old, size, margin, shards ? &shards->map : nullptr,
+                             write.data());
         };
         Crossings found = shards ? guarded(find, shards->mutex) : unlocked(find);
-        return py::make_tuple(out(std::move(found.index)), out(std::move(found.sectors)));
+        return room.answer(std::move(found.index), std::move(found.sectors));
     });
 }
 
-py::array py_near_border(py::handle pos, py::handle where, double size, double margin) {
+py::object py_near_border(py::handle pos, py::handle where, double size, double margin,
+                          py::handle out_array) {
     require_size(size);
     require_margin(margin, size);
+    Room<std::uint32_t> room(out_array);
     return with_positions(pos, "pos", [&](auto rows) {
         const auto held = in<Sector>(where, "sectors", rows.size(), "pos");
-        return out(unlocked([&] { return near_border(rows, held, size, margin); }));
+        room.require_apart(rows, held);
+        return room.answer(unlocked([&] { return near_border(rows, held, size, margin); }));
     });
 }
 
-py::array py_reach(py::handle pos, py::handle velocity, py::handle radius, double size,
-                   double horizon_s) {
+py::object py_reach(py::handle pos, py::handle velocity, py::handle radius, double size,
+                    double horizon_s, py::handle out_array) {
     require_size(size);
+    Room<Sector> room(out_array);
     if (!(std::isfinite(horizon_s) && horizon_s >= 0.0))
         throw py::value_error("horizon_s is " + std::to_string(horizon_s) +
                               ": expected finite and not negative");
     return with_positions(pos, "pos", [&]<class Real>(std::span<const Point<Real>> rows) {
         const auto speed = in<Point<Real>>(velocity, "velocity", rows.size(), "pos");
         const Scalars far(radius, "radius", rows.size(), "pos");
-        return out(unlocked([&] { return reach(rows, speed, far.span(), size, horizon_s); }));
+        room.require_apart(rows, speed);
+        return room.answer(
+            unlocked([&] { return reach(rows, speed, far.span(), size, horizon_s); }));
     });
 }
 
@@ -73,11 +80,11 @@ void register_positions(py::module_& m) {
     using namespace pybind11::literals;
     m.def("sectors", &py_sectors, "pos"_a, "size"_a, "out"_a = py::none(), docs::sectors);
     m.def("crossings", &py_crossings, "pos"_a, "prev"_a, "size"_a, "margin"_a = 0.0,
-          "shard_of"_a = py::none(), "update"_a = false, docs::crossings);
+          "shard_of"_a = py::none(), "update"_a = false, "out"_a = py::none(), docs::crossings);
     m.def("near_border", &py_near_border, "pos"_a, "sectors"_a, "size"_a, "margin"_a,
-          docs::near_border);
+          "out"_a = py::none(), docs::near_border);
     m.def("reach", &py_reach, "pos"_a, "velocity"_a, "radius"_a, "size"_a, "horizon_s"_a,
-          docs::reach);
+          "out"_a = py::none(), docs::reach);
 }
 
 }  // namespace sidereal::bind

@@ -111,6 +111,34 @@ def test_queries_find_what_brute_force_finds(dtype: type, size: float) -> None:
         assert_same(compiled.query(centres, radius), want)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1000.0])
+@pytest.mark.parametrize("radius", [0.0, 5e-324, 1e-170, 1e-161])
+def test_distances_whose_squares_vanish_are_no_distances(size: float, radius: float) -> None:
+    tiny = np.array([0.0, 5e-324, 1e-323, 1e-200, 1e-163, 1e-162, 3e-162, 1e-160])
+    axis = np.concatenate([-tiny, tiny])
+    pos = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    compiled, twin = kernel.Snapshot(pos, size), reference.Snapshot(pos, size)
+    assert_same(compiled.query(pos, radius), twin.query(pos, radius))
+
+
+def test_a_radius_whose_square_is_infinite_takes_in_all_rows() -> None:
+    pos, centres = np.array([[0.0, 1.0], [5e299, 1.0]]), np.array([[1e302, 0.0], [0.0, -1e307]])
+    with np.errstate(over="ignore"):
+        want = reference.Snapshot(pos, 1e300).query(centres, 1e300)
+    assert_same(kernel.Snapshot(pos, 1e300).query(centres, 1e300), want)
+    assert want[1].tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("radius", [0.0, 1.0, 1e200])
+def test_a_centre_that_is_not_finite_has_no_hits(radius: float) -> None:
+    pos = np.zeros((3, 2))
+    centres = np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0], [0.0, 0.0]])
+    for module in (kernel, reference):
+        with np.errstate(over="ignore", invalid="ignore"):
+            index, offsets = module.Snapshot(pos, 1.0).query(centres, radius)
+        assert (index.tolist(), offsets.tolist()) == ([0, 1, 2], [0, 0, 0, 0, 3])
+
+
 def test_an_empty_snapshot_and_no_centres() -> None:
     empty = kernel.Snapshot(np.empty((0, 2)), 1.0)
     index, offsets = empty.query(np.zeros((2, 2)), 1.0)
@@ -135,3 +163,29 @@ def test_one_row_far_away_is_merged_into_its_place(count: int) -> None:
     counted, n = kernel.counts(where)
     np.testing.assert_array_equal(counted, sectors)
     np.testing.assert_array_equal(n, np.diff(offsets))
+
+
+@given(sector_rows, st.data())
+def test_flux(old: np.ndarray, data: st.DataObject) -> None:
+    new = data.draw(hnp.arrays(np.int32, old.shape, elements=coordinate))
+    stays = data.draw(hnp.arrays(np.bool_, len(old)))
+    new[stays] = old[stays]
+    new[::2] = np.clip(old[::2].astype(np.int64) + 1, NONE, 2**31 - 1)
+    got = kernel.flux(old, new)
+    assert_same(got, reference.flux(old, new))
+    there = (old != NONE).all(axis=1) & (new != NONE).all(axis=1)
+    assert got[2].sum() == ((old != new).any(axis=1) & there).sum()
+
+
+def test_a_census_moves_rows_whose_sectors_it_is_not_told() -> None:
+    rng = np.random.default_rng(9)
+    pos = rng.uniform(-300, 300, (3_000, 2))
+    compiled, twin = kernel.Census(10.0), reference.Census(10.0)
+    compiled.rebuild(pos)
+    twin.rebuild(pos)
+    for _ in range(12):
+        index = rng.permutation(3_000)[:200].astype(np.uint32)
+        new = rng.integers(-30, 30, (200, 2), dtype=np.int32)
+        compiled.move(index, None, new)
+        twin.move(index, None, new)
+        assert_same(compiled.csr(), twin.csr())

@@ -20,7 +20,8 @@ std::vector<std::uint32_t> find_invalid(std::span<const Vec2> position,
     std::vector<std::uint32_t> invalid;
     std::array<Sector, block_rows> where;
     each_block({0, position.size()}, [&](std::size_t begin, std::size_t rows) {
-        const bool placed = passes().sectors_f64(&position[begin].x, rows * 2, size, &where[0].x);
+        const bool placed =
+            passes().sectors_f64(&position[begin].x, rows * 2, size, &where[0].x, false);
         if (placed && passes().finite_f64(&velocity[begin].x, rows * 2)) return;
         for (std::size_t i = 0; i < rows; ++i)
             if (!exists(where[i]) || !std::isfinite(velocity[begin + i].x) ||

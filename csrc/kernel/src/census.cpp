@@ -23,106 +23,103 @@ void Census::rebuild(std::span<const Sector> rows) {
     buckets_.resize(k);
     index_.clear();
     in_order_.clear();
-    place_.assign(rows.size(), 0);
+    seats_.assign(rows.size(), {});
     holes_ = 0;
     std::uint64_t start = 0;
     for (std::size_t b = 0; b < k; ++b) {
         const std::uint32_t count = groups.offsets[b + 1] - groups.offsets[b];
         keys_[b] = key_of(groups.sectors[b]);
-        buckets_[b] = {start, count, room_for(count)};
+        buckets_[b] = {keys_[b], start, count, room_for(count)};
         start += buckets_[b].room;
     }
     arena_.assign(start, 0);
-    for (std::size_t b = 0; b < k; ++b) {
-        index_.insert(keys_[b], static_cast<std::uint32_t>(b), keys_.data());
+    for (std::uint32_t b = 0; b < k; ++b) {
+        index_.insert(keys_[b], b, keys_.data());
         for (std::uint32_t i = 0; i < buckets_[b].count; ++i) {
             const std::uint32_t row = groups.order[groups.offsets[b] + i];
             arena_[buckets_[b].start + i] = row;
-            place_[row] = i;
+            seats_[row] = {b, i};
         }
     }
 }
 
 void Census::move(std::span<const std::uint32_t> index, std::span<const Sector> from,
                   std::span<const Sector> to) {
-    std::vector<std::uint32_t> leaving(index.size());
+    check(index, from);
     for (std::size_t at = 0; at < index.size(); at += SlotIndex::batch) {
         const std::size_t n = std::min(SlotIndex::batch, index.size() - at);
-        find_leaving(index.subspan(at, n), from.subspan(at, n), std::span(leaving).subspan(at, n),
-                     at);
-    }
-    if (!std::is_sorted(index.begin(), index.end(), std::less_equal<>())) {
-        std::vector<std::uint32_t> sorted(index.begin(), index.end());
-        std::sort(sorted.begin(), sorted.end());
-        const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-        if (twice != sorted.end())
-            throw std::invalid_argument("row " + std::to_string(*twice) + " is listed twice");
-    }
-    for (std::size_t at = 0; at < index.size(); at += SlotIndex::batch) {
-        const std::size_t n = std::min(SlotIndex::batch, index.size() - at);
-        move_batch(index.subspan(at, n), to.subspan(at, n), std::span(leaving).subspan(at, n));
+        move_batch(index.subspan(at, n), to.subspan(at, n));
     }
     if (holes_ * 2 > arena_.size()) pack();
 }
 
-// Finds the buckets that rows are in; throws if one is not where `from` says. Here, and where rows
-// move, memory is asked for some steps before it is needed: each step is a loop over the batch.
-void Census::find_leaving(std::span<const std::uint32_t> index, std::span<const Sector> from,
-                          std::span<std::uint32_t> leaving, std::size_t at) const {
+void Census::check(std::span<const std::uint32_t> index, std::span<const Sector> from) const {
+    constexpr std::size_t ahead = 32;
     const auto refuse = [&](std::size_t i, const char* why) {
-        throw std::invalid_argument("index[" + std::to_string(at + i) + "] is row " +
+        throw std::invalid_argument("index[" + std::to_string(i) + "] is row " +
                                     std::to_string(index[i]) + ", which " + why);
     };
-    std::array<std::uint64_t, SlotIndex::batch> keys;
+    bool ascending = true;
     for (std::size_t i = 0; i < index.size(); ++i) {
-        if (index[i] >= place_.size()) refuse(i, "is not in the census");
-        __builtin_prefetch(&place_[index[i]]);
-        keys[i] = key_of(from[i]);
-        leaving[i] = absent;
+        if (index[i] >= seats_.size()) refuse(i, "is not in the census");
+        ascending &= i == 0 || index[i - 1] < index[i];
     }
-    index_.find_absent(keys.data(), index.size(), keys_.data(), leaving.data());
-    for (const std::uint32_t b : leaving)
-        if (b != absent) __builtin_prefetch(&buckets_[b]);
-    for (std::size_t i = 0; i < index.size(); ++i)
-        if (leaving[i] != absent)
-            __builtin_prefetch(arena_.data() + buckets_[leaving[i]].start + place_[index[i]]);
-    for (std::size_t i = 0; i < index.size(); ++i) {
-        const std::uint32_t row = index[i], b = leaving[i];
-        if (b == absent || place_[row] >= buckets_[b].count ||
-            arena_[buckets_[b].start + place_[row]] != row)
-            refuse(i, "is not in the sector that old says");
+    for (std::size_t i = 0; i < from.size() + 2 * ahead; ++i) {
+        if (i < from.size()) __builtin_prefetch(&seats_[index[i]]);
+        if (i >= ahead && i - ahead < from.size())
+            __builtin_prefetch(&buckets_[seats_[index[i - ahead]].bucket]);
+        if (i < 2 * ahead) continue;
+        const std::size_t k = i - 2 * ahead;
+        if (buckets_[seats_[index[k]].bucket].key != key_of(from[k]))
+            refuse(k, "is not in the sector that old says");
     }
+    if (ascending) return;
+    std::vector<std::uint32_t> sorted(index.begin(), index.end());
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end())
+        throw std::invalid_argument("row " + std::to_string(*twice) + " is listed twice");
 }
 
-void Census::move_batch(std::span<const std::uint32_t> index, std::span<const Sector> to,
-                        std::span<const std::uint32_t> leaving) {
+// Memory is asked for some steps before it is needed: each step is a loop over the batch.
+void Census::move_batch(std::span<const std::uint32_t> index, std::span<const Sector> to) {
     std::array<std::uint64_t, SlotIndex::batch> keys;
-    std::array<std::uint32_t, SlotIndex::batch> entering;
+    std::array<std::uint32_t, SlotIndex::batch> entering, found, unknown;
     const std::size_t n = index.size();
+    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(&seats_[index[i]], 1);
+    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(&buckets_[seats_[index[i]].bucket], 1);
+    std::size_t unknowns = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        keys[i] = key_of(to[i]);
-        entering[i] = absent;
-        __builtin_prefetch(&place_[index[i]], 1);
-        __builtin_prefetch(&buckets_[leaving[i]], 1);
-    }
-    index_.find_absent(keys.data(), n, keys_.data(), entering.data());
-    for (std::size_t i = 0; i < n; ++i) {
-        const Bucket& from = buckets_[leaving[i]];
+        const auto [b, place] = seats_[index[i]];
+        const Bucket& from = buckets_[b];
+        __builtin_prefetch(arena_.data() + from.start + place, 1);
         __builtin_prefetch(arena_.data() + from.start + from.count - 1);
-        if (entering[i] != absent) __builtin_prefetch(&buckets_[entering[i]], 1);
+        // After a rebuild the sector beside it in its row has the bucket beside its own.
+        const std::uint64_t key = key_of(to[i]);
+        const std::uint32_t beside = key > from.key ? b + 1 : b - 1;
+        const bool known = beside < buckets_.size() && buckets_[beside].key == key;
+        entering[i] = known ? beside : absent;
+        keys[unknowns] = key;
+        found[unknowns] = absent;
+        unknown[unknowns] = static_cast<std::uint32_t>(i);
+        unknowns += known ? 0 : 1;
+    }
+    index_.find_absent(keys.data(), unknowns, keys_.data(), found.data());
+    for (std::size_t u = 0; u < unknowns; ++u) {
+        entering[unknown[u]] = found[u];
+        if (found[u] != absent) __builtin_prefetch(&buckets_[found[u]], 1);
     }
     for (std::size_t i = 0; i < n; ++i) {
         // The last row of a bucket may be another by the time it is needed: then it is waited for.
-        const Bucket& from = buckets_[leaving[i]];
-        __builtin_prefetch(arena_.data() + from.start + place_[index[i]], 1);
-        if (from.count > 0) __builtin_prefetch(&place_[arena_[from.start + from.count - 1]], 1);
+        const Bucket& from = buckets_[seats_[index[i]].bucket];
+        __builtin_prefetch(&seats_[arena_[from.start + from.count - 1]], 1);
         if (entering[i] == absent) continue;
         const Bucket& in = buckets_[entering[i]];
         __builtin_prefetch(arena_.data() + in.start + in.count, 1);
     }
     for (std::size_t i = 0; i < n; ++i) {
-        leave(leaving[i], index[i]);
-        enter(entering[i] != absent ? entering[i] : bucket(keys[i]), index[i]);
+        leave(seats_[index[i]]);
+        enter(entering[i] != absent ? entering[i] : bucket(key_of(to[i])), index[i]);
     }
 }
 
@@ -143,7 +140,7 @@ Counts Census::counts() {
 
 Groups Census::csr() {
     Groups out;
-    out.order.resize(place_.size());
+    out.order.resize(seats_.size());
     out.offsets.reserve(buckets_.size() + 1);
     out.sectors.reserve(buckets_.size());
     out.offsets.push_back(0);
@@ -172,7 +169,7 @@ std::uint32_t Census::bucket(std::uint64_t key) {
     if (b == absent) {
         b = static_cast<std::uint32_t>(keys_.size());
         keys_.push_back(key);
-        buckets_.push_back({arena_.size(), 0, 0});
+        buckets_.push_back({key, arena_.size(), 0, 0});
         index_.insert(key, b, keys_.data());
     }
     return b;
@@ -191,27 +188,29 @@ void Census::enter(std::uint32_t b, std::uint32_t row) {
         to.room = room;
     }
     arena_[to.start + to.count] = row;
-    place_[row] = to.count++;
+    seats_[row] = {b, to.count++};
 }
 
-void Census::leave(std::uint32_t b, std::uint32_t row) {
-    Bucket& from = buckets_[b];
+void Census::leave(Seat seat) {
+    Bucket& from = buckets_[seat.bucket];
     const std::uint32_t last = arena_[from.start + --from.count];
-    arena_[from.start + place_[row]] = last;
-    place_[last] = place_[row];
+    arena_[from.start + seat.place] = last;
+    seats_[last].place = seat.place;
 }
 
 void Census::pack() {
-    std::vector<std::uint64_t> keys;
-    std::vector<Bucket> buckets;
+    LargeVector<std::uint64_t> keys;
+    LargeVector<Bucket> buckets;
     LargeVector<std::uint32_t> arena;
     in_order_.clear();
     for (const std::uint32_t b : in_order()) {
         const auto begin = arena_.begin() + static_cast<std::ptrdiff_t>(buckets_[b].start);
         const std::uint32_t count = buckets_[b].count;
         if (count == 0) continue;
+        for (std::uint32_t i = 0; i < count; ++i)
+            seats_[begin[i]].bucket = static_cast<std::uint32_t>(buckets.size());
         keys.push_back(keys_[b]);
-        buckets.push_back({arena.size(), count, room_for(count)});
+        buckets.push_back({keys_[b], arena.size(), count, room_for(count)});
         arena.insert(arena.end(), begin, begin + count);
         arena.resize(buckets.back().start + buckets.back().room);
     }

@@ -20,8 +20,8 @@ namespace {
 
 constexpr std::size_t direct_rows = std::size_t{5} << 19;   // fewer go to their cells at once
 constexpr std::size_t part_rows = std::size_t{128} * 1024;  // fewer are not worth waking a thread
-constexpr std::size_t bucket_rows = std::size_t{32} * 1024;
-constexpr std::size_t buckets_max = 256;
+constexpr std::size_t bucket_rows = std::size_t{16} * 1024;
+constexpr std::size_t buckets_max = 512;
 
 constexpr std::size_t step = 256;  // rows whose cells are found together
 

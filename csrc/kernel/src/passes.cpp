@@ -1,8 +1,10 @@
 // See passes.hpp. Compiled once for each instruction set, with SIDEREAL_ISA its namespace.
 #include "passes.hpp"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 namespace sidereal::SIDEREAL_ISA {
@@ -12,31 +14,96 @@ constexpr std::int32_t none = INT32_MIN;
 constexpr double coordinate_max = 2147483647.0;
 constexpr float narrow_max = 16777214.0F;  // k and k+1 are exact floats
 
-// As sidereal::coordinate, for both widths.
-inline float coordinate(float x, float size) {
-    const float q = __builtin_floorf(x / size);
-    return __builtin_fmaf(-q, size, x) < 0.0F ? q - 1.0F : q;
-}
+// As sidereal::coordinate.
 inline double coordinate(double x, double size) {
     const double q = __builtin_floor(x / size);
     return __builtin_fma(-q, size, x) < 0.0 ? q - 1.0 : q;
 }
 
-bool sectors_narrow(const float* v, std::size_t n, double size, std::int32_t* out) {
-    const float s = static_cast<float>(size);
-    int bad = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const float q = coordinate(v[i], s);
-        const bool good = __builtin_fabsf(q) <= narrow_max;
-        out[i] = static_cast<std::int32_t>(good ? q : 0.0F);
-        bad |= !good;
+// floor(x / size) without a division, which takes longer than all the rest: the quotient by the
+// reciprocal is off by a quarter at most while it is below `most`. Adding `shift` rounds it to the
+// nearest whole number, the floor or one more, and the exact sign of the remainder says which.
+// The sum's bits, less those of `shift`, are that number; if they differ above `most`, there is
+// none or it is too far away. The reciprocal must be a normal number.
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+constexpr bool has_fma = true;
+#else
+constexpr bool has_fma = false;
+#endif
+
+template <class Real>
+struct Nearest;
+template <>
+struct Nearest<float> {
+    using Bits = std::uint32_t;
+    static constexpr float most = 0x1p21F, shift = 0x1.8p23F;
+    static float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+};
+template <>
+struct Nearest<double> {
+    using Bits = std::uint64_t;
+    static constexpr double most = 0x1p30, shift = 0x1.8p52;
+    static double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+};
+
+// The floor of each quotient; false if any has none or is too far away, and `out` is not to be used
+// then. `past_caches`: lines of `out` are written whole, without being read or kept, and input is
+// asked for early: together twice as fast as memcpy.
+template <class Arithmetic, class Real>
+bool sectors_near(const Real* v, std::size_t n, Arithmetic size, std::int32_t* out,
+                  [[maybe_unused]] bool past_caches) {
+    using N = Nearest<Arithmetic>;
+    using Bits = typename N::Bits;
+    constexpr Arithmetic shift = N::shift + N::most;  // so that whole numbers in range are positive
+    constexpr Bits shift_bits = __builtin_bit_cast(Bits, shift);
+    constexpr Bits zero = __builtin_bit_cast(Bits, N::shift);
+    constexpr std::size_t line = 16;
+    const Arithmetic inverse = 1 / size;
+    Bits differing[line] = {};
+    const auto one = [&](Real value, std::size_t lane) {
+        const Arithmetic x = static_cast<Arithmetic>(value);
+        const Arithmetic sum = N::fused(x, inverse, shift);
+        const Bits bits = __builtin_bit_cast(Bits, sum);
+        differing[lane] |= bits ^ zero;
+        const Bits above = N::fused(shift - sum, size, x) < 0 ? 1 : 0;
+        return static_cast<std::int32_t>(bits - shift_bits - above);
+    };
+    std::size_t i = 0;
+#if defined(__SSE2__)
+    if (past_caches) {
+        constexpr std::size_t ahead = 2048 / sizeof(Real);
+        for (; i < n && reinterpret_cast<std::uintptr_t>(out + i) % 64 != 0; ++i)
+            out[i] = one(v[i], 0);
+        for (; i + line <= n; i += line) {
+            alignas(64) std::int32_t values[line];
+            for (std::size_t j = 0; j < line; ++j) values[j] = one(v[i + j], j);
+            for (std::size_t j = 0; j < line; j += 64 / sizeof(Real))
+                __builtin_prefetch(v + i + j + ahead);
+            for (std::size_t j = 0; j < line; j += 4)
+                _mm_stream_si128(reinterpret_cast<__m128i*>(out + i + j),
+                                 _mm_load_si128(reinterpret_cast<const __m128i*>(values + j)));
+        }
     }
-    return bad == 0;
+#endif
+    for (; i + line <= n; i += line)
+        for (std::size_t j = 0; j < line; ++j) out[i + j] = one(v[i + j], j);
+    for (; i < n; ++i) out[i] = one(v[i], 0);
+    Bits any = 0;
+    for (const Bits d : differing) any |= d;
+    return any < static_cast<Bits>(2 * N::most);
+}
+
+bool sectors_narrow(const float* v, std::size_t n, double size, std::int32_t* out,
+                    bool past_caches) {
+    return has_fma && sectors_near(v, n, static_cast<float>(size), out, past_caches);
 }
 
 template <class Real>
-bool sectors(const Real* v, std::size_t n, double size, std::int32_t* out) {
-    int bad = 0;
+bool sectors(const Real* v, std::size_t n, double size, std::int32_t* out, bool past_caches) {
+    if (has_fma && size >= 0x1p-1000 && size <= 0x1p1000 &&
+        sectors_near(v, n, size, out, past_caches))
+        return true;
+    std::int32_t bad = 0;
     for (std::size_t i = 0; i < n; ++i) {
         const double q = coordinate(static_cast<double>(v[i]), size);
         const bool good = __builtin_fabs(q) <= coordinate_max;
@@ -96,25 +163,22 @@ inline __m256d load(const std::int32_t* k) {
 void moved_narrow(const float* v, const std::int32_t* k, std::size_t n, double size,
                   std::uint64_t* bits) {
     const float s = static_cast<float>(size);
+    // A remainder that rounds up to the size is looked at again.
     const auto flag = [=](std::size_t i) {
-        const float low = static_cast<float>(k[i]);
-        const bool inside = (__builtin_fmaf(-low, s, v[i]) >= 0.0F) &
-                            (__builtin_fmaf(-(low + 1.0F), s, v[i]) < 0.0F) &
-                            (__builtin_fabsf(low) <= narrow_max);
-        return !inside;
+        const float low = static_cast<float>(k[i]), rest = __builtin_fmaf(-low, s, v[i]);
+        return !((rest >= 0.0F) & (rest < s) & (__builtin_fabsf(low) <= narrow_max));
     };
     const auto mask = [=]([[maybe_unused]] std::size_t i) {
 #if defined(__AVX2__)
         const __m256 x = _mm256_loadu_ps(v + i), s8 = _mm256_set1_ps(s);
         const __m256 low =
             _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(k + i)));
-        const __m256 high = _mm256_add_ps(low, _mm256_set1_ps(1.0F));
-        const __m256 above = _mm256_fnmadd_ps(high, s8, x), below = _mm256_fnmadd_ps(low, s8, x);
+        const __m256 rest = _mm256_fnmadd_ps(low, s8, x);
         const __m256 size_of_k = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), low);
-        // The sign of `below` alone would do but for zeros: rows too many are looked at again.
-        return _mm256_movemask_ps(_mm256_or_ps(
-            _mm256_or_ps(below, _mm256_cmp_ps(above, _mm256_setzero_ps(), _CMP_NLT_UQ)),
-            _mm256_cmp_ps(size_of_k, _mm256_set1_ps(narrow_max), _CMP_GT_OQ)));
+        // The sign of `rest` alone would do but for zeros: rows too many are looked at again.
+        return _mm256_movemask_ps(
+            _mm256_or_ps(_mm256_or_ps(rest, _mm256_cmp_ps(rest, s8, _CMP_NLT_UQ)),
+                         _mm256_cmp_ps(size_of_k, _mm256_set1_ps(narrow_max), _CMP_GT_OQ)));
 #else
         return 0;
 #endif
@@ -125,19 +189,17 @@ void moved_narrow(const float* v, const std::int32_t* k, std::size_t n, double s
 template <class Real>
 void moved(const Real* v, const std::int32_t* k, std::size_t n, double size, std::uint64_t* bits) {
     const auto flag = [=](std::size_t i) {
-        const double low = k[i], x = static_cast<double>(v[i]);
-        const bool inside = (__builtin_fma(-low, size, x) >= 0.0) &
-                            (__builtin_fma(-(low + 1.0), size, x) < 0.0) & (k[i] != none);
-        return !inside;
+        const double rest =
+            __builtin_fma(-static_cast<double>(k[i]), size, static_cast<double>(v[i]));
+        return !((rest >= 0.0) & (rest < size) & (k[i] != none));
     };
     const auto mask = [=]([[maybe_unused]] std::size_t i) {
 #if defined(__AVX2__)
         const __m256d x = load(v + i), low = load(k + i), s4 = _mm256_set1_pd(size);
-        const __m256d high = _mm256_add_pd(low, _mm256_set1_pd(1.0));
-        const __m256d above = _mm256_fnmadd_pd(high, s4, x), below = _mm256_fnmadd_pd(low, s4, x);
-        return _mm256_movemask_pd(_mm256_or_pd(
-            _mm256_or_pd(below, _mm256_cmp_pd(above, _mm256_setzero_pd(), _CMP_NLT_UQ)),
-            _mm256_cmp_pd(low, _mm256_set1_pd(none), _CMP_EQ_OQ)));
+        const __m256d rest = _mm256_fnmadd_pd(low, s4, x);
+        return _mm256_movemask_pd(
+            _mm256_or_pd(_mm256_or_pd(rest, _mm256_cmp_pd(rest, s4, _CMP_NLT_UQ)),
+                         _mm256_cmp_pd(low, _mm256_set1_pd(none), _CMP_EQ_OQ)));
 #else
         return 0;
 #endif

@@ -20,9 +20,12 @@ struct Passes {
     // Sector coordinates of `n` coordinates. False if any of them has none (it is then
     // no_coordinate in `out`); for `narrow`, also if any is beyond ±2^24, and `out` is not to be
     // used. `narrow` computes in float: `size` must be a float exactly.
-    bool (*sectors_narrow)(const float* v, std::size_t n, double size, std::int32_t* out);
-    bool (*sectors_f32)(const float* v, std::size_t n, double size, std::int32_t* out);
-    bool (*sectors_f64)(const double* v, std::size_t n, double size, std::int32_t* out);
+    bool (*sectors_narrow)(const float* v, std::size_t n, double size, std::int32_t* out,
+                           bool past_caches);
+    bool (*sectors_f32)(const float* v, std::size_t n, double size, std::int32_t* out,
+                        bool past_caches);
+    bool (*sectors_f64)(const double* v, std::size_t n, double size, std::int32_t* out,
+                        bool past_caches);
 
     // One bit a coordinate, bit i%64 of bits[i/64]; those from n to the end of the last word are 0.
     //

@@ -23,15 +23,25 @@ bool narrow(double size) {
 
 // The sectors of one block; false if some row has none, or only one coordinate.
 template <class Real>
-bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, bool is_narrow,
-                   Sector* out) {
-    const Real* v = &pos->x;
-    std::int32_t* k = &out->x;
+bool block_sectors(const Point<Real>* pos, std::size_t rows, double size, Sector* out,
+                   bool past_caches) {
+    const auto pass = [] {
+        if constexpr (sizeof(Real) == sizeof(float))
+            return passes().sectors_f32;
+        else
+            return passes().sectors_f64;
+    }();
+    return pass(&pos->x, rows * 2, size, &out->x, past_caches);
+}
+
+// The same in float arithmetic; false also if a row is too far away for that.
+template <class Real>
+bool block_sectors_narrow(const Point<Real>* pos, std::size_t rows, double size, Sector* out,
+                          bool past_caches) {
     if constexpr (sizeof(Real) == sizeof(float))
-        return (is_narrow && passes().sectors_narrow(v, rows * 2, size, k)) ||
-               passes().sectors_f32(v, rows * 2, size, k);
+        return passes().sectors_narrow(&pos->x, rows * 2, size, &out->x, past_caches);
     else
-        return passes().sectors_f64(v, rows * 2, size, k);
+        return false;
 }
 
 template <class Real>
@@ -61,6 +71,59 @@ bool outside(Sector k, double x, double y, double size, double margin) {
     return beyond(k.x, x) || beyond(k.y, y);
 }
 
+// Rows that need a closer look: some blocks' together, so that few are looked at one by one.
+template <class Real>
+struct Doubtful {
+    static constexpr std::size_t enough = 256;
+
+    Doubtful(double s, double m, const SectorMap* map, Sector* prev, Crossings& out)
+        : size(s), margin(m), shards(map), update(prev), found(out) {}
+
+    const double size, margin;
+    const SectorMap* const shards;
+    Sector* const update;
+    Crossings& found;
+    std::size_t n = 0;
+    std::array<std::uint32_t, enough + block_rows + 1> index;
+    std::array<Point<Real>, enough + block_rows> at;
+    std::array<Sector, enough + block_rows> old, now;
+
+    // Those of a block that have a bit set. `begin` is its first row.
+    void add(const Flags& flags, std::span<const Point<Real>> pos, std::span<const Sector> prev,
+             std::size_t begin) {
+        const std::size_t end = n + list_flagged(flags, pos.size(), index.data() + n);
+        for (; n < end; ++n) {
+            at[n] = pos[index[n]];
+            old[n] = prev[index[n]];
+            index[n] += static_cast<std::uint32_t>(begin);
+        }
+        if (n >= enough) settle();
+    }
+
+    void settle() {
+        const bool all_exist = block_sectors(at.data(), n, size, now.data(), false);
+        std::size_t crossed = 0;
+        for (std::size_t d = 0; d < n; ++d) {
+            const Sector to = all_exist || exists(now[d]) ? now[d] : no_sector;
+            index[crossed] = index[d];
+            now[crossed] = to;
+            crossed += to != old[d] && !stays(d, to) ? 1 : 0;
+        }
+        found.index.insert(found.index.end(), index.data(), index.data() + crossed);
+        found.sectors.insert(found.sectors.end(), now.data(), now.data() + crossed);
+        if (update)
+            for (std::size_t c = 0; c < crossed; ++c) update[index[c]] = now[c];
+        n = 0;
+    }
+
+    // Whether the margin keeps row d where it was.
+    bool stays(std::size_t d, Sector to) const {
+        return margin > 0.0 && exists(old[d]) && exists(to) &&
+               !outside(old[d], at[d].x, at[d].y, size, margin) &&
+               !(shards && shards->get(old[d]).shard == shards->get(to).shard);
+    }
+};
+
 // Below this many rows a part, waking a thread costs more than it saves.
 constexpr std::size_t part_rows = std::size_t{128} * 1024;
 
@@ -78,58 +141,45 @@ template <class Real>
 std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size,
                                    std::span<Sector> out) {
     const bool is_narrow = narrow<Real>(size);
-    const bool stream = worth_streaming(out.size_bytes());
+    const bool past_caches = worth_streaming(out.size_bytes());
     const Cut cut(pos.size(), part_rows, block_rows);
     std::vector<std::vector<std::uint32_t>> invalid(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
         std::array<Sector, block_rows> block;
         each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
-            Sector* const to = stream ? block.data() : out.data() + begin;
-            if (!block_sectors(pos.data() + begin, rows, size, is_narrow, to))
+            const Point<Real>* const from = pos.data() + begin;
+            Sector* const to = out.data() + begin;
+            if (is_narrow && block_sectors_narrow(from, rows, size, to, past_caches)) return;
+            if (!is_narrow && block_sectors(from, rows, size, to, past_caches)) return;
+            // Looked at again where it stays in the cache.
+            if (!block_sectors(from, rows, size, block.data(), false))
                 for (std::size_t i = 0; i < rows; ++i)
-                    if (!exists(to[i])) {
-                        to[i] = no_sector;
+                    if (!exists(block[i])) {
+                        block[i] = no_sector;
                         invalid[part].push_back(static_cast<std::uint32_t>(begin + i));
                     }
-            if (stream) stream_copy(out.data() + begin, to, rows * sizeof(Sector));
+            (past_caches ? stream_copy : plain_copy)(to, block.data(), rows * sizeof(Sector));
         });
+        stores_done();
     });
     return joined(std::move(invalid));
 }
 
 template <class Real>
 Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> prev, double size,
-                    double margin, const SectorMap* shards) {
+                    double margin, const SectorMap* shards, Sector* update) {
     const bool is_narrow = narrow<Real>(size);
     const Cut cut(pos.size(), part_rows, block_rows);
     std::vector<Crossings> found(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
         Flags flags;
-        std::array<std::uint32_t, block_rows> index;  // rows of a block that need a closer look
-        std::array<Vec2, block_rows> at;
-        std::array<Sector, block_rows> where;
-        Crossings& mine = found[part];
+        Doubtful<Real> doubtful(size, margin, shards, update, found[part]);
         each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
             block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow,
                         flags.data());
-            std::size_t doubtful = 0;
-            each_flagged(flags, rows, [&](std::size_t row) {
-                index[doubtful] = static_cast<std::uint32_t>(begin + row);
-                at[doubtful++] = {pos[begin + row].x, pos[begin + row].y};
-            });
-            const bool all_exist = passes().sectors_f64(&at[0].x, doubtful * 2, size, &where[0].x);
-            for (std::size_t d = 0; d < doubtful; ++d) {
-                const Sector old = prev[index[d]];
-                const Sector now = all_exist || exists(where[d]) ? where[d] : no_sector;
-                if (now == old) continue;
-                if (margin > 0.0 && exists(old) && exists(now) &&
-                    !outside(old, at[d].x, at[d].y, size, margin) &&
-                    !(shards && shards->get(old).shard == shards->get(now).shard))
-                    continue;
-                mine.index.push_back(index[d]);
-                mine.sectors.push_back(now);
-            }
+            doubtful.add(flags, pos.subspan(begin, rows), prev.subspan(begin, rows), begin);
         });
+        doubtful.settle();
     });
     Crossings out = std::move(found[0]);
     for (std::size_t p = 1; p < found.size(); ++p) {
@@ -164,7 +214,7 @@ std::vector<std::uint32_t> near_border(std::span<const Point<Real>> pos,
     template std::vector<std::uint32_t> sectors(std::span<const Point<Real>>, double,           \
                                                 std::span<Sector>);                             \
     template Crossings crossings(std::span<const Point<Real>>, std::span<const Sector>, double, \
-                                 double, const SectorMap*);                                     \
+                                 double, const SectorMap*, Sector*);                            \
     template std::vector<std::uint32_t> near_border(std::span<const Point<Real>>,               \
                                                     std::span<const Sector>, double, double);
 SIDEREAL_INSTANTIATE(float)

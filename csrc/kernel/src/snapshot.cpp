@@ -47,7 +47,7 @@ Snapshot::Snapshot(std::span<const Point<Real>> pos, double size) : size_(size) 
     at.y.resize(index_.size());
     const Cut cut(index_.size(), part_points);
     parallel(cut.parts(), [&](std::size_t part) {
-        const auto [begin, end] = cut[part];
+        const std::size_t begin = cut[part].begin, end = cut[part].end;
         for (std::size_t i = begin; i < end; ++i) {
             if (i + ahead < end) __builtin_prefetch(&pos[index_[i + ahead]]);
             at.x[i] = pos[index_[i]].x;
@@ -78,12 +78,16 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
     const auto below = [](double v) { return v - std::abs(v) * 0x1p-52; };
     const auto above = [](double v) { return v + std::abs(v) * 0x1p-52; };
     for (std::size_t i = 0; i < centres.size(); ++i) {
-        const double wide = radius[radius.size() == 1 ? 0 : i] * (1.0 + 1e-15);
+        // Squares of distances below 2^-537 round to nothing: those count as no distance.
+        // Where the radius has no square, every row's is as large.
+        const double r = radius[radius.size() == 1 ? 0 : i];
+        const double wide = std::isinf(r * r) ? r * r : r * (1.0 + 1e-15) + 0x1p-536;
         const Vec2 c = centres[i];
         edges[2 * i] = {below(c.x - wide), below(c.y - wide)};
         edges[2 * i + 1] = {above(c.x + wide), above(c.y + wide)};
     }
-    if (passes().sectors_f64(&edges[0].x, centres.size() * 4, size_, &out[0].first.x)) return;
+    if (passes().sectors_f64(&edges[0].x, centres.size() * 4, size_, &out[0].first.x, false))
+        return;
     const auto clamped = [this](double v) {
         const double k = coordinate(v, size_);
         return static_cast<std::int32_t>(
@@ -98,7 +102,7 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
     const Cut cut(centres.size(), part_centres);
     std::vector<Hits> found(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
-        const auto [begin, end] = cut[part];
+        const std::size_t begin = cut[part].begin, end = cut[part].end;
         Hits& mine = found[part];
         mine.offsets.reserve(end - begin + 1);
         mine.offsets.push_back(0);

@@ -18,6 +18,13 @@ inline bool worth_streaming(std::size_t bytes) {
     return bytes >= std::size_t{48} << 20;
 }
 
+// Stores past the caches are in memory before what follows.
+inline void stores_done() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 inline void plain_copy(void* to, const void* from, std::size_t bytes) {
     std::memcpy(to, from, bytes);
 }

@@ -254,7 +254,7 @@ void EntityTable::write_rows(std::span<const Vec2> position, std::span<const Vec
         doubtful[doubts] = static_cast<std::uint32_t>(i);
         doubtful_at[doubts++] = at[i];
     });
-    bool clean = passes().sectors_f64(&doubtful_at[0].x, doubts * 2, size_, &where[0].x);
+    bool clean = passes().sectors_f64(&doubtful_at[0].x, doubts * 2, size_, &where[0].x, false);
     clean &= passes().finite_f64(&speed->x, n * 2);
 
     std::array<bool, step> bad{};

@@ -73,10 +73,10 @@ TEST_CASE("crossings follow positions") {
     const std::vector<Point<float>> pos{{0.5F, 0.5F}, {1.0F, 0.5F}, {NAN, 0.0F}, {-0.25F, 0.5F}};
     const std::vector<Sector> prev(4, Sector{0, 0});
     const Crossings all = crossings<float>(pos, prev, 1.0, 0.0, nullptr);
-    CHECK(all.index == std::vector<std::uint32_t>{1, 2, 3});
+    CHECK(all.index == RawVector<std::uint32_t>{1, 2, 3});
     CHECK(all.sectors[2] == Sector{-1, 0});
     const Crossings far = crossings<float>(pos, prev, 1.0, 0.125, nullptr);
-    CHECK(far.index == std::vector<std::uint32_t>{2, 3});
+    CHECK(far.index == RawVector<std::uint32_t>{2, 3});
     SectorMap shards;
     shards.set({0, 0}, {1, 1});
     shards.set({1, 0}, {1, 1});

@@ -8,8 +8,8 @@ before it is moved.
 import numpy as np
 from numpy.typing import NDArray
 
+from sidereal import kernel
 from sidereal.ids import Sector
-from sidereal.world.places import labels
 
 HALF_LIFE_S = 5.0
 """Measured: a half-life of 5 s balances better than 20 s by a tenth of the mean load."""
@@ -49,15 +49,9 @@ class Flux:
     ) -> None:
         source = np.concatenate([pair[0] for pair in crossed])
         target = np.concatenate([pair[1] for pair in crossed])
-        if not len(source):
-            return
-        origin, origins = labels(source)
-        arrival, arrivals = labels(target)
-        # One number an edge: distinct rows of four numbers take a hundred times as long to find.
-        edges, counts = np.unique(origin * len(arrivals) + arrival, return_counts=True)
-        for number, count in zip(edges.tolist(), counts.tolist(), strict=True):
-            a, b = origins[number // len(arrivals)], arrivals[number % len(arrivals)]
-            edge = (a, b) if a <= b else (b, a)
+        columns = (column.tolist() for column in kernel.flux(source, target))
+        for (ax, ay), (bx, by), count in zip(*columns, strict=True):
+            edge = ((ax, ay), (bx, by)) if (ax, ay) <= (bx, by) else ((bx, by), (ax, ay))
             self.per_s[edge] = self.per_s.get(edge, 0.0) + weight_per_s * count
 
     def around(self, coords: Sector) -> list[tuple[Sector, float]]:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sidereal/grid.hpp"
+#include "sidereal/raw_vector.hpp"
 #include "sidereal/sector_map.hpp"
 
 namespace sidereal {
@@ -24,8 +25,8 @@ std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size
                                    std::span<Sector> out);
 
 struct Crossings {
-    std::vector<std::uint32_t> index;  // rows, ascending
-    std::vector<Sector> sectors;       // where each of them is now
+    RawVector<std::uint32_t> index;  // rows, ascending
+    RawVector<Sector> sectors;       // where each of them is now
 };
 
 // The rows whose sector is not `prev` any more. A position that became invalid crosses to
@@ -35,9 +36,11 @@ struct Crossings {
 // [k*size - margin, (k+1)*size + margin) of its previous sector on some axis, bounds rounded to
 // double; where `shards` is given, only between sectors that the map gives to different shards
 // (no_shard where it holds none).
+//
+// `update`, where given, is prev's memory: rows that cross are written to it.
 template <class Real>
 Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> prev, double size,
-                    double margin, const SectorMap* shards);
+                    double margin, const SectorMap* shards, Sector* update = nullptr);
 
 // The rows that lie within `margin` of a border of their sector, or beyond it: x below
 // k*size + margin or not below (k+1)*size - margin on some axis, bounds rounded to double. Rows

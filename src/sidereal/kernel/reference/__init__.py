@@ -17,7 +17,7 @@ from .messages import (
     pack_updates,
     unpack_ghosts,
 )
-from .population import Census, Snapshot, counts, group
+from .population import Census, Snapshot, counts, flux, group
 from .space import crossings, hash_ids, near_border, reach, sectors
 from .table import ABSENT, NO_HANDLE, EntityTable, SectorMap
 
@@ -34,6 +34,7 @@ __all__ = [
     "collect_updates",
     "counts",
     "crossings",
+    "flux",
     "ghosts",
     "group",
     "hash_ids",

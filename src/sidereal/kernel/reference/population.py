@@ -29,6 +29,19 @@ def group(sectors: I32) -> tuple[U32, U32, I32]:
     return order.astype(np.uint32), offsets.astype(np.uint32), found[first]
 
 
+def flux(old: I32, new: I32) -> tuple[I32, I32, U32]:
+    """How many rows cross from each sector to each other, by source, then target."""
+    there = np.all((old != space.NO_COORDINATE) & (new != space.NO_COORDINATE), axis=1)
+    crossed = there & np.any(old != new, axis=1)
+    edges = np.hstack([old[:, ::-1], new[:, ::-1]])[crossed]
+    found, n = np.unique(edges, axis=0, return_counts=True)
+    return (
+        np.ascontiguousarray(found[:, 1::-1]),
+        np.ascontiguousarray(found[:, :1:-1]),
+        n.astype(np.uint32),
+    )
+
+
 class Census:
     """Rows kept by sector; leaving swaps the sector's last row into the gap."""
 
@@ -42,10 +55,12 @@ class Census:
         for row, (x, y) in enumerate(space.sectors(pos, self._size)[0].tolist()):
             self._rows.setdefault((y, x), []).append(row)
 
-    def move(self, index: U32, old: I32, new: I32) -> None:
+    def move(self, index: U32, old: I32 | None, new: I32) -> None:
         """Move rows from the sectors they are in to others."""
-        for row, (ox, oy), (nx, ny) in zip(index.tolist(), old.tolist(), new.tolist(), strict=True):
-            bucket = self._rows[oy, ox]
+        for at, (row, (nx, ny)) in enumerate(zip(index.tolist(), new.tolist(), strict=True)):
+            (y, x), bucket = next((key, rows) for key, rows in self._rows.items() if row in rows)
+            if old is not None and old[at].tolist() != [x, y]:
+                raise ValueError(f"row {row} is not in the sector that old says")
             bucket[bucket.index(row)] = bucket[-1]
             bucket.pop()
             self._rows.setdefault((ny, nx), []).append(row)
@@ -79,7 +94,8 @@ class Snapshot:
         found = []
         for centre, r in zip(centres.astype(np.float64), radii, strict=True):
             dx, dy = (self._points - centre).T
-            found.append(self._order[dx * dx + dy * dy <= r * r])
+            near = (dx * dx + dy * dy <= r * r) & np.isfinite(centre).all()
+            found.append(self._order[near])
         offsets = np.cumsum([0, *(len(rows) for rows in found)])
         index = np.concatenate([np.empty(0, dtype=np.uint32), *found])
         return index, offsets.astype(np.uint64)
