@@ -13,6 +13,16 @@ the largest states, which is never cut."""
 SEND_QUEUE_BYTES_MAX = 256 * 1024 * 1024
 """Reliable bytes queued for one peer before sending raises `LimitError`."""
 
+HELLO_ANSWERS_PER_S_MAX = 50_000
+"""Strangers answered each second by one endpoint: a tenth of a core. Every client of a full server
+that comes back at once is answered in a fifth of a second; of a flood the rest is dropped."""
+
+HELLO_ANSWERS_BURST = 2048
+"""Strangers answered at once, before the rate above counts."""
+
+KEYS_PER_NAME_MAX = 2
+"""Keys that are good at once under one name: the new one and the one that it replaces."""
+
 STATE_BYTES_MAX = 60_000
 """One entity's opaque state: more does not fit the arena's 16-bit classes and belongs elsewhere."""
 

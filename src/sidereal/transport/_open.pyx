@@ -81,13 +81,14 @@ def route(object batch, dict routes, list strays):
     cdef object last_address = None, address, raw, known, entry
     for entry in batch:
         raw, address = entry
-        data = raw if type(raw) is bytes else bytes(raw)
-        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1:
-            strays.append((data, address))
-            continue
+        if type(raw) is bytes:
+            data = raw
+        else:
+            data = bytes(raw)
+            entry = (data, address)
         p = <const uint8_t*>PyBytes_AS_STRING(data)
-        if p[0] != DATA_BYTE:
-            strays.append((data, address))
+        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1 or p[0] != DATA_BYTE:
+            strays.append(entry)
             continue
         cid = get32(p + 1)
         if last is not None and cid == last_cid and address is last_address:
@@ -95,7 +96,7 @@ def route(object batch, dict routes, list strays):
             continue
         known = routes.get(cid)
         if known is None or known[0] != address:
-            strays.append((data, address))
+            strays.append(entry)
             continue
         last_cid = cid
         last_address = address

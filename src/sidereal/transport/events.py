@@ -100,6 +100,8 @@ class EndpointStats:
     unknown_connection: int
     wrong_address: int
     hellos: int
+    hellos_unanswered: int
+    """Those of a flood: beyond `limits.HELLO_ANSWERS_PER_S_MAX`."""
     cookies_sent: int
     cookies_refused: int
     rejects_sent: int
