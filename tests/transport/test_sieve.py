@@ -205,4 +205,4 @@ def test_a_connection_of_a_replayed_hello_has_other_keys():
     pair.server.endpoint.receive([(moved, CLIENT)], pair.now)
     assert pair.server.endpoint.endpoint_stats().forged == 1
     assert first.local_id != second.local_id
-    assert SERVER == pair.server.address
+    assert pair.server.address == SERVER

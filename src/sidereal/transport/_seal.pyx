@@ -82,6 +82,19 @@ cdef class Sealer:
         """One packet of these frames."""
         return self._seal(<uint8_t*>PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames))
 
+    def seal_message(self, bytes ack, int channel, uint64_t offset, bytes data):
+        """One packet of an ack (or b"") and one stream frame."""
+        cdef uint8_t plain[PLAIN_MAX]
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(ack), size = PyBytes_GET_SIZE(data)
+        memcpy(plain, PyBytes_AS_STRING(ack), n)
+        plain[n] = STREAM
+        plain[n + 1] = <uint8_t>channel
+        put64(plain + n + 2, offset)
+        plain[n + 10] = size & 255
+        plain[n + 11] = (size >> 8) & 255
+        memcpy(plain + n + STREAM_HEAD, PyBytes_AS_STRING(data), size)
+        return self._seal(plain, n + STREAM_HEAD + size)
+
     def seal_datagrams(
         self, list payloads, Py_ssize_t start, uint64_t token, Py_ssize_t packet_bytes,
         Py_ssize_t budget, Py_ssize_t packets_max, int64_t now, object flight, object address,

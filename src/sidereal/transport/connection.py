@@ -25,9 +25,10 @@ from sidereal.transport.initiator import Initiator
 from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import CHANNELS, CLOSE, FRAME_CLOSE, REASON_BYTES_MAX
 from sidereal.transport.lifecycle import State, Trigger, after
-from sidereal.transport.outbox import Out, Outbox
+from sidereal.transport.outbox import Outbox
 from sidereal.transport.reliable import ReceiveStream, joined
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
+from sidereal.transport.tracking import Out
 
 DRAIN_NS = 3 * SECOND
 """How long the side that heard a farewell still acknowledges repeats of it."""
@@ -62,6 +63,8 @@ class Connection:
         """The endpoint's: which HELLO this half-open connection answers."""
         self.scheduled: int | None = None
         """The endpoint's: the earliest entry for this connection in its heap of timers."""
+        self.due_at = now
+        """The endpoint's: its `deadline` as it was when that was last asked."""
         self.outbox = Outbox(settings, codec)
         self._settings = settings
         self._codec = codec
@@ -123,7 +126,7 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether the user may send on it."""
-        return self.state in (State.HELLO, State.OPEN)
+        return self.state is State.OPEN or self.state is State.HELLO
 
     # -- arriving ------------------------------------------------------------------------
 
@@ -143,7 +146,8 @@ class Connection:
             self.state = after(self.state, Trigger.CONFIRMED)
             self._opened(incoming=True, now=now)
         self._idle_at = now + self._settings.idle_timeout_ns
-        self._acks.received(inbox.eliciting, inbox.gap, now)
+        if inbox.eliciting:
+            self._acks.received(inbox.eliciting, inbox.gap, now)
         try:
             if inbox.acks:
                 self._notice(*self.outbox.acknowledge(inbox.acks, now))
@@ -158,7 +162,8 @@ class Connection:
             self._fail(str(error), now)
         if inbox.close is not None:
             self._peer_closed(inbox.close, now)
-        self._flushed_yet(now)
+        if self.state is not State.OPEN:
+            self._flushed_yet(now)
 
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
@@ -181,14 +186,17 @@ class Connection:
             self._datagrams_lost += len(lost)
             self._events.append(DatagramNotice(self.link, acked, lost))
 
-    def read(self) -> None:
-        """The user drained the events: there is room for more."""
+    def read(self) -> bool:
+        """The user drained the events; return whether the peer is to hear of more room."""
+        due = False
         if self.state is not State.OPEN:
-            return
-        for channel, stream in enumerate(self._receive):
-            stream.read()
-            if stream.credit_due:
-                self.outbox.credit_due[channel] = True
+            return due
+        for stream in self._receive:
+            if stream.unread:
+                stream.unread = 0
+                if stream.credit_due:
+                    self.outbox.credit_due[stream.channel] = due = True
+        return due
 
     # -- ending --------------------------------------------------------------------------
 
@@ -256,17 +264,16 @@ class Connection:
         at = self._over_at
         if self._idle_at is not None and (at is None or self._idle_at < at):
             at = self._idle_at
-        others: tuple[int | None, ...] = ()
+        other: int | None = None
         if self.initiator is not None:
-            others = (self.initiator.hello_at,)
+            other = self.initiator.hello_at
         elif self._acks is not None and self.state is not State.HALF_OPEN:
-            if self.state is State.DRAINING:
-                others = (self._acks.at,)
-            else:
-                others = (self._acks.at, self.outbox.timeout_at)
-        for other in others:
+            other = self._acks.at
             if other is not None and (at is None or other < at):
                 at = other
+            other = None if self.state is State.DRAINING else self.outbox.timeout_at
+        if other is not None and (at is None or other < at):
+            at = other
         return at
 
     def timeout(self, now: int) -> None:

@@ -222,7 +222,8 @@ class Endpoint:
             if connection.attempt is not None and connection.state is not State.HALF_OPEN:
                 self._half_open.pop(connection.attempt, None)
                 connection.attempt = None
-            self._touch(connection)
+            if not self._settle(connection):
+                self._ready[connection.link] = connection
         if strays:
             answers: list[tuple[bytes, Address]] = []
             hellos, replies = self._sieve.sift(strays, self._routes, self._attempts, now, answers)
@@ -257,7 +258,8 @@ class Endpoint:
         ready, self._ready = self._ready, {}
         for link, connection in ready.items():
             connection.transmit(now, out)
-            if self._settle(connection):
+            if connection.state is State.CLOSED:
+                self._settle(connection)
                 continue
             if connection.outbox.more:
                 self._ready[link] = connection
@@ -276,8 +278,8 @@ class Endpoint:
             at, link = timers[0]
             connection = self._links.get(link)
             if connection is not None and connection.scheduled == at:
-                deadline = connection.deadline
-                if deadline is not None and deadline <= at:
+                # What it is by now `_schedule` has noted: only those who are ready have changed.
+                if connection.due_at <= at:
                     return at
                 connection.scheduled = None
                 heapq.heappop(timers)
@@ -295,8 +297,7 @@ class Endpoint:
             if type(event) is MessageReceived and event.link != last:
                 last = event.link
                 connection = self._links.get(last)
-                if connection is not None:
-                    connection.read()
+                if connection is not None and connection.read():
                     self._ready[last] = connection
         return events
 
@@ -351,9 +352,10 @@ class Endpoint:
 
     def _schedule(self, connection: Connection) -> None:
         deadline = connection.deadline
-        if deadline is not None and (
-            connection.scheduled is None or deadline < connection.scheduled
-        ):
+        if deadline is None:
+            return
+        connection.due_at = deadline
+        if connection.scheduled is None or deadline < connection.scheduled:
             connection.scheduled = deadline
             heapq.heappush(self._timers, (deadline, connection.link))
 
@@ -378,9 +380,7 @@ class Endpoint:
             self._malformed += 1
             return
         known = self._half_open.get((address, hello.echo))
-        answer = (
-            known.reply if known is not None else self._accept(acceptor, hello, address, now)
-        )
+        answer = known.reply if known is not None else self._accept(acceptor, hello, address, now)
         self._replies.append((answer, address))
 
     def _accept(self, acceptor: Acceptor, hello: Hello, address: Address, now: int) -> bytes:

@@ -234,6 +234,11 @@ class Sealer:
         encrypt_into(nonce_of(number), frames, header, sealed)
         return header + bytes(sealed)
 
+    def seal_message(self, ack: bytes, channel: int, offset: int, data: bytes) -> bytes:
+        """One packet of an ack (or b"") and one stream frame."""
+        head = layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, len(data))
+        return self.seal(ack + head + data)
+
     def seal_datagrams(
         self,
         payloads: list[bytes],

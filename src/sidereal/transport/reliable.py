@@ -6,7 +6,7 @@ up to which offset it has room (credit); what arrives out of order waits.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Final
 
@@ -40,6 +40,7 @@ class SendStream:
         "_lost",
         "_queue_bytes",
         "_starts",
+        "again",
         "channel",
         "end",
         "floor",
@@ -56,6 +57,8 @@ class SendStream:
         self._blocks: list[bytes | bytearray] = []
         self._acked = RangeSet()
         self._lost = RangeSet()
+        self.again = self._lost.starts
+        """Not empty where lost bytes go again."""
         self.floor = 0
         """All below is acknowledged."""
         self.next = 0
@@ -74,7 +77,7 @@ class SendStream:
     @property
     def pending(self) -> bool:
         """Whether something could be sent now, were there room."""
-        return bool(self._lost) or self.next < min(self.end, self.limit)
+        return (self.next < self.end and self.next < self.limit) or bool(self.again)
 
     def push(self, data: bytes) -> None:
         """Queue one message.
@@ -86,8 +89,11 @@ class SendStream:
         """
         size = len(data)
         self._admit(size, size + PREFIX_BYTES)
-        self._append(PREFIX.pack(size))
-        self._append(data)
+        if size < BLOCK_BYTES // 2:
+            self._append(PREFIX.pack(size) + data)
+        else:
+            self._append(PREFIX.pack(size))
+            self._append(data)
         self.messages += 1
 
     def push_many(self, messages: Sequence[bytes]) -> None:
@@ -113,7 +119,7 @@ class SendStream:
             raise LimitError(
                 f"message of {longest} bytes is longer than {MESSAGE_BYTES_MAX}; send it in parts"
             )
-        if self.queued_bytes + added > self._queue_bytes:
+        if self.end - self.floor + added > self._queue_bytes:
             raise LimitError(
                 f"{self.queued_bytes} bytes wait for this peer and {added} more exceed "
                 f"{self._queue_bytes}; wait until it has read some"
@@ -137,19 +143,21 @@ class SendStream:
         length = room - STREAM.size
         if length <= 0:
             return None
-        if self._lost:
+        if self.again:
             offset, end = self._lost.first()
             length = min(length, end - offset)
             self._lost.remove(offset, offset + length)
             self.retransmitted += length
         else:
             offset = self.next
-            length = min(length, self.end - offset, self.limit - offset)
-            if length <= 0:
+            ready = (self.end if self.end < self.limit else self.limit) - offset
+            if ready <= 0:
                 return None
+            if ready < length:
+                length = ready
             self.next = offset + length
         head = STREAM.pack(FRAME_STREAM, self.channel, offset, length)
-        return head + self._read(offset, length), (self.channel, offset, length)
+        return head + self.read(offset, length), (self.channel, offset, length)
 
     def run(self) -> tuple[bytes, int, int] | None:
         """Return never-sent bytes that lie in one large block: ``(block, start, end)``, or None.
@@ -168,8 +176,9 @@ class SendStream:
         """Count the first bytes of the last `run` as sent."""
         self.next += length
 
-    def _read(self, offset: int, length: int) -> bytes:
-        index = bisect_right(self._starts, offset) - 1
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes that are queued and not all acknowledged."""
+        index = bisect_right(self._starts, offset) - 1 if len(self._starts) > 1 else 0
         at = offset - self._starts[index]
         piece = self._blocks[index][at : at + length]
         if len(piece) == length:
@@ -186,13 +195,14 @@ class SendStream:
     def acked(self, offset: int, length: int) -> None:
         """The peer has these bytes."""
         end = offset + length
-        if self._lost:
+        if self.again:
             self._lost.remove(offset, end)
         if offset > self.floor:
             self._acked.add(offset, end)
             return
-        self.floor = max(self.floor, end)
-        while self._acked and self._acked.first()[0] <= self.floor:
+        if end > self.floor:
+            self.floor = end
+        while self._acked.starts and self._acked.starts[0] <= self.floor:
             start, stop = self._acked.first()
             self._acked.remove(start, stop)
             self.floor = max(self.floor, stop)
@@ -228,11 +238,11 @@ class ReceiveStream:
         "_offsets",
         "_parts",
         "_pieces",
-        "_unread",
         "channel",
         "messages",
         "next",
         "told",
+        "unread",
         "waiting_bytes",
         "window",
     )
@@ -246,7 +256,8 @@ class ReceiveStream:
         """The credit that the peer knows of."""
         self.messages = 0
         self.waiting_bytes = 0
-        self._unread = 0
+        self.unread = 0
+        """Bytes of messages that were delivered and that the user has not taken: no credit yet."""
         self._parts: list[bytes] = []
         """What has come of a message that is not whole yet, its length in front."""
         self._have = self._need = 0
@@ -256,16 +267,12 @@ class ReceiveStream:
     @property
     def credit(self) -> int:
         """The offset up to which there is room now."""
-        return self.next - self._unread + self.window
+        return self.next - self.unread + self.window
 
     @property
     def credit_due(self) -> bool:
         """Whether the peer should hear of more room."""
         return self.credit - self.told >= self.window // 4
-
-    def read(self) -> None:
-        """The user has taken all messages delivered so far."""
-        self._unread = 0
 
     def receive(self, offset: int, data: bytes) -> list[bytes]:
         """Take a frame's bytes; return the messages that are whole by it.
@@ -349,7 +356,7 @@ class ReceiveStream:
                 break
             messages.append(data[at + PREFIX_BYTES : stop])
             at = stop
-        self._unread += at
+        self.unread += at
         if at < have:
             parts.append(data[at:] if at else data)
             self._have = have - at
@@ -366,7 +373,7 @@ class ReceiveStream:
         pieces[0] = memoryview(pieces[0])[PREFIX_BYTES:]
         messages.append(b"".join(pieces))
         parts.clear()
-        self._unread += self._need
+        self.unread += self._need
         self._need = self._have = 0
         return last[len(last) - over :]
 
@@ -380,8 +387,12 @@ class ReceiveStream:
         return length
 
 
-def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+def joined(segments: list[tuple[int, int, bytes]]) -> Iterable[tuple[int, int, bytes]]:
     """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+    return segments if len(segments) < 2 else _joined(segments)
+
+
+def _joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
     channel, start, end = -1, 0, 0
     pieces: list[bytes] = []
     for where, offset, data in segments:
