@@ -15,6 +15,7 @@ from typing import Any
 
 from sidereal.transport import (
     BULK,
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -23,6 +24,7 @@ from sidereal.transport import (
 )
 from sidereal.transport.codec import COMPILED
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.layout import UNSEQUENCED
 from sidereal.transport.settings import MS
 from sidereal.transport.sockets import UdpSocket
 
@@ -131,9 +133,12 @@ def pump_sender(port: int, pipe: Connection, packets: int, size: int) -> int:
         sealer = COMPILED.sealer(KeyChain(KEY, "aes-128-gcm"), 7)
         payloads = [os.urandom(size)] * 256
         nothing, target = _Nothing(), (HOST, port)
+        none = bytearray([UNSEQUENCED]) * 256
         for _ in range(packets // 256):
             out: list[Any] = []
-            sealer.seal_datagrams(payloads, 0, 0, size + 28, 1 << 40, 256, 0, nothing, target, out)
+            sealer.seal_datagrams(
+                payloads, none, 0, 0, size + 28, 1 << 40, 256, 0, nothing, target, out
+            )
             sock.send(out)
     return packets // 256 * 256
 
@@ -226,7 +231,10 @@ def message_receiver(begin: Callable[[int], None], pipe: Connection, count: int,
         begin(sock.address[1])
         while arrived < count:
             for event in end.turn():
-                if isinstance(event, MessageReceived):
+                if isinstance(event, BulkReceived):
+                    assert event.size == size
+                    arrived += event.start + len(event.data) == size
+                elif isinstance(event, MessageReceived):
                     assert len(event.data) == size
                     arrived += 1
         while not pipe.poll():

@@ -28,6 +28,7 @@ from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.shard.phase import SHADOW
 from sidereal.transport import (
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -120,6 +121,8 @@ class Shard:
                     lost += event.lost
                 case LinkClosed():
                     self._closed(event.reason)
+                case BulkReceived():
+                    continue  # the server sends none
                 case _:
                     assert_never(event)
         if self._core is not None:

@@ -4,14 +4,18 @@ The handshake is elsewhere (`initiator`, `acceptor`), and so is sending
 (`outbox`). A connection moves packets from `open` on, when both secrets are known.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.transport.acks import AckSchedule
+from sidereal.transport.bulk import ReceiveBulk
 from sidereal.transport.codec import Codec
 from sidereal.transport.events import (
     Address,
+    BulkReceived,
+    ChannelStats,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -23,11 +27,19 @@ from sidereal.transport.events import (
 from sidereal.transport.handshake import Parameters
 from sidereal.transport.initiator import Initiator
 from sidereal.transport.keys import KeyChain
-from sidereal.transport.layout import CHANNELS, CLOSE, FRAME_CLOSE, REASON_BYTES_MAX
+from sidereal.transport.layout import (
+    BULK,
+    CHANNELS,
+    CLOSE,
+    CONTROL,
+    FRAME_CLOSE,
+    REASON_BYTES_MAX,
+)
 from sidereal.transport.lifecycle import State, Trigger, after
 from sidereal.transport.outbox import Outbox
-from sidereal.transport.reliable import ReceiveStream, joined
+from sidereal.transport.reliable import ReceiveMessages, ReceiveStream, joined
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
+from sidereal.transport.statistics import Rates, of_channel
 from sidereal.transport.tracking import Out
 
 DRAIN_NS = 3 * SECOND
@@ -47,6 +59,7 @@ class Connection:
         settings: TransportSettings,
         codec: Codec,
         events: list[Event],
+        rng: Callable[[int], bytes],
         now: int,
         initiator: Initiator | None = None,
         reply: bytes = b"",
@@ -65,19 +78,22 @@ class Connection:
         """The endpoint's: the earliest entry for this connection in its heap of timers."""
         self.due_at = now
         """The endpoint's: its `deadline` as it was when that was last asked."""
-        self.outbox = Outbox(settings, codec)
+        self.outbox = Outbox(settings, codec, rng)
         self._settings = settings
         self._codec = codec
         self._events = events
         self._opener: Any = None
         self._acks: AckSchedule | None = None
-        self._receive = [ReceiveStream(c, settings.receive_window_bytes) for c in range(CHANNELS)]
+        self._messages = ReceiveMessages(CONTROL, settings.receive_window_bytes)
+        self._bulk = ReceiveBulk(BULK, settings.receive_window_bytes)
+        self._receive: list[ReceiveStream[Any]] = [self._messages, self._bulk]
         self._started_ns = now
         self._close_reason = ""
         self._idle_at: int | None = None
         self._over_at: int | None = now + settings.handshake_timeout_ns
         self._bytes_received = self._packets_received = 0
-        self._datagrams_received = self._datagrams_lost = 0
+        self._datagrams_received = self._datagrams_lost = self._datagrams_overtaken = 0
+        self._rates = Rates(now, 2 + 2 * CHANNELS)
         self._forged = self._replayed = 0
 
     # -- opening -------------------------------------------------------------------------
@@ -140,6 +156,8 @@ class Connection:
         self._replayed += inbox.replayed
         if not inbox.opened:
             return
+        if self._rates.due(now):
+            self._measure(now)
         self._packets_received += inbox.opened
         self._bytes_received += inbox.opened_bytes
         if self.state is State.HALF_OPEN:
@@ -167,15 +185,27 @@ class Connection:
 
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
+        events = self._events
         for channel, offset, data in joined(inbox.segments):
-            stream = self._receive[channel]
-            for message in stream.receive(offset, data):
-                self._events.append(MessageReceived(self.link, message, channel))
-            if stream.credit_due:
+            if channel == CONTROL:
+                for message in self._messages.receive(offset, data):
+                    events.append(MessageReceived(self.link, message))
+            else:
+                for part, start, size in self._bulk.receive(offset, data):
+                    events.append(BulkReceived(self.link, part, start, size))
+            if self._receive[channel].credit_due:
                 self.outbox.credit_due[channel] = True
         if inbox.datagrams:
             self._datagrams_received += len(inbox.datagrams)
-            self._events.append(DatagramsReceived(self.link, inbox.datagrams))
+            events.append(DatagramsReceived(self.link, inbox.datagrams))
+        if inbox.sequenced or inbox.overtaken:
+            self._datagrams_received += len(inbox.sequenced)
+            self._datagrams_overtaken += inbox.overtaken
+            sequences: dict[int, list[bytes]] = {}
+            for sequence, payload in inbox.sequenced:
+                sequences.setdefault(sequence, []).append(payload)
+            for sequence, payloads in sequences.items():
+                events.append(DatagramsReceived(self.link, payloads, sequence))
 
     def _notice(self, acked: list[int], lost: list[int]) -> None:
         dropped = self.outbox.dropped
@@ -318,10 +348,32 @@ class Connection:
             if self.outbox.dropped:
                 self._notice([], [])
 
-    def stats(self) -> LinkStats:
+    def _measure(self, now: int) -> None:
+        counters = [self.outbox.bytes_sent, self._bytes_received]
+        for send, receive in zip(self.outbox.streams, self._receive, strict=True):
+            counters += [send.next, receive.next]
+        self._rates.update(now, tuple(counters))
+
+    def channel_stats(self, now: int) -> list[ChannelStats]:
+        """Return the counters of each reliable channel."""
+        if self._rates.due(now):
+            self._measure(now)
+        rates = self._rates.per_s[2:]
+        return [
+            of_channel(send, receive, rates[2 * at], rates[2 * at + 1])
+            for at, (send, receive) in enumerate(
+                zip(self.outbox.streams, self._receive, strict=True)
+            )
+        ]
+
+    def stats(self, now: int) -> LinkStats:
         """Return the counters."""
         outbox = self.outbox
+        if self._rates.due(now):
+            self._measure(now)
         return LinkStats(
+            sent_bytes_per_s=self._rates.per_s[0],
+            received_bytes_per_s=self._rates.per_s[1],
             rtt_ns=outbox.recovery.smoothed_ns if outbox.recovery.sampled else 0,
             rtt_variation_ns=outbox.recovery.variation_ns if outbox.recovery.sampled else 0,
             window_bytes=outbox.congestion.window,
@@ -335,6 +387,7 @@ class Connection:
             datagrams_sent=outbox.datagrams_sent,
             datagrams_received=self._datagrams_received,
             datagrams_lost=self._datagrams_lost,
+            datagrams_overtaken=self._datagrams_overtaken,
             messages_sent=sum(stream.messages for stream in outbox.streams),
             messages_received=sum(stream.messages for stream in self._receive),
             retransmitted_bytes=sum(stream.retransmitted for stream in outbox.streams),

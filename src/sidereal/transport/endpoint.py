@@ -22,6 +22,8 @@ from sidereal.transport.connection import Connection
 from sidereal.transport.cookie import SECRET_BYTES
 from sidereal.transport.events import (
     Address,
+    BulkReceived,
+    ChannelStats,
     EndpointStats,
     Event,
     LinkStats,
@@ -29,12 +31,12 @@ from sidereal.transport.events import (
 )
 from sidereal.transport.handshake import Hello, Parameters, echo_of, parse_hello
 from sidereal.transport.initiator import Initiator
+from sidereal.transport.layout import BULK, CONTROL
 from sidereal.transport.lifecycle import State
 from sidereal.transport.noise import KEY_BYTES
 from sidereal.transport.settings import TransportSettings
 
-CONTROL = 0
-BULK = 1
+__all__ = ["BULK", "CONTROL", "Endpoint"]
 
 
 class Endpoint:
@@ -121,7 +123,7 @@ class Endpoint:
         """Queue one reliable message; False if the link is gone.
 
         Messages of one channel arrive in order; the bulk channel goes beside the
-        control channel and never delays it.
+        control channel and never delays it. One on bulk arrives in parts, as they come.
 
         Raises
         ------
@@ -150,20 +152,25 @@ class Endpoint:
         self._ready[link] = connection
         return True
 
-    def send_datagrams(self, link: LinkId, payloads: Sequence[Any]) -> int:
+    def send_datagrams(
+        self, link: LinkId, payloads: Sequence[Any], sequence: int | None = None
+    ) -> int:
         """Queue datagrams; payload ``i`` has the returned token plus ``i``; -1 if the link is gone.
 
-        Each token appears once in a `DatagramNotice`.
+        Each token appears once in a `DatagramNotice`. Of a ``sequence`` (0 to 15) the peer
+        is given nothing that is older than the newest it was given; its notice says
+        "acknowledged" all the same, for it has arrived.
 
         Raises
         ------
         LimitError
-            A payload is longer than `datagram_payload_max`; none was queued.
+            A payload is longer than `datagram_payload_max` (of a sequence one byte less), or
+            there is no such sequence; none was queued.
         """
         connection = self._links.get(link)
         if connection is None or not connection.usable:
             return -1
-        token = connection.outbox.push_datagrams(payloads, self._now)
+        token = connection.outbox.push_datagrams(payloads, self._now, sequence)
         self._ready[link] = connection
         return token
 
@@ -188,7 +195,12 @@ class Endpoint:
     def stats(self, link: LinkId) -> LinkStats | None:
         """Return a link's counters, or None if it is gone."""
         connection = self._links.get(link)
-        return connection.stats() if connection is not None else None
+        return connection.stats(self._now) if connection is not None else None
+
+    def channel_stats(self, link: LinkId) -> list[ChannelStats]:
+        """Return the counters of a link's channels, control and bulk; none if it is gone."""
+        connection = self._links.get(link)
+        return connection.channel_stats(self._now) if connection is not None else []
 
     def endpoint_stats(self) -> EndpointStats:
         """Return what concerns no single link."""
@@ -294,7 +306,8 @@ class Endpoint:
         self._events.clear()
         last: LinkId | None = None
         for event in events:
-            if type(event) is MessageReceived and event.link != last:
+            kind = type(event)
+            if (kind is MessageReceived or kind is BulkReceived) and event.link != last:
                 last = event.link
                 connection = self._links.get(last)
                 if connection is not None and connection.read():
@@ -335,6 +348,7 @@ class Endpoint:
             settings=self._settings,
             codec=self._codec,
             events=self._events,
+            rng=self._rng,
             now=now,
             initiator=initiator,
             reply=reply,

@@ -6,7 +6,7 @@ take turns at being first: neither waits behind the other. Acks, credit, pings a
 farewell do not count against the window. What became of the packets is in ``tracking.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sidereal.transport.acks import AckSchedule
@@ -20,6 +20,7 @@ from sidereal.transport.layout import (
     FRAME_CREDIT,
     FRAME_PING,
     OVERHEAD_BYTES,
+    SEQUENCED,
     STREAM,
 )
 from sidereal.transport.pacing import Pacer
@@ -28,6 +29,8 @@ from sidereal.transport.settings import Cipher, TransportSettings
 from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Tracker
 
 TURN_PACKETS: Final = 16
+SKIP_PACKETS: Final = 256
+"""One number in so many, on average, is left out."""
 SPAN_MAX: Final = 65_536
 """Numbers from the oldest packet out to the newest: bounds the ring of sent packets."""
 PING: Final = bytes([FRAME_PING])
@@ -39,12 +42,16 @@ SMALL_OVERHEAD_BYTES: Final = OVERHEAD_BYTES + STREAM.size + ACK_ROOM_BYTES
 class Outbox(Tracker):
     """Everything that waits to be sent to one peer, and everything on its way there."""
 
-    def __init__(self, settings: TransportSettings, codec: Codec) -> None:
+    def __init__(
+        self, settings: TransportSettings, codec: Codec, rng: Callable[[int], bytes]
+    ) -> None:
         super().__init__(settings, codec)
+        self._rng = rng
+        self._skip_at = 0
         self._codec = codec
         self._sealer: Any = None
         self._acks: AckSchedule | None = None
-        self._receive: list[ReceiveStream] = []
+        self._receive: list[ReceiveStream[Any]] = []
         self._datagrams_first = False
         self._pacer = Pacer(settings.datagram_bytes)
         self.dropped: list[int] = []
@@ -64,7 +71,7 @@ class Outbox(Tracker):
         receive_window_bytes: int,
         ack_delay_ns: int,
         acks: AckSchedule,
-        receive: list[ReceiveStream],
+        receive: list[ReceiveStream[Any]],
         now: int,
     ) -> None:
         """Packets can flow: take the secret and what the peer said of itself."""
@@ -92,9 +99,10 @@ class Outbox(Tracker):
         """Reliable bytes not yet acknowledged."""
         return sum(stream.queued_bytes for stream in self.streams)
 
-    def push_datagrams(self, payloads: Sequence[Any], now: int) -> int:
+    def push_datagrams(self, payloads: Sequence[Any], now: int, sequence: int | None = None) -> int:
         """Queue datagrams; return the first one's token."""
-        token, dropped = self.datagrams.push(payloads, self.payload_max, now)
+        longest = self.payload_max - (SEQUENCED.size - DATAGRAM.size) * (sequence is not None)
+        token, dropped = self.datagrams.push(payloads, longest, now, sequence)
         self.dropped += dropped
         return token
 
@@ -116,6 +124,8 @@ class Outbox(Tracker):
         self.more = False
         self._paced_at = None
         self._pacer.rate = self.congestion.pacing_bytes_per_s
+        if self._sealer.next_number >= self._skip_at:
+            self._skip()
         if not self.datagrams and (not self._owing() or self._send_small(now, out, address)):
             return
         while self._owing() or self.datagrams:
@@ -138,6 +148,17 @@ class Outbox(Tracker):
         if len(out) > before:
             self.packets_sent += len(out) - before
             self.bytes_sent += sum([len(packet) for packet, _ in out[before:]])
+
+    def _skip(self) -> None:
+        """Leave a number out, and choose when to do so again.
+
+        Nobody can know which: a peer that acknowledges what it has not received, to be sent
+        more than the path carries, soon names one of them.
+        """
+        if self._skip_at:
+            self.flight.record_skipped(self._sealer.skip())
+        distance = 1 + int.from_bytes(self._rng(2), "little") % (2 * SKIP_PACKETS)
+        self._skip_at = self._sealer.next_number + distance
 
     def _owing(self) -> bool:
         """Whether there is anything but datagrams to send, were there room."""
@@ -308,8 +329,8 @@ class Outbox(Tracker):
         queue = self.datagrams
         before, in_flight = len(out), self.flight.bytes_in_flight
         head = self._sealer.seal_datagrams(
-            queue.payloads, queue.head, queue.head_token, self._datagram_bytes, room,
-            TURN_PACKETS, now, self.flight, address, out,
+            queue.payloads, queue.sequences, queue.head, queue.head_token, self._datagram_bytes,
+            room, TURN_PACKETS, now, self.flight, address, out,
         )  # fmt: skip
         self.datagrams_sent += head - queue.head
         queue.taken(head)

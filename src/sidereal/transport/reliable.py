@@ -8,7 +8,7 @@ up to which offset it has room (credit); what arrives out of order waits.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.limits import MESSAGE_BYTES_MAX
@@ -225,18 +225,17 @@ class SendStream:
             self._lost.add(start, end)
 
 
-class ReceiveStream:
-    """The receiving half of one channel.
+Delivered = TypeVar("Delivered")
 
-    Held at most: ``window`` bytes that wait out of order or for the user to read
-    them, and one message being put together.
+
+class ReceiveStream(Generic[Delivered]):
+    """The receiving half of a channel; a subclass says what it delivers.
+
+    Held at most: ``window`` bytes that wait out of order or for the user to read them.
     """
 
     __slots__ = (
-        "_have",
-        "_need",
         "_offsets",
-        "_parts",
         "_pieces",
         "channel",
         "messages",
@@ -258,9 +257,6 @@ class ReceiveStream:
         self.waiting_bytes = 0
         self.unread = 0
         """Bytes of messages that were delivered and that the user has not taken: no credit yet."""
-        self._parts: list[bytes] = []
-        """What has come of a message that is not whole yet, its length in front."""
-        self._have = self._need = 0
         self._offsets: list[int] = []
         self._pieces: list[bytes] = []
 
@@ -274,8 +270,8 @@ class ReceiveStream:
         """Whether the peer should hear of more room."""
         return self.credit - self.told >= self.window // 4
 
-    def receive(self, offset: int, data: bytes) -> list[bytes]:
-        """Take a frame's bytes; return the messages that are whole by it.
+    def receive(self, offset: int, data: bytes) -> list[Delivered]:
+        """Take a frame's bytes; return what can be delivered by it.
 
         Raises
         ------
@@ -335,6 +331,31 @@ class ReceiveStream:
         self._pieces.insert(index, data)
         self.waiting_bytes += len(data)
 
+    def _deliver(self, data: bytes) -> list[Delivered]:
+        """Take the next bytes of the stream, in order."""
+        raise NotImplementedError
+
+    def _length(self, data: bytes, at: int) -> int:
+        length: int = PREFIX.unpack_from(data, at)[0]
+        if length > MESSAGE_BYTES_MAX:
+            raise ProtocolError(
+                f"channel {self.channel}: a message claims {length} bytes, "
+                f"at most {MESSAGE_BYTES_MAX} are allowed"
+            )
+        return length
+
+
+class ReceiveMessages(ReceiveStream[bytes]):
+    """Delivers whole messages; besides the window it holds the one being put together."""
+
+    __slots__ = ("_have", "_need", "_parts")
+
+    def __init__(self, channel: int, window: int) -> None:
+        super().__init__(channel, window)
+        self._parts: list[bytes] = []
+        """What has come of a message that is not whole yet, its length in front."""
+        self._have = self._need = 0
+
     def _deliver(self, data: bytes) -> list[bytes]:
         """Cut messages out of the stream; what is not whole waits, uncopied."""
         messages: list[bytes] = []
@@ -376,15 +397,6 @@ class ReceiveStream:
         self.unread += self._need
         self._need = self._have = 0
         return last[len(last) - over :]
-
-    def _length(self, data: bytes, at: int) -> int:
-        length: int = PREFIX.unpack_from(data, at)[0]
-        if length > MESSAGE_BYTES_MAX:
-            raise ProtocolError(
-                f"channel {self.channel}: a message claims {length} bytes, "
-                f"at most {MESSAGE_BYTES_MAX} are allowed"
-            )
-        return length
 
 
 def joined(segments: list[tuple[int, int, bytes]]) -> Iterable[tuple[int, int, bytes]]:
