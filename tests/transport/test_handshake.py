@@ -306,3 +306,18 @@ def test_a_server_that_restarts_takes_the_client_back():
     pair.client.endpoint.send(pair.client.link, b"again")
     assert pair.run(SECOND, lambda: pair.server.messages == [b"again"])
     assert pair.client.link != first
+
+
+def test_two_keys_are_good_at_once_under_one_name_and_the_link_is_made_with_either():
+    old, new, wrong = KEY, bytes(range(1, 33)), bytes(32)
+    for key, good in ((old, True), (new, True), (wrong, False)):
+        pair = Pair(parse("lan"), keys={"shard": (new, old)})
+        pair.connect(key)
+        assert pair.run(5 * SECOND, lambda: bool(pair.client.of(Connected) or pair.client.closed))  # noqa: B023
+        assert bool(pair.client.of(Connected)) is good
+
+
+def test_no_more_than_two_keys_are_tried():
+    pair = Pair(parse("lan"), keys={"shard": (bytes(32), bytes(range(1, 33)), KEY)})
+    pair.connect()
+    assert "knows no key" in closed_reason(pair)

@@ -59,7 +59,7 @@ class Shard:
     server
         Host and port of the replication server.
     key
-        The shard's 32-byte pre-shared key.
+        The shard's 32-byte pre-shared key, or what returns it at each attempt to connect.
     ghosts
         Whether to be sent read-only copies of what lies across the borders.
     state_dtype
@@ -77,7 +77,7 @@ class Shard:
         self,
         name: str,
         server: Address,
-        key: bytes,
+        key: bytes | Callable[[], bytes],
         *,
         ghosts: bool = False,
         state_dtype: np.dtype[Any] | None = None,
