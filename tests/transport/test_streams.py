@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidereal.errors import LimitError, ProtocolError
+from sidereal.limits import EARLY_PIECES_MAX
 from sidereal.transport.layout import STREAM
 from sidereal.transport.ranges import RangeSet
-from sidereal.transport.reliable import GAPS_MAX, ReceiveMessages, SendStream, joined
+from sidereal.transport.reliable import ReceiveMessages, SendStream, joined
 
 
 def stream_of(*messages):
@@ -57,11 +58,11 @@ def test_a_later_copy_cannot_change_what_was_delivered(rng):
 
 def test_pieces_that_never_join_are_bounded_in_bytes_and_in_number():
     stream = ReceiveMessages(0, 100_000)
-    for i in range(GAPS_MAX):
+    for i in range(EARLY_PIECES_MAX):
         stream.receive(2 * i + 1, b"x")
-    with pytest.raises(ProtocolError, match=f"more than {GAPS_MAX} pieces"):
-        stream.receive(2 * GAPS_MAX + 1, b"x")
-    assert stream.waiting_bytes == GAPS_MAX
+    with pytest.raises(ProtocolError, match=f"more than {EARLY_PIECES_MAX} pieces"):
+        stream.receive(2 * EARLY_PIECES_MAX + 1, b"x")
+    assert stream.waiting_bytes == EARLY_PIECES_MAX
     other = ReceiveMessages(0, 1000)
     for i in range(1, 1000):
         other.receive(i, b"x" * (1000 - i))

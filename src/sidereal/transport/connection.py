@@ -9,6 +9,7 @@ from typing import Any
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
+from sidereal.limits import DATAGRAM_COST_BYTES
 from sidereal.transport.acks import AckSchedule
 from sidereal.transport.bulk import ReceiveBulk
 from sidereal.transport.codec import Codec
@@ -44,6 +45,11 @@ from sidereal.transport.tracking import Out
 
 DRAIN_NS = 3 * SECOND
 """How long the side that heard a farewell still acknowledges repeats of it."""
+
+
+def cost(payloads: list[bytes]) -> int:
+    """Return what datagrams count for while nobody has read them."""
+    return sum(map(len, payloads)) + DATAGRAM_COST_BYTES * len(payloads)
 
 
 class Connection:
@@ -93,6 +99,7 @@ class Connection:
         self._over_at: int | None = now + settings.handshake_timeout_ns
         self._bytes_received = self._packets_received = 0
         self._datagrams_received = self._datagrams_lost = self._datagrams_overtaken = 0
+        self._unread_datagrams = self._unheard = 0
         self._rates = Rates(now, 2 + 2 * CHANNELS)
         self._forged = self._replayed = 0
 
@@ -148,9 +155,12 @@ class Connection:
 
     def receive(self, packets: list[bytes], inbox: Any, now: int) -> None:
         """Take packets that carry this connection's id and came from its address."""
+        inbox.clear()
         if self._opener is None or self._acks is None:
             return
-        inbox.clear()
+        if self._unread_datagrams >= self._settings.datagrams_unread_bytes:
+            self._unheard += len(packets)
+            return
         self._opener.open_batch(packets, now, inbox)
         self._forged += inbox.forged
         self._replayed += inbox.replayed
@@ -197,6 +207,7 @@ class Connection:
                 self.outbox.credit_due[channel] = True
         if inbox.datagrams:
             self._datagrams_received += len(inbox.datagrams)
+            self._unread_datagrams += cost(inbox.datagrams)
             events.append(DatagramsReceived(self.link, inbox.datagrams))
         if inbox.sequenced or inbox.overtaken:
             self._datagrams_received += len(inbox.sequenced)
@@ -205,6 +216,7 @@ class Connection:
             for sequence, payload in inbox.sequenced:
                 sequences.setdefault(sequence, []).append(payload)
             for sequence, payloads in sequences.items():
+                self._unread_datagrams += cost(payloads)
                 events.append(DatagramsReceived(self.link, payloads, sequence))
 
     def _notice(self, acked: list[int], lost: list[int]) -> None:
@@ -219,6 +231,7 @@ class Connection:
     def read(self) -> bool:
         """The user drained the events; return whether the peer is to hear of more room."""
         due = False
+        self._unread_datagrams = 0
         if self.state is not State.OPEN:
             return due
         for stream in self._receive:
@@ -395,4 +408,5 @@ class Connection:
             datagram_queue_bytes=outbox.datagrams.bytes,
             forged=self._forged,
             replayed=self._replayed,
+            unheard=self._unheard,
         )

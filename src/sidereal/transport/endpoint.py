@@ -24,6 +24,7 @@ from sidereal.transport.events import (
     Address,
     BulkReceived,
     ChannelStats,
+    DatagramsReceived,
     EndpointStats,
     Event,
     LinkStats,
@@ -37,6 +38,9 @@ from sidereal.transport.noise import KEY_BYTES
 from sidereal.transport.settings import TransportSettings
 
 __all__ = ["BULK", "CONTROL", "Endpoint"]
+
+_READ = (MessageReceived, BulkReceived, DatagramsReceived)
+"""To drain one of these makes room for more of its link."""
 
 
 class Endpoint:
@@ -306,8 +310,7 @@ class Endpoint:
         self._events.clear()
         last: LinkId | None = None
         for event in events:
-            kind = type(event)
-            if (kind is MessageReceived or kind is BulkReceived) and event.link != last:
+            if type(event) in _READ and event.link != last:
                 last = event.link
                 connection = self._links.get(last)
                 if connection is not None and connection.read():

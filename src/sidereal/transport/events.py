@@ -111,6 +111,8 @@ class LinkStats:
     datagram_queue_bytes: int
     forged: int
     replayed: int
+    unheard: int
+    """Packets dropped unopened, for the user does not drain what came before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ farewell do not count against the window. What became of the packets is in ``tra
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sidereal.limits import PACKETS_OUT_MAX
 from sidereal.transport.acks import AckSchedule
 from sidereal.transport.codec import Codec
 from sidereal.transport.events import Address
@@ -31,8 +32,6 @@ from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Track
 TURN_PACKETS: Final = 16
 SKIP_PACKETS: Final = 256
 """One number in so many, on average, is left out."""
-SPAN_MAX: Final = 65_536
-"""Numbers from the oldest packet out to the newest: bounds the ring of sent packets."""
 PING: Final = bytes([FRAME_PING])
 ACK_ROOM_BYTES: Final = ACK.size + 8
 SMALL_OVERHEAD_BYTES: Final = OVERHEAD_BYTES + STREAM.size + ACK_ROOM_BYTES
@@ -218,7 +217,7 @@ class Outbox(Tracker):
     def _room(self, now: int) -> int:
         """Bytes that the window and the rate still allow; where none, note what for."""
         room: int = self.congestion.window - self.flight.bytes_in_flight
-        if room <= 0 or self.flight.span >= SPAN_MAX:
+        if room <= 0 or self.flight.span >= PACKETS_OUT_MAX:
             self._window_limited = True
             return 0
         paced = self._pacer.room(now)

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final, Generic, TypeVar
 
 from sidereal.errors import LimitError, ProtocolError
-from sidereal.limits import MESSAGE_BYTES_MAX
+from sidereal.limits import EARLY_PIECES_MAX, MESSAGE_BYTES_MAX
 from sidereal.transport.layout import FRAME_STREAM, STREAM
 from sidereal.transport.ranges import RangeSet
 
@@ -19,8 +19,6 @@ PREFIX: Final = Struct("<I")
 PREFIX_BYTES: Final = PREFIX.size
 BLOCK_BYTES: Final = 16 * 1024
 """Smaller messages are gathered into blocks of this size, larger ones stay as they are."""
-GAPS_MAX: Final = 16_384
-"""Pieces that may wait out of order: more than fit in any window of full packets."""
 
 
 class SendStream:
@@ -324,8 +322,10 @@ class ReceiveStream(Generic[Delivered]):
             del self._offsets[index], self._pieces[index]
         if not data:
             return
-        if len(self._offsets) >= GAPS_MAX:
-            raise ProtocolError(f"channel {self.channel}: more than {GAPS_MAX} pieces out of order")
+        if len(self._offsets) >= EARLY_PIECES_MAX:
+            raise ProtocolError(
+                f"channel {self.channel}: more than {EARLY_PIECES_MAX} pieces out of order"
+            )
         index = bisect_left(self._offsets, offset)
         self._offsets.insert(index, offset)
         self._pieces.insert(index, data)
