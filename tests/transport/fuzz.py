@@ -45,7 +45,7 @@ def main() -> None:
             str(corpus),
             f"-max_total_time={seconds}",
             "-max_len=8192",
-            "-timeout=20",
+            "-timeout=120",
             "-rss_limit_mb=1500",
             "-print_final_stats=1",
             "-verbosity=0",

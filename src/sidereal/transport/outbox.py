@@ -30,6 +30,8 @@ from sidereal.transport.settings import Cipher, TransportSettings
 from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Tracker
 
 TURN_PACKETS: Final = 16
+RUN_PACKETS: Final = 128
+"""A run of one large message where no datagrams wait for their turn."""
 SKIP_PACKETS: Final = 256
 """One number in so many, on average, is left out."""
 PING: Final = bytes([FRAME_PING])
@@ -127,6 +129,7 @@ class Outbox(Tracker):
             self._skip()
         if not self.datagrams and (not self._owing() or self._send_small(now, out, address)):
             return
+        in_flight = self.flight.bytes_in_flight
         while self._owing() or self.datagrams:
             start = len(out)
             if self._datagrams_first:
@@ -146,7 +149,7 @@ class Outbox(Tracker):
                 break
         if len(out) > before:
             self.packets_sent += len(out) - before
-            self.bytes_sent += sum([len(packet) for packet, _ in out[before:]])
+            self.bytes_sent += self.flight.bytes_in_flight - in_flight
 
     def _skip(self) -> None:
         """Leave a number out, and choose when to do so again.
@@ -260,6 +263,7 @@ class Outbox(Tracker):
                 self.ping_at = now + self._settings.ping_interval_ns
             else:
                 self.flight.record_silent(number)
+                self.bytes_sent += len(packet)
             out.append((packet, address))
 
     def _book(self, frames: list[bytes], cargo: list[tuple[int, int, int]], room: int) -> int:
@@ -292,9 +296,11 @@ class Outbox(Tracker):
             return False
         block, start, end = run
         before = len(out)
+        # Who waits besides has its turn soon; where nobody does, a longer run costs less.
+        most = TURN_PACKETS if self.datagrams else RUN_PACKETS
         stop = self._sealer.seal_stream(
             block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
-            TURN_PACKETS, now, self.flight, address, out,
+            most, now, self.flight, address, out,
         )  # fmt: skip
         stream.ran(stop - start)
         self._pacer.sent((len(out) - before) * self._datagram_bytes)

@@ -105,7 +105,12 @@ class SendStream:
         if not messages:
             return
         sizes = [*map(len, messages)]
-        self._admit(max(sizes), sum(sizes) + PREFIX_BYTES * len(sizes))
+        longest = max(sizes)
+        self._admit(longest, sum(sizes) + PREFIX_BYTES * len(sizes))
+        if longest >= BLOCK_BYTES:  # large ones are sent from where they are
+            for message in messages:
+                self.push(message)
+            return
         pieces: list[bytes] = [b""] * (2 * len(sizes))
         pieces[::2] = map(PREFIX.pack, sizes)
         pieces[1::2] = messages
