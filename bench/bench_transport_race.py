@@ -208,6 +208,8 @@ def test_an_idle_peer_costs_little_memory():
     server = Endpoint(now=now, rng=rng, psk_of={"k": own.KEY}.get)
 
     def connect(i):
+        nonlocal now
+        now += 1000  # strangers are answered so many a second
         client = Endpoint(now=now, rng=rng, psk_of=None)
         link = client.connect(("s", 1), "k", own.KEY, now)
         for turn in range(5):

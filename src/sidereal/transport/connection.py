@@ -55,6 +55,42 @@ def cost(payloads: list[bytes]) -> int:
 class Connection:
     """One connection, either role; its events go into the endpoint's list."""
 
+    __slots__ = (
+        "_acks",
+        "_bulk",
+        "_bytes_received",
+        "_close_reason",
+        "_codec",
+        "_datagrams_lost",
+        "_datagrams_overtaken",
+        "_datagrams_received",
+        "_events",
+        "_forged",
+        "_idle_at",
+        "_messages",
+        "_opener",
+        "_over_at",
+        "_packets_received",
+        "_rates",
+        "_receive",
+        "_replayed",
+        "_settings",
+        "_started_ns",
+        "_unheard",
+        "_unread_datagrams",
+        "address",
+        "attempt",
+        "due_at",
+        "initiator",
+        "key_name",
+        "link",
+        "local_id",
+        "outbox",
+        "reply",
+        "scheduled",
+        "state",
+    )
+
     def __init__(
         self,
         *,

@@ -43,6 +43,23 @@ SMALL_OVERHEAD_BYTES: Final = OVERHEAD_BYTES + STREAM.size + ACK_ROOM_BYTES
 class Outbox(Tracker):
     """Everything that waits to be sent to one peer, and everything on its way there."""
 
+    __slots__ = (
+        "_acks",
+        "_codec",
+        "_datagrams_first",
+        "_pacer",
+        "_receive",
+        "_rng",
+        "_sealer",
+        "_skip_at",
+        "bytes_sent",
+        "datagrams_sent",
+        "dropped",
+        "farewell",
+        "more",
+        "packets_sent",
+    )
+
     def __init__(
         self, settings: TransportSettings, codec: Codec, rng: Callable[[int], bytes]
     ) -> None:

@@ -33,6 +33,29 @@ Out = list[tuple[bytes, Address]]
 class Tracker:
     """What is on its way to one peer, and what is learnt from how it fares."""
 
+    __slots__ = (
+        "_datagram_bytes",
+        "_held",
+        "_paced_at",
+        "_peer_ack_delay_ns",
+        "_ping_now",
+        "_probes",
+        "_sampled_at",
+        "_settings",
+        "_window_limited",
+        "congestion",
+        "credit_due",
+        "datagrams",
+        "farewell_acked",
+        "farewell_due",
+        "flight",
+        "packets_lost",
+        "packets_lost_wrongly",
+        "ping_at",
+        "recovery",
+        "streams",
+    )
+
     def __init__(self, settings: TransportSettings, codec: Codec) -> None:
         self._settings = settings
         self._datagram_bytes = settings.datagram_bytes
