@@ -25,6 +25,7 @@ from sidereal.runtime.config import Config
 from sidereal.runtime.gate import Gate
 from sidereal.runtime.pace import Pace
 from sidereal.runtime.signals import stop_on_signals
+from sidereal.runtime.stages import Stages
 from sidereal.store import SqliteStore, Store
 from sidereal.transport import (
     BulkReceived,
@@ -104,8 +105,9 @@ class ReplicationServer:
         snapshot_s: float = 5.0,
     ) -> None:
         began = now_ns()
+        self.stages = Stages()
         try:
-            self.channel = Channel(listen, psks.get)
+            self.channel = Channel(listen, psks.get, stages=self.stages)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {listen}: {error.strerror}: is another server running there?"
@@ -168,10 +170,13 @@ class ReplicationServer:
                 self._next_tick = now_ns() + self._tick_ns
             self.pace.tick(due, started)
             self._account(now)
+            self.stages.lap("tick")
         self.gate.put(self.manager.poll())
+        self.stages.lap("journal")
         if now >= self._snapshot_at and self.gate.takes_snapshot:
             self.gate.snapshot(self.manager.image())
             self._snapshot_at = now + self._snapshot_ns
+            self.stages.lap("snapshot")
         self._send()
 
     def _wait(self) -> bool:
@@ -195,10 +200,15 @@ class ReplicationServer:
             return
         self._account_at = now + NS_PER_S
         counters = self.manager.books.counters
+        for stage, used_ns in self.stages.used_ns.items():
+            counters[f"cpu_us_{stage}"] = used_ns // 1000
         counters["server_ticks"] = self.pace.ticks
         counters["server_overruns"] = self.pace.overruns
         stats = [self.channel.endpoint.stats(link) for link in self._names]
         counters["bytes_received"] = sum(s.bytes_received for s in stats if s is not None)
+        counters["packets"] = sum(
+            s.packets_sent + s.packets_received for s in stats if s is not None
+        )
         counters["bytes_sent"] = sum(s.bytes_sent for s in stats if s is not None)
 
     def _take(self, event: Event) -> None:
@@ -215,12 +225,15 @@ class ReplicationServer:
                     self._end(event.link, str(error), now)
                     return
                 self.manager.receive(event.link, message, now)
+                self.stages.lap(type(message).__name__)
             case BulkReceived():
                 self._end(event.link, "bulk messages mean nothing here", now)
             case DatagramsReceived():
                 self.manager.receive_datagrams(event.link, event.payloads, now)
+                self.stages.lap("apply")
             case DatagramNotice():
                 self.manager.notice(event.link, event.acked, event.lost)
+                self.stages.lap("notices")
             case LinkClosed():
                 name = self._names.pop(event.link, None)
                 if name is not None:
@@ -252,6 +265,7 @@ class ReplicationServer:
                     endpoint.close(output.link, output.reason, now_ns())
                 case _:
                     assert_never(output)
+        self.stages.lap("encode")
         self.channel.flush()
 
 

@@ -30,8 +30,9 @@ from sidereal.transport.settings import Cipher, TransportSettings
 from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Tracker
 
 TURN_PACKETS: Final = 16
-RUN_PACKETS: Final = 128
-"""A run of one large message where no datagrams wait for their turn."""
+TURN_ALONE: Final = 128
+"""The same of datagrams while no reliable data waits, and of one large message while no datagrams
+do: a turn itself costs as much as ten of them."""
 SKIP_PACKETS: Final = 256
 """One number in so many, on average, is left out."""
 PING: Final = bytes([FRAME_PING])
@@ -314,7 +315,7 @@ class Outbox(Tracker):
         block, start, end = run
         before = len(out)
         # Who waits besides has its turn soon; where nobody does, a longer run costs less.
-        most = TURN_PACKETS if self.datagrams else RUN_PACKETS
+        most = TURN_PACKETS if self.datagrams else TURN_ALONE
         stop = self._sealer.seal_stream(
             block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
             most, now, self.flight, address, out,
@@ -350,9 +351,10 @@ class Outbox(Tracker):
             return
         queue = self.datagrams
         before, in_flight = len(out), self.flight.bytes_in_flight
+        beside = self.streams[0].pending or self.streams[1].pending
         head = self._sealer.seal_datagrams(
             queue.payloads, queue.sequences, queue.head, queue.head_token, self._datagram_bytes,
-            room, TURN_PACKETS, now, self.flight, address, out,
+            room, TURN_PACKETS if beside else TURN_ALONE, now, self.flight, address, out,
         )  # fmt: skip
         self.datagrams_sent += head - queue.head
         queue.taken(head)
