@@ -104,8 +104,7 @@ class Shard:
     def poll(self, now: int | None = None) -> list[ev.Event]:
         """Exchange what is to be exchanged and return what happened, in order."""
         now = now_ns() if now is None else now
-        acked: list[int] = []
-        lost: list[int] = []
+        acked, lost = list[int](), list[int]()
         for event in self._line.pump(now):
             match event:
                 case Connected():
