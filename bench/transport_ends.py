@@ -15,14 +15,18 @@ from typing import Any
 
 from sidereal.transport import (
     BULK,
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
     Endpoint,
     MessageReceived,
+    TransportSettings,
 )
 from sidereal.transport.codec import COMPILED
+from sidereal.transport.handshake import NOISE_BYTES, build_hello, hello_bound
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.layout import UNSEQUENCED
 from sidereal.transport.settings import MS
 from sidereal.transport.sockets import UdpSocket
 
@@ -131,9 +135,12 @@ def pump_sender(port: int, pipe: Connection, packets: int, size: int) -> int:
         sealer = COMPILED.sealer(KeyChain(KEY, "aes-128-gcm"), 7)
         payloads = [os.urandom(size)] * 256
         nothing, target = _Nothing(), (HOST, port)
+        none = bytearray([UNSEQUENCED]) * 256
         for _ in range(packets // 256):
             out: list[Any] = []
-            sealer.seal_datagrams(payloads, 0, 0, size + 28, 1 << 40, 256, 0, nothing, target, out)
+            sealer.seal_datagrams(
+                payloads, none, 0, 0, size + 28, 1 << 40, 256, 0, nothing, target, out
+            )
             sock.send(out)
     return packets // 256 * 256
 
@@ -144,14 +151,16 @@ def pump_sender(port: int, pipe: Connection, packets: int, size: int) -> int:
 class End:
     """A socket and its endpoint, pumped."""
 
-    def __init__(self, sock: UdpSocket, server: bool) -> None:
+    def __init__(
+        self, sock: UdpSocket, server: bool, settings: TransportSettings | None = None
+    ) -> None:
         self.sock = sock
         psk_of = {"k": KEY}.get if server else None
         now = time.monotonic_ns()
-        self.endpoint = Endpoint(now=now, rng=os.urandom, psk_of=psk_of)
+        self.endpoint = Endpoint(now=now, rng=os.urandom, psk_of=psk_of, settings=settings)
 
-    def turn(self, wait: bool = True) -> list[Any]:
-        """Wait for something, deal with it, send."""
+    def turn(self, wait: bool = True, flush: bool = True) -> list[Any]:
+        """Wait for something, deal with it, send (or leave that to a `flush` of the caller's)."""
         if wait:
             due = self.endpoint.next_timeout()
             now = time.monotonic_ns()
@@ -164,10 +173,15 @@ class End:
             self.endpoint.receive(batch, now)
         self.endpoint.handle_timeout(now)
         events = self.endpoint.events()
+        if flush:
+            self.flush(now)
+        return events
+
+    def flush(self, now: int) -> None:
+        """Send what is to be sent."""
         transmits = self.endpoint.poll_transmit(now)
         if transmits:
             self.sock.send(transmits)
-        return events
 
     def connect(self, port: int) -> Any:
         """Open a link; return its number."""
@@ -214,15 +228,24 @@ def datagram_sender(port: int, pipe: Connection, packets: int, size: int) -> int
     return acked
 
 
-def message_receiver(begin: Callable[[int], None], pipe: Connection, count: int, size: int) -> int:
+def message_receiver(
+    begin: Callable[[int], None],
+    pipe: Connection,
+    count: int,
+    size: int,
+    settings: TransportSettings | None = None,
+) -> int:
     """Take messages until all have come."""
     arrived = 0
     with UdpSocket((HOST, 0)) as sock:
-        end = End(sock, server=True)
+        end = End(sock, server=True, settings=settings)
         begin(sock.address[1])
         while arrived < count:
             for event in end.turn():
-                if isinstance(event, MessageReceived):
+                if isinstance(event, BulkReceived):
+                    assert event.size == size
+                    arrived += event.start + len(event.data) == size
+                elif isinstance(event, MessageReceived):
                     assert len(event.data) == size
                     arrived += 1
         while not pipe.poll():
@@ -230,13 +253,15 @@ def message_receiver(begin: Callable[[int], None], pipe: Connection, count: int,
     return arrived
 
 
-def message_sender(port: int, pipe: Connection, count: int, size: int) -> int:
+def message_sender(
+    port: int, pipe: Connection, count: int, size: int, settings: TransportSettings | None = None
+) -> int:
     """Send messages, keeping about 8 MB queued; small ones go as control, in batches."""
     message = os.urandom(size)
     channel = BULK if size > 4096 else 0
     batch = [message] * max(1, 65_536 // size)
     with UdpSocket() as sock:
-        end = End(sock, server=False)
+        end = End(sock, server=False, settings=settings)
         link = end.connect(port)
         queued = 0
         while True:
@@ -252,32 +277,63 @@ def message_sender(port: int, pipe: Connection, count: int, size: int) -> int:
                 return count
 
 
-def echo_receiver(begin: Callable[[int], None], pipe: Connection, count: int, size: int) -> int:
+def echo_receiver(
+    begin: Callable[[int], None], pipe: Connection, count: int, size: int, spin_ns: int = 0
+) -> int:
     """Send each message back."""
-    with UdpSocket((HOST, 0)) as sock:
+    with UdpSocket((HOST, 0), spin_ns=spin_ns) as sock:
         end = End(sock, server=True)
         begin(sock.address[1])
         arrived = 0
         while not pipe.poll():
-            for event in end.turn():
-                if isinstance(event, MessageReceived):
-                    end.endpoint.send(event.link, event.data)
-                    arrived += 1
-                    end.turn(wait=False)
+            for _ in range(64):  # as the raw one: the pipe is asked seldom
+                for event in end.turn(flush=False):
+                    if isinstance(event, MessageReceived):
+                        end.endpoint.send(event.link, event.data)
+                        arrived += 1
+                end.flush(time.monotonic_ns())
     return arrived
 
 
-def echo_times(port: int, count: int, size: int) -> list[float]:
+def echo_times(port: int, count: int, size: int, spin_ns: int = 0) -> list[float]:
     """Seconds of each round trip of one message."""
-    times = []
-    with UdpSocket() as sock:
+    with UdpSocket(spin_ns=spin_ns) as sock:
         end = End(sock, server=False)
-        link = end.connect(port)
-        for _ in range(count):
-            start = time.perf_counter()
-            end.endpoint.send(link, bytes(size))
-            events = end.turn(wait=False)
-            while not any(isinstance(event, MessageReceived) for event in events):
-                events = end.turn()
-            times.append(time.perf_counter() - start)
+        return echo_some(end, end.connect(port), count, size)
+
+
+def echo_some(end: End, link: Any, count: int, size: int = 64) -> list[float]:
+    """The same over a link that is there."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        end.endpoint.send(link, bytes(size))
+        end.flush(time.monotonic_ns())
+        events = end.turn(flush=False)
+        while not any(isinstance(event, MessageReceived) for event in events):
+            end.flush(time.monotonic_ns())
+            events = end.turn(flush=False)
+        times.append(time.perf_counter() - start)
     return times
+
+
+def flood(port: int, going: Any) -> None:
+    """Spoofed HELLOs from many addresses while ``going``, as fast as one core sends them.
+
+    On the core of the peer that measures, and less urgent: it is the server that is tried.
+    """
+    _pin(0)
+    os.nice(19 - os.nice(0))
+    sources = [UdpSocket((f"127.0.{i}.1", 0)) for i in range(16)]
+    runs = [
+        [  # of rising length, so that they do not leave as one
+            (build_hello(hello_bound(100 * i + j, 1, "k"), bytes(20), bytes(NOISE_BYTES), 1100 + j),
+             (HOST, port))
+            for j in range(8)
+        ]
+        for i in range(16)
+    ]  # fmt: skip
+    while True:
+        going.wait()
+        for source, run in zip(sources, runs, strict=True):
+            source.send(run)

@@ -13,6 +13,42 @@ the largest states, which is never cut."""
 SEND_QUEUE_BYTES_MAX = 256 * 1024 * 1024
 """Reliable bytes queued for one peer before sending raises `LimitError`."""
 
+RECEIVE_WINDOW_BYTES_MAX = 4 * 1024 * 1024
+"""Reliable bytes of one peer and channel that wait here, early or unread: what 20 ms at 200 MB/s
+bring. Beyond it the peer has no credit; who sends all the same has lost its link."""
+
+EARLY_PIECES_MAX = 16_384
+"""Pieces of one channel that wait out of order: more than fit into a window of full packets."""
+
+DATAGRAM_QUEUE_BYTES_MAX = 8 * 1024 * 1024
+"""Datagrams that wait to be sent to one peer; beyond it the oldest are dropped and reported."""
+
+DATAGRAMS_UNREAD_BYTES_MAX = 16 * 1024 * 1024
+"""Datagrams of one peer that the user has not drained; beyond it the peer's packets are neither
+opened nor acknowledged, so that it slows down and knows what was lost."""
+
+DATAGRAM_COST_BYTES = 64
+"""What a datagram counts for there besides its payload: as an object it costs about so much."""
+
+PACKETS_OUT_MAX = 65_536
+"""Numbers from one peer's oldest packet out to the newest: the record of them is 5 MB then."""
+
+CONNECTIONS_MAX = 8192
+"""Connections of one endpoint: some 100 MB of idle ones."""
+
+HALF_OPEN_MAX = 1024
+"""Connections whose peer has a key and has not shown yet that it can decrypt."""
+
+HELLO_ANSWERS_PER_S_MAX = 50_000
+"""Strangers answered each second by one endpoint: a tenth of a core. Every client of a full server
+that comes back at once is answered in a fifth of a second; of a flood the rest is dropped."""
+
+HELLO_ANSWERS_BURST = 2048
+"""Strangers answered at once, before the rate above counts."""
+
+KEYS_PER_NAME_MAX = 2
+"""Keys that are good at once under one name: the new one and the one that it replaces."""
+
 STATE_BYTES_MAX = 60_000
 """One entity's opaque state: more does not fit the arena's 16-bit classes and belongs elsewhere."""
 

@@ -31,9 +31,9 @@ def test_what_is_created_is_loaded_by_name(tmp_path: Path) -> None:
     ]
     loaded = keys.load(directory)
     assert sorted(loaded) == sorted(NAMES)
-    assert all(len(key) == 32 for key in loaded.values())
+    assert all([len(key) for key in good] == [32] for good in loaded.values())
     assert len(set(loaded.values())) == len(NAMES)
-    assert keys.read(directory / "clients.key") == loaded["clients"]
+    assert (keys.read(directory / "clients.key"),) == loaded["clients"]
 
 
 def test_a_new_key_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -78,7 +78,15 @@ def test_a_key_may_be_read_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff" * 32, HEX[:-1].encode(), (HEX + "0").encode(), (HEX + "\n" + HEX).encode()],
+    [
+        b"",
+        b"\xff" * 32,
+        HEX[:-1].encode(),
+        (HEX + "0").encode(),
+        (HEX + "\n" + HEX).encode(),
+        f"{HEX}\n{'1' * 64}\n{'2' * 64}".encode(),
+        f"{HEX}\nand words".encode(),
+    ],
 )
 def test_a_file_without_exactly_one_key_is_refused_and_not_shown(
     tmp_path: Path, content: bytes
@@ -109,3 +117,47 @@ def test_a_stray_key_is_named(tmp_path: Path) -> None:
 def test_what_could_be_a_key_is_hidden() -> None:
     assert keys.hide(f"peer said {HEX}!") == "peer said (not shown)!"
     assert keys.hide("peer said 0123456789abcdef") == "peer said 0123456789abcdef"
+
+
+def test_a_key_is_replaced_in_two_steps_each_of_which_leaves_a_good_key(tmp_path: Path) -> None:
+    keys.create(tmp_path, ["shard:east", "admin"])
+    ring = keys.Keyring(tmp_path)
+    mine = keys.KeyFile(tmp_path / "shard-east.key")
+    old = mine()
+    admin = ring.get("admin")
+    assert ring.get("shard:east") == (old,)
+    (file,) = keys.rotate(tmp_path, ["shard:east"])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    new = mine()
+    assert new != old
+    assert ring.get("shard:east") == (new, old), "both are good, the new one first"
+    with pytest.raises(ConfigError, match="sidereal keys retire"):
+        keys.rotate(tmp_path, ["admin", "shard:east"])
+    assert ring.get("admin") == admin, "nothing else was changed"
+    keys.retire(tmp_path, ["shard:east"])
+    assert ring.get("shard:east") == (new,)
+    assert mine() == new
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["admin.key", "shard-east.key"]
+
+
+def test_a_key_that_is_spoilt_while_a_server_runs_leaves_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (file,) = keys.create(tmp_path, ["shard:east"])
+    ring, mine = keys.Keyring(tmp_path), keys.KeyFile(file)
+    before = mine()
+    file.write_text("spoilt by an editor")
+    assert ring.get("shard:east") == (before,)
+    assert mine() == before
+    assert "stay good" in caplog.text
+    assert before.hex() not in caplog.text
+    file.unlink()
+    assert ring.get("shard:east") == (before,)
+    keys.create(tmp_path, ["shard:east"])
+    assert ring.get("shard:east") != (before,)
+
+
+def test_a_key_that_does_not_exist_is_not_replaced(tmp_path: Path) -> None:
+    for change in (keys.rotate, keys.retire):
+        with pytest.raises(ConfigError, match="sidereal keys new"):
+            change(tmp_path, ["shard:east"])

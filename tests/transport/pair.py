@@ -6,6 +6,9 @@ from typing import Any
 
 from sidereal.ids import LinkId
 from sidereal.transport import (
+    BULK,
+    CONTROL,
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -38,6 +41,9 @@ class Side:
         self.events: list[Event] = []
         self.link = LinkId(0)
         self.reading = True
+        self.arrived: list[tuple[int, bytes]] = []
+        """Each whole message, by its channel."""
+        self._bulk: dict[LinkId, list[bytes]] = {}
 
     def drain(self) -> None:
         if self.reading:
@@ -48,13 +54,21 @@ class Side:
             self.events.append(event)
             if isinstance(event, Connected):
                 self.link = event.link
+            elif isinstance(event, MessageReceived):
+                self.arrived.append((CONTROL, event.data))
+            elif isinstance(event, BulkReceived):
+                parts = self._bulk.setdefault(event.link, [])
+                assert sum(map(len, parts)) == event.start
+                parts.append(event.data)
+                if event.start + len(event.data) == event.size:
+                    self.arrived.append((BULK, b"".join(self._bulk.pop(event.link))))
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def messages(self) -> list[bytes]:
-        return [event.data for event in self.of(MessageReceived)]
+        return [data for _, data in self.arrived]
 
     @property
     def datagrams(self) -> list[bytes]:

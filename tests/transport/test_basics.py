@@ -6,7 +6,7 @@ Everything runs over both codecs, and over each talking to the other.
 import pytest
 
 from sidereal.errors import LimitError
-from sidereal.transport import BULK, Connected, LinkClosed, MessageReceived, TransportSettings
+from sidereal.transport import BULK, Connected, LinkClosed, TransportSettings
 from sidereal.transport.codec import COMPILED, READABLE
 from sidereal.transport.netsim import parse
 from transport.pair import KEY, MS, SECOND, SERVER, Pair
@@ -66,7 +66,7 @@ def test_bulk_goes_beside_control(codecs):
     # Behind what the network queues (its 200 ms), but not behind 1.6 s of bulk.
     assert pair.now - start < 600 * MS
     assert pair.run(20 * SECOND, lambda: bulk in pair.server.messages)
-    assert [event.channel for event in pair.server.of(MessageReceived)] == [0, 1]
+    assert [channel for channel, _ in pair.server.arrived] == [0, 1]
 
 
 def test_close_delivers_what_was_queued_then_tells_the_reason(codecs):

@@ -24,6 +24,7 @@ STEPS = st.one_of(
     st.tuples(st.just("datagrams"), st.integers(1, 40), st.integers(1, 3)),
     st.tuples(st.just("frames"), st.integers(1, 40), st.integers(0, 2)),
     st.tuples(st.just("silent"), st.integers(1, 5), st.just(0)),
+    st.tuples(st.just("skipped"), st.just(1), st.just(0)),
     st.tuples(st.just("ack"), st.integers(-3, 150), st.integers(0, 2**128 - 1)),
     st.tuples(st.just("lost"), st.integers(1, 40), st.integers(1, 50)),
 )
@@ -37,13 +38,15 @@ def test_compiled_and_readable_find_the_same(steps):
     noticed = []
     for kind, many, value in steps:
         now += 1_000_000
-        if kind in ("datagrams", "frames", "silent"):
+        if kind in ("datagrams", "frames", "silent", "skipped"):
             for _ in range(many):
                 for flight in (one, other):
                     if kind == "datagrams":
                         flight.record_datagrams(number, now, 100 + value, token, value)
                     elif kind == "frames":
                         flight.record(number, now, 50, [number] * value or None)
+                    elif kind == "skipped":
+                        flight.record_skipped(number)
                     else:
                         flight.record_silent(number)
                 number += 1

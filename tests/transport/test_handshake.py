@@ -68,9 +68,13 @@ def test_a_key_of_the_wrong_length_is_the_callers_fault():
 def test_a_server_of_another_version():
     pair = Pair(parse("lan"))
     pair.connect()
-    pair.server.endpoint._stray = lambda data, address, now: pair.net.send(
-        SERVER, address, hs.build_reject(hs.echo_of(data), hs.REJECT_VERSION, version=7), now
-    )
+
+    def refuse(batch, now):
+        for data, address in batch:
+            reject = hs.build_reject(hs.echo_of(data), hs.REJECT_VERSION, version=7)
+            pair.net.send(SERVER, address, reject, now)
+
+    pair.server.endpoint.receive = refuse
     assert closed_reason(pair) == ("10.0.0.2:2000 speaks protocol version 7, this end version 1")
 
 
@@ -135,7 +139,7 @@ def test_a_flood_of_spoofed_hellos_leaves_nothing_behind():
 
 
 def test_cookies_expired_moved_and_bound_to_another_hello():
-    jar = CookieJar(seeded(3), now=5 * SECOND)
+    jar = CookieJar(bytes(16), now=5 * SECOND)
     cookie = jar.make(CLIENT, b"bound", 6 * SECOND)
     assert jar.check(cookie, CLIENT, b"bound", 6 * SECOND)
     assert jar.check(cookie, CLIENT, b"bound", (6 + COOKIE_LIFETIME_S) * SECOND)
@@ -144,7 +148,7 @@ def test_cookies_expired_moved_and_bound_to_another_hello():
     assert not jar.check(cookie, ("10.0.0.3", 1000), b"bound", 6 * SECOND)
     assert not jar.check(cookie, CLIENT, b"other", 6 * SECOND)
     assert not jar.check(NO_COOKIE, CLIENT, b"bound", 6 * SECOND)
-    assert not CookieJar(seeded(4), 5 * SECOND).check(cookie, CLIENT, b"bound", 6 * SECOND)
+    assert not CookieJar(bytes(15) + b"x", 5 * SECOND).check(cookie, CLIENT, b"bound", 6 * SECOND)
     later = jar.make(CLIENT, b"bound", 9 * SECOND)
     assert not jar.check(later, CLIENT, b"bound", 6 * SECOND), "a clock that jumped back"
     for at, bit in itertools.product(range(len(cookie)), range(8)):
@@ -302,3 +306,18 @@ def test_a_server_that_restarts_takes_the_client_back():
     pair.client.endpoint.send(pair.client.link, b"again")
     assert pair.run(SECOND, lambda: pair.server.messages == [b"again"])
     assert pair.client.link != first
+
+
+def test_two_keys_are_good_at_once_under_one_name_and_the_link_is_made_with_either():
+    old, new, wrong = KEY, bytes(range(1, 33)), bytes(32)
+    for key, good in ((old, True), (new, True), (wrong, False)):
+        pair = Pair(parse("lan"), keys={"shard": (new, old)})
+        pair.connect(key)
+        assert pair.run(5 * SECOND, lambda: bool(pair.client.of(Connected) or pair.client.closed))  # noqa: B023
+        assert bool(pair.client.of(Connected)) is good
+
+
+def test_no_more_than_two_keys_are_tried():
+    pair = Pair(parse("lan"), keys={"shard": (bytes(32), bytes(range(1, 33)), KEY)})
+    pair.connect()
+    assert "knows no key" in closed_reason(pair)

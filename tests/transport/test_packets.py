@@ -125,7 +125,8 @@ def test_each_codec_opens_what_the_other_sealed_and_seals_the_same_bytes(cipher)
 
 def test_sealed_runs_are_the_same_bytes_and_the_same_books():
     rng = seeded(6)
-    payloads = [rng(size) for size in [1172, 1100, 1130, 3, 4, 5, 0, 1172, 600, 600] * 5]
+    payloads = [rng(size) for size in [1171, 1100, 1130, 3, 4, 5, 0, 1171, 600, 600] * 5]
+    sequences = bytearray(i % 16 if i % 3 else layout.UNSEQUENCED for i in range(50))
     block = rng(20_000)
     results = []
     for seal, fly in ((_seal, _flight), (packet_twin, flight_twin)):
@@ -133,7 +134,7 @@ def test_sealed_runs_are_the_same_bytes_and_the_same_books():
         head = 0
         while head < len(payloads):
             head = sealer.seal_datagrams(
-                payloads, head, 1000 + head, 1200, 5000, 3, 5, flight, CLIENT, out
+                payloads, sequences, head, 1000 + head, 1200, 5000, 3, 5, flight, CLIENT, out
             )
         stop = sealer.seal_stream(block, 5, 20_000, 1, 77, 1200, 9_000, 16, 6, flight, CLIENT, out)
         results.append((out, stop, flight.tokens_out(), flight.bytes_in_flight, flight.span))
@@ -189,6 +190,9 @@ MALFORMED = {
     "close cut": b"\x06\x00\x00",
     "close reason too long": layout.CLOSE.pack(layout.FRAME_CLOSE, 0, 513) + bytes(513),
     "close reason missing": layout.CLOSE.pack(layout.FRAME_CLOSE, 0, 4) + b"abc",
+    "sequenced head cut": b"\x07\x01\x00",
+    "sequenced too long": layout.SEQUENCED.pack(layout.FRAME_SEQUENCED, 0, 5) + b"abcd",
+    "sequenced of no sequence": layout.SEQUENCED.pack(layout.FRAME_SEQUENCED, 16, 1) + b"a",
     "padding not zero": b"\x00\x00\x01",
 }
 

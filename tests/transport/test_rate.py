@@ -6,9 +6,9 @@ import pytest
 
 from sidereal.transport import (
     BULK,
+    BulkReceived,
     DatagramNotice,
     Endpoint,
-    MessageReceived,
     TransportSettings,
 )
 from sidereal.transport.netsim import Conditions, NetSim
@@ -130,7 +130,7 @@ def test_two_connections_that_share_a_link_share_it_alike(rtts_ms):
             if target == SERVER and now > 8 * SECOND:
                 got[source] += len(data)
         for end in ends.values():
-            assert all(isinstance(e, MessageReceived) for e in end.events() if now > 4 * SECOND)
+            assert all(isinstance(e, BulkReceived) for e in end.events() if now > 4 * SECOND)
     fair = sum(got.values()) / 2
     assert fair > 0.85 * rate / 8 * 3
     assert all(abs(amount - fair) < 0.2 * fair for amount in got.values()), got

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidereal.errors import LimitError, ProtocolError
+from sidereal.limits import EARLY_PIECES_MAX
 from sidereal.transport.layout import STREAM
 from sidereal.transport.ranges import RangeSet
-from sidereal.transport.reliable import GAPS_MAX, ReceiveStream, SendStream, joined
+from sidereal.transport.reliable import ReceiveMessages, SendStream, joined
 
 
 def stream_of(*messages):
@@ -33,7 +34,7 @@ def test_pieces_in_any_order_overlapping_and_repeated_give_the_messages_once(mes
     ]
     cuts += [(start, min(len(data), start + 7)) for start in range(0, len(data), 7)]
     rng.shuffle(cuts)
-    stream = ReceiveStream(0, 1 << 20)
+    stream = ReceiveMessages(0, 1 << 20)
     got = []
     for start, end in cuts:
         got += stream.receive(start, data[start:end])
@@ -48,7 +49,7 @@ def test_pieces_in_any_order_overlapping_and_repeated_give_the_messages_once(mes
 def test_a_later_copy_cannot_change_what_was_delivered(rng):
     """Overlapping pieces with other bytes: the first that arrived in place counts."""
     data = stream_of(b"truth" * 10)
-    stream = ReceiveStream(0, 1000)
+    stream = ReceiveMessages(0, 1000)
     assert stream.receive(10, data[10:20]) == []
     stream.receive(12, b"?" * 5)
     assert stream.receive(0, data[:10] + b"?" * rng.randrange(10)) == []
@@ -56,20 +57,20 @@ def test_a_later_copy_cannot_change_what_was_delivered(rng):
 
 
 def test_pieces_that_never_join_are_bounded_in_bytes_and_in_number():
-    stream = ReceiveStream(0, 100_000)
-    for i in range(GAPS_MAX):
+    stream = ReceiveMessages(0, 100_000)
+    for i in range(EARLY_PIECES_MAX):
         stream.receive(2 * i + 1, b"x")
-    with pytest.raises(ProtocolError, match=f"more than {GAPS_MAX} pieces"):
-        stream.receive(2 * GAPS_MAX + 1, b"x")
-    assert stream.waiting_bytes == GAPS_MAX
-    other = ReceiveStream(0, 1000)
+    with pytest.raises(ProtocolError, match=f"more than {EARLY_PIECES_MAX} pieces"):
+        stream.receive(2 * EARLY_PIECES_MAX + 1, b"x")
+    assert stream.waiting_bytes == EARLY_PIECES_MAX
+    other = ReceiveMessages(0, 1000)
     for i in range(1, 1000):
         other.receive(i, b"x" * (1000 - i))
     assert other.waiting_bytes <= 1000
 
 
 def test_message_lengths_in_pieces_of_one_byte():
-    stream = ReceiveStream(0, 10_000)
+    stream = ReceiveMessages(0, 10_000)
     data = stream_of(b"", b"a", b"", b"bc" * 100, b"")
     got = []
     for at in range(len(data)):
@@ -78,10 +79,10 @@ def test_message_lengths_in_pieces_of_one_byte():
 
 
 def test_credit_follows_reading():
-    stream = ReceiveStream(0, 1000)
+    stream = ReceiveMessages(0, 1000)
     stream.receive(0, stream_of(b"x" * 596))
     assert not stream.credit_due, "the message has not been read"
-    stream.read()
+    stream.unread = 0
     assert stream.credit_due
     assert stream.credit == 1600
     stream.told = stream.credit
@@ -89,7 +90,7 @@ def test_credit_follows_reading():
 
 
 def test_offsets_go_on_beyond_32_bits():
-    send, receive = sender(window=2**40), ReceiveStream(0, 1000)
+    send, receive = sender(window=2**40), ReceiveMessages(0, 1000)
     start = 2**32 - 50
     send.floor = send.next = send.end = receive.next = start
     receive.told = start + 1000
@@ -110,7 +111,7 @@ def test_offsets_go_on_beyond_32_bits():
 )
 def test_whatever_is_lost_goes_again_until_all_is_acked(sizes, rng):
     messages = [rng.randbytes(size) for size in sizes]
-    send, receive = sender(), ReceiveStream(0, 1 << 20)
+    send, receive = sender(), ReceiveMessages(0, 1 << 20)
     for message in messages:
         send.push(message)
     got, flying = [], []

@@ -31,7 +31,7 @@ def test_the_file_is_what_the_code_makes():
 def test_valid_packets_open_to_their_frames(codec):
     for vector in VECTORS["valid"]:
         inbox, plain = opened(codec, vector, vector["cipher"]), Inbox()
-        parse_frames(bytes.fromhex(vector["frames"]), plain)
+        parse_frames(bytes.fromhex(vector["frames"]), plain, vector["number"], {})
         assert inbox.opened == 1
         assert findings(inbox) == findings(plain), vector["name"]
 

@@ -19,6 +19,7 @@ FRAMES = {
     "a ping": b"\x01",
     "padding": b"\x01\x00\x00\x00",
     "a datagram": layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, 3) + b"abc",
+    "a sequenced datagram": layout.SEQUENCED.pack(layout.FRAME_SEQUENCED, 15, 2) + b"de",
     "control stream": layout.STREAM.pack(layout.FRAME_STREAM, 0, 0, 7) + b"\x03\x00\x00\x00one",
     "bulk far on": layout.STREAM.pack(layout.FRAME_STREAM, 1, 1 << 33, 2) + b"hi",
     "an ack": layout.ACK.pack(layout.FRAME_ACK, 70, 250, 1) + bytes([1]) + bytes(7),

@@ -1,4 +1,4 @@
-"""``sidereal keys``: make the keys that shards, clients and operators need."""
+"""``sidereal keys``: make and replace the keys that shards, clients and operators need."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import click
 
 @click.group(no_args_is_help=False)
 def keys() -> None:
-    """Make keys."""
+    """Make and replace keys."""
 
 
-@keys.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
+_names = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+_directory = click.option(
     "--keys",
     "directory",
     type=click.Path(path_type=Path),
@@ -22,6 +21,11 @@ def keys() -> None:
     show_default=True,
     help="The directory to write to.",
 )
+
+
+@keys.command()
+@_names
+@_directory
 def new(names: tuple[str, ...], directory: Path) -> None:
     """Write a new key for each NAME: clients, admin, or shard:NAME.
 
@@ -30,4 +34,33 @@ def new(names: tuple[str, ...], directory: Path) -> None:
     from sidereal.runtime import keys as files
 
     for file in files.create(directory, names):
+        click.echo(file)
+
+
+@keys.command()
+@_names
+@_directory
+def rotate(names: tuple[str, ...], directory: Path) -> None:
+    """Begin to replace the key of each NAME.
+
+    Its file has two lines then: the new key, and the old one, which a running server goes
+    on to accept. Copy the file to whoever connects with it, and end it with 'retire'.
+    """
+    from sidereal.runtime import keys as files
+
+    for file in files.rotate(directory, names):
+        click.echo(file)
+
+
+@keys.command()
+@_names
+@_directory
+def retire(names: tuple[str, ...], directory: Path) -> None:
+    """End it: only the new key of each NAME stays good.
+
+    Links that were made with the old one stay open until they break.
+    """
+    from sidereal.runtime import keys as files
+
+    for file in files.retire(directory, names):
         click.echo(file)

@@ -6,13 +6,13 @@ it. Events come back typed; nothing here knows what a message means.
 
 import os
 import select
-from collections.abc import Callable
 
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.network import Network
 from sidereal.runtime.stages import Stages
 from sidereal.transport import Endpoint, Event
+from sidereal.transport.acceptor import PskOf
 from sidereal.transport.sockets import UdpSocket
 from sidereal.world.rules import NS_PER_S
 
@@ -43,7 +43,7 @@ class Channel:
     def __init__(
         self,
         bind: Address | None,
-        psk_of: Callable[[str], bytes | None] | None = None,
+        psk_of: PskOf | None = None,
         network: Network | None = None,
         stages: Stages | None = None,
     ) -> None:

@@ -14,6 +14,7 @@ from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.line import Line
 from sidereal.transport import (
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -72,7 +73,7 @@ class Client:
                     self._core.receive_datagrams(event.payloads, now)
                 case LinkClosed():
                     self._closed(event.reason)
-                case DatagramNotice():
+                case DatagramNotice() | BulkReceived():  # the server sends no bulk
                     continue
                 case _:
                     assert_never(event)

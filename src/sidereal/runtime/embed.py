@@ -28,6 +28,7 @@ from sidereal.shard import events as ev
 from sidereal.shard.core import ShardCore
 from sidereal.shard.phase import SHADOW
 from sidereal.transport import (
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -58,7 +59,7 @@ class Shard:
     server
         Host and port of the replication server.
     key
-        The shard's 32-byte pre-shared key.
+        The shard's 32-byte pre-shared key, or what returns it at each attempt to connect.
     ghosts
         Whether to be sent read-only copies of what lies across the borders.
     state_dtype
@@ -76,7 +77,7 @@ class Shard:
         self,
         name: str,
         server: Address,
-        key: bytes,
+        key: bytes | Callable[[], bytes],
         *,
         ghosts: bool = False,
         state_dtype: np.dtype[Any] | None = None,
@@ -103,8 +104,7 @@ class Shard:
     def poll(self, now: int | None = None) -> list[ev.Event]:
         """Exchange what is to be exchanged and return what happened, in order."""
         now = now_ns() if now is None else now
-        acked: list[int] = []
-        lost: list[int] = []
+        acked, lost = list[int](), list[int]()
         for event in self._line.pump(now):
             match event:
                 case Connected():
@@ -120,6 +120,8 @@ class Shard:
                     lost += event.lost
                 case LinkClosed():
                     self._closed(event.reason)
+                case BulkReceived():
+                    continue  # the server sends none
                 case _:
                     assert_never(event)
         if self._core is not None:

@@ -4,18 +4,27 @@ A key is 32 random bytes, written as 64 hexadecimal digits in a file that only i
 may read. A directory holds ``clients.key`` (all game clients), ``admin.key`` (operators)
 and ``shard-NAME.key`` (one for each shard); in memory their names are ``clients``,
 ``admin`` and ``shard:NAME``. No error and no log line ever holds a key's bytes.
+
+While a key is being replaced its file has two lines: the new key, with which its owner
+connects from now on, and the old one, which is still good. `Keyring` and `KeyFile` read
+files again when they change, so no process is started again for it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sidereal.errors import ConfigError
+from sidereal.limits import KEYS_PER_NAME_MAX
+
+log = logging.getLogger("sidereal.keys")
 
 KEY_BYTES = 32
 """A pre-shared key of the Noise framework is exactly this long."""
@@ -73,8 +82,111 @@ def create(directory: Path, names: Iterable[str]) -> list[Path]:
     return files
 
 
-def load(directory: Path) -> dict[str, bytes]:
-    """Every key of a directory, by name, sorted.
+def rotate(directory: Path, names: Iterable[str]) -> list[Path]:
+    """Put a new key in front of each name's own, which stays good until `retire`.
+
+    Returns the files. Raises `ConfigError` where a name has another form, has no key, or
+    has two already; then nothing is changed.
+    """
+    files = [directory / _file_name(name) for name in names]
+    known = [read_all(file) for file in files]
+    for file, keys in zip(files, known, strict=True):
+        if len(keys) >= KEYS_PER_NAME_MAX:
+            raise ConfigError(
+                f"{file}: holds a new key and an old one already: once all who use it have "
+                "the new one, end that with 'sidereal keys retire'"
+            )
+    for file, keys in zip(files, known, strict=True):
+        _replace(file, (secrets.token_bytes(KEY_BYTES), *keys))
+    return files
+
+
+def retire(directory: Path, names: Iterable[str]) -> list[Path]:
+    """Leave each name with its new key alone.
+
+    Returns the files. Raises `ConfigError` where a name has another form or has no key.
+    """
+    files = [directory / _file_name(name) for name in names]
+    known = [read(file) for file in files]
+    for file, key in zip(files, known, strict=True):
+        _replace(file, (key,))
+    return files
+
+
+def _replace(file: Path, keys: tuple[bytes, ...]) -> None:
+    """Write a key file anew, at once: whoever reads it meanwhile sees the old or the new."""
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE_MAX)
+        with os.fdopen(handle, "w", encoding="ascii") as out:
+            out.writelines(key.hex() + "\n" for key in keys)
+            out.flush()
+            os.fsync(handle)
+        beside.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+class Keyring:
+    """The keys of a directory, as they are by now.
+
+    Raises `ConfigError` as `load` does, at first; what is wrong later is logged, and the
+    keys that were read before stay good.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._seen = _look(directory)
+        self._keys = load(directory)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def get(self, name: str) -> tuple[bytes, ...] | None:
+        """Return the keys that are good under a name, the new one first; None for none."""
+        seen = _look(self._directory)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._keys = load(self._directory)
+                log.info("read %d keys again", len(self._keys))
+            except ConfigError as error:
+                log.warning("the keys as they were stay good: %s", error)
+        return self._keys.get(name)
+
+
+class KeyFile:
+    """The key of one file, as it is by now: for whoever connects with it again and again.
+
+    Raises `ConfigError` as `read` does, at first; later the last good key is used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = read(path)
+
+    def __call__(self) -> bytes:
+        """Return the key to connect with."""
+        try:
+            self._key = read(self._path)
+        except ConfigError as error:
+            log.warning("the key as it was is used: %s", error)
+        return self._key
+
+
+def _look(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    """What shows that a key has changed, without reading any."""
+    found = []
+    for file in sorted(directory.glob("*.key")):
+        with suppress(FileNotFoundError):  # replaced at this moment: the next look sees it
+            about = file.stat()
+            found.append((file.name, about.st_mtime_ns, about.st_ino))
+    return tuple(found)
+
+
+def load(directory: Path) -> dict[str, tuple[bytes, ...]]:
+    """Every key of a directory, by name, sorted: the new one first where there are two.
 
     Raises
     ------
@@ -91,14 +203,25 @@ def load(directory: Path) -> dict[str, bytes]:
             raise ConfigError(
                 f"{file}: not a key's name: clients.key, admin.key or shard-NAME.key are"
             )
-        keys[form["role"] or f"shard:{form['shard']}"] = read(file)
+        keys[form["role"] or f"shard:{form['shard']}"] = read_all(file)
     if not keys:
         raise ConfigError(f"{directory}: holds no keys: {_advice(directory)}")
     return keys
 
 
 def read(path: Path) -> bytes:
-    """The 32 bytes of one key file.
+    """The 32 bytes of the key to connect with: the first of a key file.
+
+    Raises
+    ------
+    ConfigError
+        As `read_all`.
+    """
+    return read_all(path)[0]
+
+
+def read_all(path: Path) -> tuple[bytes, ...]:
+    """The keys of one key file: one, or the new one and the one that it replaces.
 
     Raises
     ------
@@ -108,20 +231,21 @@ def read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(4 * KEY_BYTES)
+            content = file.read(4 * KEY_BYTES * KEYS_PER_NAME_MAX)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}: {_advice(path.parent)}"
         ) from error
     if mode & ~_MODE_MAX:
         raise ConfigError(f"{path}: has mode {mode:04o}, a key needs 0600: chmod 600 {path}")
-    text = content.decode("ascii", errors="replace").strip()
-    if _HEX.fullmatch(text) is None:
+    lines = content.decode("ascii", errors="replace").split()
+    good = all(_HEX.fullmatch(line) is not None for line in lines)
+    if not good or not 0 < len(set(lines)) == len(lines) <= KEYS_PER_NAME_MAX:
         raise ConfigError(
-            f"{path}: does not hold a key of {2 * KEY_BYTES} hexadecimal digits and nothing else: "
-            "remove it and make a new one with 'sidereal keys new'"
+            f"{path}: does not hold a key of {2 * KEY_BYTES} hexadecimal digits (or two, the new "
+            "one first) and nothing else: remove it and make a new one with 'sidereal keys new'"
         )
-    return bytes.fromhex(text)
+    return tuple(bytes.fromhex(line) for line in lines)
 
 
 def _file_name(name: str) -> str:

@@ -6,7 +6,7 @@ Whichever is heard first stays: a server that was merely slow keeps its links, o
 again is found as soon as it listens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sidereal.ids import LinkId
 from sidereal.runtime.channel import Address, Channel
@@ -29,10 +29,16 @@ class Line:
     channel
         For this line alone.
     server, key_name, key
-        Whom to connect to, and as whom.
+        Whom to connect to, and as whom: a key, or what returns it as it is by then.
     """
 
-    def __init__(self, channel: Channel, server: Address, key_name: str, key: bytes) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        server: Address,
+        key_name: str,
+        key: bytes | Callable[[], bytes],
+    ) -> None:
         self._channel = channel
         self._server = server
         self._key_name = key_name
@@ -116,4 +122,5 @@ class Line:
         return [LinkClosed(old, reason, by_peer=False)]
 
     def _connect(self) -> LinkId:
-        return self._channel.connect(self._server, self._key_name, self._key)
+        key = self._key() if callable(self._key) else self._key
+        return self._channel.connect(self._server, self._key_name, key)

@@ -28,6 +28,7 @@ from sidereal.runtime.signals import stop_on_signals
 from sidereal.runtime.stages import Stages
 from sidereal.store import SqliteStore, Store
 from sidereal.transport import (
+    BulkReceived,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -80,7 +81,7 @@ class ReplicationServer:
     listen
         Host and port; port 0 is any free one.
     psks
-        Keys by name: ``shard:NAME``, ``clients``, ``admin``.
+        Keys by name (``shard:NAME``, ``clients``, ``admin``): a dictionary or a `Keyring`.
     store
         Opens the store of the journal, from which a successor takes over; None: nothing is kept.
     snapshot_s
@@ -99,7 +100,7 @@ class ReplicationServer:
         self,
         settings: Settings,
         listen: Address,
-        psks: dict[str, bytes],
+        psks: dict[str, bytes] | keys.Keyring,
         store: Callable[[], Store] | None = None,
         snapshot_s: float = 5.0,
     ) -> None:
@@ -227,6 +228,8 @@ class ReplicationServer:
                     return
                 self.manager.receive(event.link, message, now)
                 self.stages.lap(type(message).__name__)
+            case BulkReceived():
+                self._end(event.link, "bulk messages mean nothing here", now)
             case DatagramsReceived():
                 self.manager.receive_datagrams(event.link, event.payloads, now)
                 self.stages.lap("apply")
@@ -270,7 +273,7 @@ class ReplicationServer:
 
 def run(config: Config) -> int:
     """Run a replication server until SIGINT or SIGTERM; return the exit status."""
-    psks = keys.load(config.replication.keys)
+    psks = keys.Keyring(config.replication.keys)
     replication = config.replication
     store = None if replication.store == "memory" else partial(SqliteStore, replication.data)
     server = ReplicationServer(

@@ -23,7 +23,7 @@ def build(config: Config, witness: Witness | None = None, network: Network | Non
     shard = Shard(
         chosen.name,
         chosen.server,
-        keys.read(chosen.key),
+        keys.KeyFile(chosen.key),
         ghosts=getattr(simulation, "ghosts", False),
         state_dtype=getattr(simulation, "state_dtype", None),
         network=network,

@@ -7,6 +7,8 @@
 from sidereal.transport.endpoint import BULK, CONTROL, Endpoint
 from sidereal.transport.events import (
     Address,
+    BulkReceived,
+    ChannelStats,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -22,6 +24,8 @@ __all__ = [
     "BULK",
     "CONTROL",
     "Address",
+    "BulkReceived",
+    "ChannelStats",
     "Connected",
     "DatagramNotice",
     "DatagramsReceived",

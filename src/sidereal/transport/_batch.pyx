@@ -75,6 +75,8 @@ cdef extern from * nogil:
     size_t CMSG_LEN(size_t)
     int sendmmsg(int, mmsghdr*, unsigned int, int)
     int recvmmsg(int, mmsghdr*, unsigned int, int, timespec*)
+    int clock_gettime(int, timespec*)
+    int CLOCK_MONOTONIC
     int ppoll(pollfd*, unsigned long, const timespec*, const void*)
     int POLLIN, POLLOUT
     int MSG_DONTWAIT, MSG_TRUNC
@@ -96,6 +98,22 @@ SEND_PATIENCE_NS = 20_000_000
 """How long a full send buffer is waited for before what is left of a batch is dropped."""
 
 
+cdef int64_t _now() noexcept nogil:
+    cdef timespec at
+    clock_gettime(CLOCK_MONOTONIC, &at)
+    return at.tv_sec * 1_000_000_000 + at.tv_nsec
+
+
+cdef bint _readable(int fd) noexcept nogil:
+    cdef pollfd entry
+    cdef timespec none
+    entry.fd = fd
+    entry.events = POLLIN
+    entry.revents = 0
+    none.tv_sec = none.tv_nsec = 0
+    return ppoll(&entry, 1, &none, NULL) > 0
+
+
 cdef class BatchSocket:
     """A non-blocking UDP socket over the file descriptor of a bound ``socket.socket``."""
 
@@ -106,6 +124,8 @@ cdef class BatchSocket:
     cdef readonly bint coalescing
     cdef readonly Py_ssize_t dropped
     """Datagrams that the system refused to send."""
+    cdef public int64_t spin_ns
+    """How long `wait` asks again and again before it sleeps."""
     cdef public list inject
     """For tests: error numbers that the next send calls meet instead of the system."""
     cdef dict _packed
@@ -272,6 +292,14 @@ cdef class BatchSocket:
 
     def wait(self, int64_t timeout_ns):
         """Wait until something can be received, at most ``timeout_ns``; say whether it can."""
+        cdef int64_t until
+        if self.spin_ns > 0:
+            with nogil:
+                until = _now() + min(self.spin_ns, timeout_ns)
+                while not _readable(self._fd):
+                    if _now() >= until:
+                        break
+            timeout_ns -= min(self.spin_ns, timeout_ns)
         return self._poll(POLLIN, timeout_ns)
 
     cdef bint _poll(self, short events, int64_t timeout_ns) except -1:

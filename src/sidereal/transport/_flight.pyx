@@ -14,6 +14,7 @@ cdef enum:
     NOTHING = 0
     OUTSTANDING = 1
     LOST = 2
+    SKIPPED = 3
 
 cdef struct Sent:
     uint64_t number
@@ -66,6 +67,7 @@ cdef class Flight:
     cdef public Py_ssize_t spurious
     cdef public Py_ssize_t spurious_distance
     cdef public Py_ssize_t spurious_bytes
+    cdef bint _impossible
 
     def __cinit__(self):
         self._capacity = 64
@@ -154,6 +156,10 @@ cdef class Flight:
         """A packet that wants no acknowledgement: only its number is used up."""
         self._slot(number).state = NOTHING
 
+    def record_skipped(self, uint64_t number):
+        """A number that no packet has: who acknowledges it has not seen what it acknowledges."""
+        self._slot(number).state = SKIPPED
+
     def record(self, uint64_t number, int64_t now, Py_ssize_t size, object cargo):
         """A packet whose ``cargo`` (any object, or None) is handed back when acked or lost."""
         cdef Sent* slot = self._slot(number)
@@ -177,6 +183,9 @@ cdef class Flight:
         cdef int64_t elapsed
         cdef object cargo
         if slot.number != number or slot.state == NOTHING:
+            return
+        if slot.state == SKIPPED:
+            self._impossible = True
             return
         if slot.state == LOST:
             slot.state = NOTHING
@@ -218,10 +227,11 @@ cdef class Flight:
                 self._cargo[number & (self._capacity - 1)] = None
 
     def acknowledge(self, uint32_t largest_low, bytes bitmap, int64_t now):
-        """Take one ack frame; False if it names a packet that was never sent."""
+        """Take one ack frame; False if it names a packet that was never sent, or skipped."""
         cdef uint64_t largest, number, value, oldest
         cdef Py_ssize_t words = len(bitmap) // 8, word, bit
         cdef const uint8_t* p = bitmap
+        self._impossible = False
         largest = _expand(self._next, largest_low)
         if largest >= self._next:
             return False
@@ -249,7 +259,7 @@ cdef class Flight:
                 self._one(number, now)
         if <int64_t>largest > self._largest_acked:
             self._largest_acked = <int64_t>largest
-        return True
+        return not self._impossible
 
     def detect_lost(self, int64_t now, int64_t delay_ns, Py_ssize_t packets):
         """Declare lost what was sent ``packets`` before the largest acked, or ``delay_ns`` ago.

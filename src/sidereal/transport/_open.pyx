@@ -33,7 +33,10 @@ cdef enum:
     STREAM = 4
     CREDIT = 5
     CLOSE = 6
+    SEQUENCED = 7
+    SEQUENCES = 16
 
+assert (layout.FRAME_SEQUENCED, layout.SEQUENCES) == (SEQUENCED, SEQUENCES)
 assert (
     layout.FRAME_PADDING, layout.FRAME_PING, layout.FRAME_ACK, layout.FRAME_DATAGRAM,
     layout.FRAME_STREAM, layout.FRAME_CREDIT, layout.FRAME_CLOSE,
@@ -81,13 +84,14 @@ def route(object batch, dict routes, list strays):
     cdef object last_address = None, address, raw, known, entry
     for entry in batch:
         raw, address = entry
-        data = raw if type(raw) is bytes else bytes(raw)
-        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1:
-            strays.append((data, address))
-            continue
+        if type(raw) is bytes:
+            data = raw
+        else:
+            data = bytes(raw)
+            entry = (data, address)
         p = <const uint8_t*>PyBytes_AS_STRING(data)
-        if p[0] != DATA_BYTE:
-            strays.append((data, address))
+        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1 or p[0] != DATA_BYTE:
+            strays.append(entry)
             continue
         cid = get32(p + 1)
         if last is not None and cid == last_cid and address is last_address:
@@ -95,7 +99,7 @@ def route(object batch, dict routes, list strays):
             continue
         known = routes.get(cid)
         if known is None or known[0] != address:
-            strays.append((data, address))
+            strays.append(entry)
             continue
         last_cid = cid
         last_address = address
@@ -113,6 +117,8 @@ cdef class Inbox:
     """What one batch of packets held, sorted by kind; emptied by `clear`."""
 
     cdef public list datagrams
+    cdef public list sequenced
+    cdef public Py_ssize_t overtaken
     cdef public list segments
     cdef public list acks
     cdef public list credits
@@ -131,6 +137,8 @@ cdef class Inbox:
     cpdef clear(self):
         """Empty it for the next batch."""
         self.datagrams = []
+        self.sequenced = []
+        self.overtaken = 0
         self.segments = []
         self.acks = []
         self.credits = []
@@ -159,6 +167,7 @@ cdef class Opener:
     cdef uint64_t _lowest        # of those opened since the last ack
     cdef uint64_t _lowests[3]    # the same of the acks before it
     cdef int _ack_at
+    cdef uint64_t _newest[SEQUENCES]  # one more than the packet of each sequence's newest datagram
 
     def __init__(self, object chain):
         self._chain = chain
@@ -166,6 +175,7 @@ cdef class Opener:
         self._decrypt = chain.decryptor(0)
         self._nonce = bytearray(12)
         memset(self._bits, 0, sizeof(self._bits))
+        memset(self._newest, 0, sizeof(self._newest))
         memset(self._lowests, 255, sizeof(self._lowests))
         self._lowest = <uint64_t>-1
 
@@ -245,9 +255,9 @@ cdef class Opener:
             self._epoch = epoch
         inbox.opened += 1
         inbox.opened_bytes += size
-        self._parse(plain, inbox)
+        self._parse(plain, number, inbox)
 
-    cdef _parse(self, bytes plain, Inbox inbox):
+    cdef _parse(self, bytes plain, uint64_t number, Inbox inbox):
         cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(plain)
         cdef Py_ssize_t n = PyBytes_GET_SIZE(plain), at = 0, length
         cdef bint eliciting = False
@@ -264,6 +274,26 @@ cdef class Opener:
                     return
                 inbox.datagrams.append(PyBytes_FromStringAndSize(<char*>p + at + 3, length))
                 at += 3 + length
+                eliciting = True
+            elif kind == SEQUENCED:
+                if n - at < 4:
+                    inbox.error = "sequenced frame cut short"
+                    return
+                length = get16(p + at + 2)
+                if n - at - 4 < length:
+                    inbox.error = "sequenced frame longer than its packet"
+                    return
+                if p[at + 1] >= SEQUENCES:
+                    inbox.error = f"datagram of sequence {p[at + 1]}; there are {SEQUENCES}"
+                    return
+                if number + 1 < self._newest[p[at + 1]]:
+                    inbox.overtaken += 1
+                else:
+                    self._newest[p[at + 1]] = number + 1
+                    inbox.sequenced.append((
+                        p[at + 1], PyBytes_FromStringAndSize(<char*>p + at + 4, length)
+                    ))
+                at += 4 + length
                 eliciting = True
             elif kind == STREAM:
                 if n - at < 12:

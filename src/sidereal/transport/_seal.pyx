@@ -19,6 +19,8 @@ cdef enum:
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef uint8_t DATAGRAM = layout.FRAME_DATAGRAM
+cdef uint8_t SEQUENCED = layout.FRAME_SEQUENCED
+cdef uint8_t UNSEQUENCED = layout.UNSEQUENCED
 cdef uint8_t STREAM = layout.FRAME_STREAM
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
 cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
@@ -78,24 +80,44 @@ cdef class Sealer:
         self.next_number = number + 1
         return packet
 
+    def skip(self):
+        """Leave a number out; return it."""
+        self.next_number += 1
+        return self.next_number - 1
+
     def seal(self, bytes frames):
         """One packet of these frames."""
         return self._seal(<uint8_t*>PyBytes_AS_STRING(frames), PyBytes_GET_SIZE(frames))
 
+    def seal_message(self, bytes ack, int channel, uint64_t offset, bytes data):
+        """One packet of an ack (or b"") and one stream frame."""
+        cdef uint8_t plain[PLAIN_MAX]
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(ack), size = PyBytes_GET_SIZE(data)
+        memcpy(plain, PyBytes_AS_STRING(ack), n)
+        plain[n] = STREAM
+        plain[n + 1] = <uint8_t>channel
+        put64(plain + n + 2, offset)
+        plain[n + 10] = size & 255
+        plain[n + 11] = (size >> 8) & 255
+        memcpy(plain + n + STREAM_HEAD, PyBytes_AS_STRING(data), size)
+        return self._seal(plain, n + STREAM_HEAD + size)
+
     def seal_datagrams(
-        self, list payloads, Py_ssize_t start, uint64_t token, Py_ssize_t packet_bytes,
+        self, list payloads, bytearray sequences, Py_ssize_t start, uint64_t token, Py_ssize_t packet_bytes,
         Py_ssize_t budget, Py_ssize_t packets_max, int64_t now, object flight, object address,
         list out,
     ):
         """Pack ``payloads[start:]`` into packets of at most ``packet_bytes``, seal and record them.
 
         Stops after ``packets_max`` packets or once ``budget`` bytes are used up.
+        ``sequences[i]`` is that of ``payloads[i]``, or UNSEQUENCED.
         ``payloads[start]`` has ``token``. Appends ``(packet, address)`` to ``out``.
         Returns the index of the first payload that was not sent.
         """
         cdef uint8_t plain[PLAIN_MAX]
         cdef Py_ssize_t room = packet_bytes - HEADER_BYTES - TAG_BYTES
-        cdef Py_ssize_t n, size, at = start, end = len(payloads), first, sent = 0
+        cdef Py_ssize_t n, size, head, at = start, end = len(payloads), first, sent = 0
+        cdef const uint8_t* sequence = <const uint8_t*>(<char*>sequences)
         cdef bytes payload, packet
         cdef object record = flight.record_datagrams
         while at < end and sent < packets_max and budget > 0:
@@ -104,13 +126,18 @@ cdef class Sealer:
             while at < end:
                 payload = <bytes>payloads[at]
                 size = PyBytes_GET_SIZE(payload)
-                if n + 3 + size > room:
+                head = 3 if sequence[at] == UNSEQUENCED else 4
+                if n + head + size > room:
                     break
                 plain[n] = DATAGRAM
-                plain[n + 1] = size & 255
-                plain[n + 2] = (size >> 8) & 255
-                memcpy(plain + n + 3, PyBytes_AS_STRING(payload), size)
-                n += 3 + size
+                if head == 4:
+                    plain[n] = SEQUENCED
+                    plain[n + 1] = sequence[at]
+                n += head
+                plain[n - 2] = size & 255
+                plain[n - 1] = (size >> 8) & 255
+                memcpy(plain + n, PyBytes_AS_STRING(payload), size)
+                n += size
                 at += 1
             if at < end and room - n <= PADDING_WORTH:
                 memset(plain + n, 0, room - n)

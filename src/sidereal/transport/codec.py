@@ -11,7 +11,8 @@ from typing import Any
 import sidereal.transport._flight as _flight
 import sidereal.transport._open as _open
 import sidereal.transport._seal as _seal
-from sidereal.transport import flight_twin, packet_twin
+import sidereal.transport._sieve as _sieve
+from sidereal.transport import flight_twin, packet_twin, sieve_twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Codec:
     inbox: Callable[[], Any]
     flight: Callable[[], Any]
     route: Callable[..., dict[int, tuple[Any, list[bytes]]]]
+    sieve: Callable[[bytes | None, int], Any]
 
 
 COMPILED = Codec(
@@ -31,6 +33,7 @@ COMPILED = Codec(
     inbox=_open.Inbox,
     flight=_flight.Flight,
     route=_open.route,
+    sieve=_sieve.Sieve,
 )
 READABLE = Codec(
     opener=packet_twin.Opener,
@@ -38,4 +41,5 @@ READABLE = Codec(
     inbox=packet_twin.Inbox,
     flight=flight_twin.Flight,
     route=packet_twin.route,
+    sieve=sieve_twin.Sieve,
 )

@@ -3,15 +3,18 @@
 The default controller is in `rate`. `Fixed` is for trusted links whose capacity is known.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sidereal.transport.settings import TransportSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one batch of acks said. Bytes count whole packets, headers included."""
+class Sample(Struct, frozen=True, gc=False):
+    """What one batch of acks said. Bytes count whole packets, headers included.
+
+    A Struct, for it is made with each of them.
+    """
 
     now: int
     acked_bytes: int

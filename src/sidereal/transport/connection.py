@@ -4,14 +4,19 @@ The handshake is elsewhere (`initiator`, `acceptor`), and so is sending
 (`outbox`). A connection moves packets from `open` on, when both secrets are known.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
+from sidereal.limits import DATAGRAM_COST_BYTES
 from sidereal.transport.acks import AckSchedule
+from sidereal.transport.bulk import ReceiveBulk
 from sidereal.transport.codec import Codec
 from sidereal.transport.events import (
     Address,
+    BulkReceived,
+    ChannelStats,
     Connected,
     DatagramNotice,
     DatagramsReceived,
@@ -23,18 +28,68 @@ from sidereal.transport.events import (
 from sidereal.transport.handshake import Parameters
 from sidereal.transport.initiator import Initiator
 from sidereal.transport.keys import KeyChain
-from sidereal.transport.layout import CHANNELS, CLOSE, FRAME_CLOSE, REASON_BYTES_MAX
+from sidereal.transport.layout import (
+    BULK,
+    CHANNELS,
+    CLOSE,
+    CONTROL,
+    FRAME_CLOSE,
+    REASON_BYTES_MAX,
+)
 from sidereal.transport.lifecycle import State, Trigger, after
-from sidereal.transport.outbox import Out, Outbox
-from sidereal.transport.reliable import ReceiveStream, joined
+from sidereal.transport.outbox import Outbox
+from sidereal.transport.reliable import ReceiveMessages, ReceiveStream, joined
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
+from sidereal.transport.statistics import Rates, of_channel
+from sidereal.transport.tracking import Out
 
 DRAIN_NS = 3 * SECOND
 """How long the side that heard a farewell still acknowledges repeats of it."""
 
 
+def cost(payloads: list[bytes]) -> int:
+    """Return what datagrams count for while nobody has read them."""
+    return sum(map(len, payloads)) + DATAGRAM_COST_BYTES * len(payloads)
+
+
 class Connection:
     """One connection, either role; its events go into the endpoint's list."""
+
+    __slots__ = (
+        "_acks",
+        "_bulk",
+        "_bytes_received",
+        "_close_reason",
+        "_codec",
+        "_datagrams_lost",
+        "_datagrams_overtaken",
+        "_datagrams_received",
+        "_events",
+        "_forged",
+        "_idle_at",
+        "_messages",
+        "_opener",
+        "_over_at",
+        "_packets_received",
+        "_rates",
+        "_receive",
+        "_replayed",
+        "_settings",
+        "_started_ns",
+        "_unheard",
+        "_unread_datagrams",
+        "address",
+        "attempt",
+        "due_at",
+        "initiator",
+        "key_name",
+        "link",
+        "local_id",
+        "outbox",
+        "reply",
+        "scheduled",
+        "state",
+    )
 
     def __init__(
         self,
@@ -46,6 +101,7 @@ class Connection:
         settings: TransportSettings,
         codec: Codec,
         events: list[Event],
+        rng: Callable[[int], bytes],
         now: int,
         initiator: Initiator | None = None,
         reply: bytes = b"",
@@ -62,19 +118,25 @@ class Connection:
         """The endpoint's: which HELLO this half-open connection answers."""
         self.scheduled: int | None = None
         """The endpoint's: the earliest entry for this connection in its heap of timers."""
-        self.outbox = Outbox(settings, codec)
+        self.due_at = now
+        """The endpoint's: its `deadline` as it was when that was last asked."""
+        self.outbox = Outbox(settings, codec, rng)
         self._settings = settings
         self._codec = codec
         self._events = events
         self._opener: Any = None
         self._acks: AckSchedule | None = None
-        self._receive = [ReceiveStream(c, settings.receive_window_bytes) for c in range(CHANNELS)]
+        self._messages = ReceiveMessages(CONTROL, settings.receive_window_bytes)
+        self._bulk = ReceiveBulk(BULK, settings.receive_window_bytes)
+        self._receive: list[ReceiveStream[Any]] = [self._messages, self._bulk]
         self._started_ns = now
         self._close_reason = ""
         self._idle_at: int | None = None
         self._over_at: int | None = now + settings.handshake_timeout_ns
         self._bytes_received = self._packets_received = 0
-        self._datagrams_received = self._datagrams_lost = 0
+        self._datagrams_received = self._datagrams_lost = self._datagrams_overtaken = 0
+        self._unread_datagrams = self._unheard = 0
+        self._rates = Rates(now, 2 + 2 * CHANNELS)
         self._forged = self._replayed = 0
 
     # -- opening -------------------------------------------------------------------------
@@ -123,27 +185,33 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether the user may send on it."""
-        return self.state in (State.HELLO, State.OPEN)
+        return self.state is State.OPEN or self.state is State.HELLO
 
     # -- arriving ------------------------------------------------------------------------
 
     def receive(self, packets: list[bytes], inbox: Any, now: int) -> None:
         """Take packets that carry this connection's id and came from its address."""
+        inbox.clear()
         if self._opener is None or self._acks is None:
             return
-        inbox.clear()
+        if self._unread_datagrams >= self._settings.datagrams_unread_bytes:
+            self._unheard += len(packets)
+            return
         self._opener.open_batch(packets, now, inbox)
         self._forged += inbox.forged
         self._replayed += inbox.replayed
         if not inbox.opened:
             return
+        if self._rates.due(now):
+            self._measure(now)
         self._packets_received += inbox.opened
         self._bytes_received += inbox.opened_bytes
         if self.state is State.HALF_OPEN:
             self.state = after(self.state, Trigger.CONFIRMED)
             self._opened(incoming=True, now=now)
         self._idle_at = now + self._settings.idle_timeout_ns
-        self._acks.received(inbox.eliciting, inbox.gap, now)
+        if inbox.eliciting:
+            self._acks.received(inbox.eliciting, inbox.gap, now)
         try:
             if inbox.acks:
                 self._notice(*self.outbox.acknowledge(inbox.acks, now))
@@ -158,19 +226,34 @@ class Connection:
             self._fail(str(error), now)
         if inbox.close is not None:
             self._peer_closed(inbox.close, now)
-        self._flushed_yet(now)
+        if self.state is not State.OPEN:
+            self._flushed_yet(now)
 
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
+        events = self._events
         for channel, offset, data in joined(inbox.segments):
-            stream = self._receive[channel]
-            for message in stream.receive(offset, data):
-                self._events.append(MessageReceived(self.link, message, channel))
-            if stream.credit_due:
+            if channel == CONTROL:
+                for message in self._messages.receive(offset, data):
+                    events.append(MessageReceived(self.link, message))
+            else:
+                for part, start, size in self._bulk.receive(offset, data):
+                    events.append(BulkReceived(self.link, part, start, size))
+            if self._receive[channel].credit_due:
                 self.outbox.credit_due[channel] = True
         if inbox.datagrams:
             self._datagrams_received += len(inbox.datagrams)
-            self._events.append(DatagramsReceived(self.link, inbox.datagrams))
+            self._unread_datagrams += cost(inbox.datagrams)
+            events.append(DatagramsReceived(self.link, inbox.datagrams))
+        if inbox.sequenced or inbox.overtaken:
+            self._datagrams_received += len(inbox.sequenced)
+            self._datagrams_overtaken += inbox.overtaken
+            sequences: dict[int, list[bytes]] = {}
+            for sequence, payload in inbox.sequenced:
+                sequences.setdefault(sequence, []).append(payload)
+            for sequence, payloads in sequences.items():
+                self._unread_datagrams += cost(payloads)
+                events.append(DatagramsReceived(self.link, payloads, sequence))
 
     def _notice(self, acked: list[int], lost: list[int]) -> None:
         dropped = self.outbox.dropped
@@ -181,14 +264,18 @@ class Connection:
             self._datagrams_lost += len(lost)
             self._events.append(DatagramNotice(self.link, acked, lost))
 
-    def read(self) -> None:
-        """The user drained the events: there is room for more."""
+    def read(self) -> bool:
+        """The user drained the events; return whether the peer is to hear of more room."""
+        due = False
+        self._unread_datagrams = 0
         if self.state is not State.OPEN:
-            return
-        for channel, stream in enumerate(self._receive):
-            stream.read()
-            if stream.credit_due:
-                self.outbox.credit_due[channel] = True
+            return due
+        for stream in self._receive:
+            if stream.unread:
+                stream.unread = 0
+                if stream.credit_due:
+                    self.outbox.credit_due[stream.channel] = due = True
+        return due
 
     # -- ending --------------------------------------------------------------------------
 
@@ -256,17 +343,16 @@ class Connection:
         at = self._over_at
         if self._idle_at is not None and (at is None or self._idle_at < at):
             at = self._idle_at
-        others: tuple[int | None, ...] = ()
+        other: int | None = None
         if self.initiator is not None:
-            others = (self.initiator.hello_at,)
+            other = self.initiator.hello_at
         elif self._acks is not None and self.state is not State.HALF_OPEN:
-            if self.state is State.DRAINING:
-                others = (self._acks.at,)
-            else:
-                others = (self._acks.at, self.outbox.timeout_at)
-        for other in others:
+            other = self._acks.at
             if other is not None and (at is None or other < at):
                 at = other
+            other = None if self.state is State.DRAINING else self.outbox.timeout_at
+        if other is not None and (at is None or other < at):
+            at = other
         return at
 
     def timeout(self, now: int) -> None:
@@ -311,10 +397,32 @@ class Connection:
             if self.outbox.dropped:
                 self._notice([], [])
 
-    def stats(self) -> LinkStats:
+    def _measure(self, now: int) -> None:
+        counters = [self.outbox.bytes_sent, self._bytes_received]
+        for send, receive in zip(self.outbox.streams, self._receive, strict=True):
+            counters += [send.next, receive.next]
+        self._rates.update(now, tuple(counters))
+
+    def channel_stats(self, now: int) -> list[ChannelStats]:
+        """Return the counters of each reliable channel."""
+        if self._rates.due(now):
+            self._measure(now)
+        rates = self._rates.per_s[2:]
+        return [
+            of_channel(send, receive, rates[2 * at], rates[2 * at + 1])
+            for at, (send, receive) in enumerate(
+                zip(self.outbox.streams, self._receive, strict=True)
+            )
+        ]
+
+    def stats(self, now: int) -> LinkStats:
         """Return the counters."""
         outbox = self.outbox
+        if self._rates.due(now):
+            self._measure(now)
         return LinkStats(
+            sent_bytes_per_s=self._rates.per_s[0],
+            received_bytes_per_s=self._rates.per_s[1],
             rtt_ns=outbox.recovery.smoothed_ns if outbox.recovery.sampled else 0,
             rtt_variation_ns=outbox.recovery.variation_ns if outbox.recovery.sampled else 0,
             window_bytes=outbox.congestion.window,
@@ -328,6 +436,7 @@ class Connection:
             datagrams_sent=outbox.datagrams_sent,
             datagrams_received=self._datagrams_received,
             datagrams_lost=self._datagrams_lost,
+            datagrams_overtaken=self._datagrams_overtaken,
             messages_sent=sum(stream.messages for stream in outbox.streams),
             messages_received=sum(stream.messages for stream in self._receive),
             retransmitted_bytes=sum(stream.retransmitted for stream in outbox.streams),
@@ -335,4 +444,5 @@ class Connection:
             datagram_queue_bytes=outbox.datagrams.bytes,
             forged=self._forged,
             replayed=self._replayed,
+            unheard=self._unheard,
         )

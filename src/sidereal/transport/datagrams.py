@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sidereal.errors import LimitError
+from sidereal.transport.layout import SEQUENCES, UNSEQUENCED
 
 
 class DatagramQueue:
@@ -27,6 +28,7 @@ class DatagramQueue:
         "head",
         "next_token",
         "payloads",
+        "sequences",
     )
 
     def __init__(self, bytes_max: int, age_ns: int) -> None:
@@ -34,6 +36,8 @@ class DatagramQueue:
         self._age_ns = age_ns
         self._ages: deque[tuple[int, int]] = deque()
         self.payloads: list[bytes] = []
+        self.sequences = bytearray()
+        """To which sequence each of ``payloads`` belongs, or UNSEQUENCED."""
         self.head = 0
         """Index in ``payloads`` of the oldest that waits."""
         self.first = 0
@@ -49,14 +53,19 @@ class DatagramQueue:
         """The token of the oldest that waits."""
         return self.first + self.head
 
-    def push(self, payloads: Sequence[Any], payload_max: int, now: int) -> tuple[int, range]:
+    def push(
+        self, payloads: Sequence[Any], payload_max: int, now: int, sequence: int | None = None
+    ) -> tuple[int, range]:
         """Queue payloads; return the first one's token, and the tokens dropped to make room.
 
         Raises
         ------
         LimitError
-            A payload is longer than ``payload_max``: nothing was queued.
+            A payload is longer than ``payload_max``, or there is no such sequence: nothing
+            was queued.
         """
+        if sequence is not None and not 0 <= sequence < SEQUENCES:
+            raise LimitError(f"there is no sequence {sequence}; choose 0 to {SEQUENCES - 1}")
         items = [data if type(data) is bytes else bytes(data) for data in payloads]
         sizes = [len(data) for data in items]
         if items and max(sizes) > payload_max:
@@ -66,6 +75,7 @@ class DatagramQueue:
             )
         token = self.next_token
         self.payloads += items
+        self.sequences += bytes([UNSEQUENCED if sequence is None else sequence]) * len(items)
         self.next_token += len(items)
         self.bytes += sum(sizes)
         self._ages.append((now + self._age_ns, self.next_token))
@@ -110,8 +120,9 @@ class DatagramQueue:
         if self.head == len(self.payloads):
             self.first = self.next_token
             self.payloads = []
+            self.sequences = bytearray()
             self.head = 0
         elif self.head >= 4096:
-            del self.payloads[: self.head]
+            del self.payloads[: self.head], self.sequences[: self.head]
             self.first += self.head
             self.head = 0

@@ -16,25 +16,31 @@ from typing import Any
 
 from sidereal.errors import ConfigError, HandshakeError
 from sidereal.ids import LinkId
-from sidereal.transport.acceptor import Acceptor
+from sidereal.transport.acceptor import Acceptor, PskOf
 from sidereal.transport.codec import COMPILED, Codec
 from sidereal.transport.connection import Connection
+from sidereal.transport.cookie import SECRET_BYTES
 from sidereal.transport.events import (
     Address,
+    BulkReceived,
+    ChannelStats,
+    DatagramsReceived,
     EndpointStats,
     Event,
     LinkStats,
     MessageReceived,
 )
-from sidereal.transport.handshake import Hello, Parameters, echo_of
+from sidereal.transport.handshake import Hello, Parameters, echo_of, parse_hello
 from sidereal.transport.initiator import Initiator
-from sidereal.transport.layout import ACCEPT, COOKIE, DATA, HELLO, REJECT, VERSION
+from sidereal.transport.layout import BULK, CONTROL
 from sidereal.transport.lifecycle import State
 from sidereal.transport.noise import KEY_BYTES
 from sidereal.transport.settings import TransportSettings
 
-CONTROL = 0
-BULK = 1
+__all__ = ["BULK", "CONTROL", "Endpoint"]
+
+_READ = (MessageReceived, BulkReceived, DatagramsReceived)
+"""To drain one of these makes room for more of its link."""
 
 
 class Endpoint:
@@ -47,8 +53,9 @@ class Endpoint:
     rng
         ``rng(n)`` returns n random bytes: ``os.urandom``, or a seeded source in tests.
     psk_of
-        Key name to 32-byte key, or None where there is none by that name. Without
-        the function this endpoint accepts nobody.
+        Key name to 32-byte key, or to a tuple of those that are good now (while one is
+        being replaced), or None where there is none by that name. Without the function
+        this endpoint accepts nobody.
     settings
         See `TransportSettings`.
     codec
@@ -60,14 +67,15 @@ class Endpoint:
         *,
         now: int,
         rng: Callable[[int], bytes],
-        psk_of: Callable[[str], bytes | None] | None,
+        psk_of: PskOf | None,
         settings: TransportSettings | None = None,
         codec: Codec = COMPILED,
     ) -> None:
         self._settings = settings or TransportSettings()
         self._rng = rng
         self._codec = codec
-        self._acceptor = Acceptor(psk_of, rng, now) if psk_of is not None else None
+        self._acceptor = Acceptor(psk_of, rng) if psk_of is not None else None
+        self._sieve = codec.sieve(rng(SECRET_BYTES) if psk_of is not None else None, now)
         self._inbox = codec.inbox()
         self._events: list[Event] = []
         self._links: dict[LinkId, Connection] = {}
@@ -80,7 +88,6 @@ class Endpoint:
         self._next_link = 1
         self._now = now
         self._malformed = 0
-        self._unknown = 0
         self._wrong_address = 0
         self._forged = 0
         self._replayed = 0
@@ -120,7 +127,7 @@ class Endpoint:
         """Queue one reliable message; False if the link is gone.
 
         Messages of one channel arrive in order; the bulk channel goes beside the
-        control channel and never delays it.
+        control channel and never delays it. One on bulk arrives in parts, as they come.
 
         Raises
         ------
@@ -149,20 +156,25 @@ class Endpoint:
         self._ready[link] = connection
         return True
 
-    def send_datagrams(self, link: LinkId, payloads: Sequence[Any]) -> int:
+    def send_datagrams(
+        self, link: LinkId, payloads: Sequence[Any], sequence: int | None = None
+    ) -> int:
         """Queue datagrams; payload ``i`` has the returned token plus ``i``; -1 if the link is gone.
 
-        Each token appears once in a `DatagramNotice`.
+        Each token appears once in a `DatagramNotice`. Of a ``sequence`` (0 to 15) the peer
+        is given nothing that is older than the newest it was given; its notice says
+        "acknowledged" all the same, for it has arrived.
 
         Raises
         ------
         LimitError
-            A payload is longer than `datagram_payload_max`; none was queued.
+            A payload is longer than `datagram_payload_max` (of a sequence one byte less), or
+            there is no such sequence; none was queued.
         """
         connection = self._links.get(link)
         if connection is None or not connection.usable:
             return -1
-        token = connection.outbox.push_datagrams(payloads, self._now)
+        token = connection.outbox.push_datagrams(payloads, self._now, sequence)
         self._ready[link] = connection
         return token
 
@@ -187,21 +199,27 @@ class Endpoint:
     def stats(self, link: LinkId) -> LinkStats | None:
         """Return a link's counters, or None if it is gone."""
         connection = self._links.get(link)
-        return connection.stats() if connection is not None else None
+        return connection.stats(self._now) if connection is not None else None
+
+    def channel_stats(self, link: LinkId) -> list[ChannelStats]:
+        """Return the counters of a link's channels, control and bulk; none if it is gone."""
+        connection = self._links.get(link)
+        return connection.channel_stats(self._now) if connection is not None else []
 
     def endpoint_stats(self) -> EndpointStats:
         """Return what concerns no single link."""
-        acceptor = self._acceptor
+        acceptor, sieve = self._acceptor, self._sieve
         return EndpointStats(
             connections=len(self._links),
             half_open=len(self._half_open),
-            malformed=self._malformed + (acceptor.malformed if acceptor else 0),
-            unknown_connection=self._unknown,
-            wrong_address=self._wrong_address,
-            hellos=acceptor.hellos if acceptor else 0,
-            cookies_sent=acceptor.cookies_sent if acceptor else 0,
-            cookies_refused=acceptor.cookies_refused if acceptor else 0,
-            rejects_sent=acceptor.rejects_sent if acceptor else 0,
+            malformed=self._malformed + sieve.malformed,
+            unknown_connection=sieve.unknown,
+            wrong_address=self._wrong_address + sieve.wrong_address,
+            hellos=sieve.hellos,
+            hellos_unanswered=sieve.unanswered,
+            cookies_sent=sieve.cookies_sent,
+            cookies_refused=sieve.cookies_refused,
+            rejects_sent=sieve.versions_refused + (acceptor.rejects_sent if acceptor else 0),
             forged=self._forged,
             replayed=self._replayed,
         )
@@ -220,9 +238,16 @@ class Endpoint:
             if connection.attempt is not None and connection.state is not State.HALF_OPEN:
                 self._half_open.pop(connection.attempt, None)
                 connection.attempt = None
-            self._touch(connection)
-        for data, address in strays:
-            self._stray(data, address, now)
+            if not self._settle(connection):
+                self._ready[connection.link] = connection
+        if strays:
+            answers: list[tuple[bytes, Address]] = []
+            hellos, replies = self._sieve.sift(strays, self._routes, self._attempts, now, answers)
+            for data, address in replies:
+                self._reply(data, address, now)
+            for data, address in hellos:
+                self._hello(data, address, now)
+            self._replies += answers
 
     def handle_timeout(self, now: int) -> None:
         """Let the clock do what was due at `next_timeout`. Calling it early is harmless."""
@@ -245,15 +270,19 @@ class Endpoint:
     def poll_transmit(self, now: int) -> list[tuple[bytes, Address]]:
         """Return the datagrams to send now, in order."""
         self._now = now
-        out, self._replies = self._replies, []
+        out: list[tuple[bytes, Address]] = []
         ready, self._ready = self._ready, {}
         for link, connection in ready.items():
             connection.transmit(now, out)
-            if self._settle(connection):
+            if connection.state is State.CLOSED:
+                self._settle(connection)
                 continue
             if connection.outbox.more:
                 self._ready[link] = connection
             self._schedule(connection)
+        # Strangers last: those who are connected do not wait for them.
+        out += self._replies
+        self._replies.clear()
         return out
 
     def next_timeout(self) -> int | None:
@@ -265,8 +294,8 @@ class Endpoint:
             at, link = timers[0]
             connection = self._links.get(link)
             if connection is not None and connection.scheduled == at:
-                deadline = connection.deadline
-                if deadline is not None and deadline <= at:
+                # What it is by now `_schedule` has noted: only those who are ready have changed.
+                if connection.due_at <= at:
                     return at
                 connection.scheduled = None
                 heapq.heappop(timers)
@@ -281,11 +310,10 @@ class Endpoint:
         self._events.clear()
         last: LinkId | None = None
         for event in events:
-            if type(event) is MessageReceived and event.link != last:
+            if type(event) in _READ and event.link != last:
                 last = event.link
                 connection = self._links.get(last)
-                if connection is not None:
-                    connection.read()
+                if connection is not None and connection.read():
                     self._ready[last] = connection
         return events
 
@@ -323,6 +351,7 @@ class Endpoint:
             settings=self._settings,
             codec=self._codec,
             events=self._events,
+            rng=self._rng,
             now=now,
             initiator=initiator,
             reply=reply,
@@ -340,9 +369,10 @@ class Endpoint:
 
     def _schedule(self, connection: Connection) -> None:
         deadline = connection.deadline
-        if deadline is not None and (
-            connection.scheduled is None or deadline < connection.scheduled
-        ):
+        if deadline is None:
+            return
+        connection.due_at = deadline
+        if connection.scheduled is None or deadline < connection.scheduled:
             connection.scheduled = deadline
             heapq.heappush(self._timers, (deadline, connection.link))
 
@@ -359,38 +389,16 @@ class Endpoint:
         self._ready.pop(connection.link, None)
         return True
 
-    def _stray(self, data: bytes, address: Address, now: int) -> None:
-        """A datagram that is not a data packet of a known connection from its address."""
-        if len(data) < 9:
+    def _hello(self, data: bytes, address: Address, now: int) -> None:
+        """A HELLO whose cookie is good."""
+        acceptor, hello = self._acceptor, parse_hello(data)
+        assert acceptor is not None, "who accepts nobody has no secret for cookies"
+        if hello is None:
             self._malformed += 1
             return
-        kind = data[0] & 15
-        if kind == HELLO:
-            if self._acceptor is None:
-                self._unknown += 1
-                return
-            self._hello(self._acceptor, data, address, now)
-        elif kind in (COOKIE, ACCEPT, REJECT):
-            self._reply(data, address, now)
-        elif kind == DATA and data[0] >> 4 == VERSION:
-            if int.from_bytes(data[1:5], "little") in self._routes:
-                self._wrong_address += 1
-            else:
-                self._unknown += 1
-        else:
-            self._malformed += 1
-
-    def _hello(self, acceptor: Acceptor, data: bytes, address: Address, now: int) -> None:
-        hello = acceptor.screen(data, address, now)
-        if isinstance(hello, Hello):
-            known = self._half_open.get((address, hello.echo))
-            if known is not None:
-                answer: bytes = known.reply
-            else:
-                answer = self._accept(acceptor, hello, address, now)
-            self._replies.append((answer, address))
-        elif hello is not None:
-            self._replies.append((hello, address))
+        known = self._half_open.get((address, hello.echo))
+        answer = known.reply if known is not None else self._accept(acceptor, hello, address, now)
+        self._replies.append((answer, address))
 
     def _accept(self, acceptor: Acceptor, hello: Hello, address: Address, now: int) -> bytes:
         settings = self._settings
@@ -419,8 +427,7 @@ class Endpoint:
     def _reply(self, data: bytes, address: Address, now: int) -> None:
         connection = self._attempts.get(echo_of(data))
         if connection is None or connection.initiator is None:
-            self._unknown += 1
-            return
+            return  # an earlier one of this batch has ended the attempt
         if connection.address != address:
             self._wrong_address += 1
             return

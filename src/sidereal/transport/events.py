@@ -22,22 +22,39 @@ class Connected:
 
 
 class MessageReceived(Struct, frozen=True, gc=False):
-    """One reliable message, whole, in the order of its channel.
+    """One message of the control channel, whole, in order.
 
     A Struct, for it is made a million times a second.
     """
 
     link: LinkId
     data: bytes
-    channel: int = 0
+
+
+class BulkReceived(Struct, frozen=True, gc=False):
+    """Part of a message of the bulk channel, as it comes and in order.
+
+    ``data`` are its bytes from ``start`` on; it has ``size`` in all, and is over with the
+    part that reaches them.
+    """
+
+    link: LinkId
+    data: bytes
+    start: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class DatagramsReceived:
-    """The datagrams that one call of `Endpoint.receive` brought for a link."""
+    """The datagrams that one call of `Endpoint.receive` brought for a link.
+
+    Of a ``sequence`` (None: of no sequence) they come in the order of sending, and what was
+    overtaken does not come at all.
+    """
 
     link: LinkId
     payloads: list[bytes]
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +78,7 @@ class LinkClosed:
     by_peer: bool
 
 
-Event = Connected | MessageReceived | DatagramsReceived | DatagramNotice | LinkClosed
+Event = Connected | MessageReceived | BulkReceived | DatagramsReceived | DatagramNotice | LinkClosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,10 @@ class LinkStats:
 
     rtt_ns: int
     rtt_variation_ns: int
+    """The jitter: the smoothed distance of a round trip from the mean."""
+    sent_bytes_per_s: float
+    received_bytes_per_s: float
+    """Over the last whole second or more in which the link was looked after."""
     window_bytes: int
     bytes_in_flight: int
     bytes_sent: int
@@ -81,6 +102,8 @@ class LinkStats:
     datagrams_sent: int
     datagrams_received: int
     datagrams_lost: int
+    datagrams_overtaken: int
+    """Of sequences: arrived after a newer one, and dropped."""
     messages_sent: int
     messages_received: int
     retransmitted_bytes: int
@@ -88,6 +111,31 @@ class LinkStats:
     datagram_queue_bytes: int
     forged: int
     replayed: int
+    unheard: int
+    """Packets dropped unopened, for the user does not drain what came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """One reliable channel of a link. Round trip, jitter and loss of packets are the link's."""
+
+    messages_sent: int
+    messages_received: int
+    bytes_sent: int
+    """Without what went again."""
+    bytes_received: int
+    retransmitted_bytes: int
+    send_queue_bytes: int
+    """Queued, or sent and not acknowledged."""
+    blocked_by_peer: bool
+    """Something waits to be sent, and the peer has no room for it."""
+    early_bytes: int
+    """Arrived before what belongs in front of them."""
+    unread_bytes: int
+    """Delivered, and not drained by the user yet."""
+    sent_bytes_per_s: float
+    received_bytes_per_s: float
+    """Over the last whole second or more in which the link was looked after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +148,8 @@ class EndpointStats:
     unknown_connection: int
     wrong_address: int
     hellos: int
+    hellos_unanswered: int
+    """Those of a flood: beyond `limits.HELLO_ANSWERS_PER_S_MAX`."""
     cookies_sent: int
     cookies_refused: int
     rejects_sent: int

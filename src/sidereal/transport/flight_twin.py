@@ -29,6 +29,7 @@ class Flight:
 
     def __init__(self) -> None:
         self._sent: dict[int, Sent] = {}
+        self._skipped: set[int] = set()
         self._capacity = 64
         self._next = 0
         self._floor = 0
@@ -71,10 +72,16 @@ class Flight:
             self._capacity *= 2
         self._next = number + 1
         self._sent.pop(number - self._capacity, None)
+        self._skipped.discard(number - self._capacity)
 
     def record_silent(self, number: int) -> None:
         """A packet that wants no acknowledgement."""
         self._use(number)
+
+    def record_skipped(self, number: int) -> None:
+        """A number that no packet has: who acknowledges it has not seen what it acknowledges."""
+        self._use(number)
+        self._skipped.add(number)
 
     def record(self, number: int, now: int, size: int, cargo: Any) -> None:
         """A packet whose cargo is handed back when it is acked or lost."""
@@ -97,7 +104,7 @@ class Flight:
         self.last_sent_ns = now
 
     def acknowledge(self, largest_low: int, bitmap: bytes, now: int) -> bool:
-        """Take one ack frame; False if it names a packet that was never sent."""
+        """Take one ack frame; False if it names a packet that was never sent, or skipped."""
         largest = expand_number(self._next, largest_low)
         if largest >= self._next:
             return False
@@ -105,6 +112,7 @@ class Flight:
             newest = self._sent.get(largest)
             self.acked_largest = newest is not None and not newest.lost
         self._one(largest, now)
+        impossible = largest in self._skipped
         bits = int.from_bytes(bitmap, "little")
         oldest = self._next - self._capacity
         while bits:
@@ -114,9 +122,10 @@ class Flight:
                 return False
             if number >= oldest:
                 self._one(number, now)
+                impossible = impossible or number in self._skipped
             bits ^= lowest
         self.largest_acked = max(self.largest_acked, largest)
-        return True
+        return not impossible
 
     def _one(self, number: int, now: int) -> None:
         sent = self._sent.pop(number, None)

@@ -41,6 +41,7 @@ _PARAMETERS_BYTES: Final = _PARAMETERS.size
 NOISE_BYTES: Final = MESSAGE_OVERHEAD_BYTES + _PARAMETERS_BYTES
 ACCEPT_BYTES: Final = 9 + NOISE_BYTES
 COOKIE_AT: Final = _HEAD.size
+NAME_AT: Final = COOKIE_AT + COOKIE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +118,21 @@ def build_hello(bound: bytes, cookie: bytes, noise: bytes, size: int) -> bytes:
 
 def parse_hello(data: bytes) -> Hello | None:
     """Return the HELLO in ``data``, or None if it is not one of this version."""
-    name_at = COOKIE_AT + COOKIE_BYTES
     if len(data) < HELLO_BYTES_MIN:
         return None
     _, echo, _ = _HEAD.unpack_from(data)
-    length = data[name_at]
-    noise_at = name_at + 1 + length
+    length = data[NAME_AT]
+    noise_at = NAME_AT + 1 + length
     if not 0 < length <= KEY_NAME_BYTES_MAX or len(data) < noise_at + NOISE_BYTES:
         return None
     try:
-        key_name = data[name_at + 1 : noise_at].decode()
+        key_name = data[NAME_AT + 1 : noise_at].decode()
     except UnicodeDecodeError:
         return None
     return Hello(
         echo=echo,
-        bound=data[:COOKIE_AT] + data[name_at:noise_at],
-        cookie=data[COOKIE_AT:name_at],
+        bound=data[:COOKIE_AT] + data[NAME_AT:noise_at],
+        cookie=data[COOKIE_AT:NAME_AT],
         key_name=key_name,
         noise=data[noise_at : noise_at + NOISE_BYTES],
     )

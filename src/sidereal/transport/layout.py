@@ -35,11 +35,14 @@ FRAME_DATAGRAM: Final = 3
 FRAME_STREAM: Final = 4
 FRAME_CREDIT: Final = 5
 FRAME_CLOSE: Final = 6
+FRAME_SEQUENCED: Final = 7
 
 ACK: Final = Struct("<BIIB")
 """type, largest number (low half), delay in microseconds, 64-bit words of bitmap that follow."""
 DATAGRAM: Final = Struct("<BH")
 """type, length; the payload follows."""
+SEQUENCED: Final = Struct("<BBH")
+"""type, sequence, length; the payload follows."""
 STREAM: Final = Struct("<BBQH")
 """type, channel, offset of the first byte, length; the bytes follow."""
 CREDIT: Final = Struct("<BBQ")
@@ -52,7 +55,14 @@ REPLAY_WINDOW: Final = 8192
 ACK_WORDS_MAX: Final = REPLAY_WINDOW // 64
 
 CHANNELS: Final = 2
-"""Reliable channels: 0 is ordered control, 1 is bulk beside it."""
+CONTROL: Final = 0
+BULK: Final = 1
+"""Reliable channels: ordered control, and bulk beside it."""
+
+SEQUENCES: Final = 16
+"""Sequences of datagrams: in each, what is older than the newest delivered is dropped."""
+UNSEQUENCED: Final = 255
+"""Of a datagram that belongs to no sequence."""
 
 REASON_BYTES_MAX: Final = 512
 """A close reason is cut to this length before it is sent."""

@@ -31,7 +31,8 @@ class Pacer:
 
     @property
     def _quantum(self) -> float:
-        return max(self._quantum_min, self.rate * QUANTUM_NS / SECOND)
+        quantum = self.rate * QUANTUM_NS / SECOND
+        return quantum if quantum > self._quantum_min else self._quantum_min
 
     def room(self, now: int) -> int:
         """Bytes that may leave now; negative after an overdraft."""
@@ -40,9 +41,14 @@ class Pacer:
         elapsed = now - self._at
         if elapsed:
             self._at = now
-            gained = self.rate * max(0, min(elapsed, LATE_NS)) / SECOND
-            bound = max(self._quantum, gained) if self._waiting else self._quantum
-            self._credit = min(self._credit + gained, bound)
+            if elapsed > LATE_NS:
+                elapsed = LATE_NS
+            gained = self.rate * elapsed / SECOND if elapsed > 0 else 0.0
+            bound = self._quantum
+            if self._waiting and gained > bound:
+                bound = gained
+            credit = self._credit + gained
+            self._credit = credit if credit < bound else bound
         return int(self._credit)
 
     def sent(self, size: int) -> None:

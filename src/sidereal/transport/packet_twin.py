@@ -62,6 +62,8 @@ class Inbox:
     def clear(self) -> None:
         """Empty it for the next batch."""
         self.datagrams: list[bytes] = []
+        self.sequenced: list[tuple[int, bytes]] = []
+        self.overtaken = 0
         self.segments: list[tuple[int, int, bytes]] = []
         self.acks: list[tuple[int, int, bytes]] = []
         self.credits: list[tuple[int, int]] = []
@@ -80,6 +82,7 @@ class Opener:
         self._opened: set[int] = set()
         self._new: list[int] = []
         self._named: list[list[int]] = [[], [], []]
+        self._newest: dict[int, int] = {}
         self.next_number = 0
         self.largest_ns = 0
 
@@ -120,7 +123,7 @@ class Opener:
                 self._opened = {known for known in self._opened if known >= oldest}
         inbox.opened += 1
         inbox.opened_bytes += len(packet)
-        error, eliciting = parse_frames(plain, inbox)
+        error, eliciting = parse_frames(plain, inbox, number, self._newest)
         inbox.error = error
         if error is None and eliciting:
             inbox.eliciting += 1
@@ -146,8 +149,13 @@ class Opener:
         return head + bitmap.to_bytes(8 * words, "little")
 
 
-def parse_frames(plain: bytes, inbox: Inbox) -> tuple[str | None, bool]:
-    """Sort a packet's frames into ``inbox``; return what was wrong, and whether it wants an ack."""
+def parse_frames(
+    plain: bytes, inbox: Inbox, number: int, newest: dict[int, int]
+) -> tuple[str | None, bool]:
+    """Sort a packet's frames into ``inbox``; return what was wrong, and whether it wants an ack.
+
+    ``newest`` has the packet number of each sequence's newest datagram.
+    """
     at, size, eliciting = 0, len(plain), False
     while at < size:
         kind, left = plain[at], size - at
@@ -165,6 +173,21 @@ def parse_frames(plain: bytes, inbox: Inbox) -> tuple[str | None, bool]:
                 return "datagram frame longer than its packet", eliciting
             at += layout.DATAGRAM.size
             inbox.datagrams.append(plain[at : at + length])
+            at += length
+        elif kind == layout.FRAME_SEQUENCED:
+            if left < layout.SEQUENCED.size:
+                return "sequenced frame cut short", eliciting
+            _, sequence, length = layout.SEQUENCED.unpack_from(plain, at)
+            if left - layout.SEQUENCED.size < length:
+                return "sequenced frame longer than its packet", eliciting
+            if sequence >= layout.SEQUENCES:
+                return f"datagram of sequence {sequence}; there are {layout.SEQUENCES}", eliciting
+            at += layout.SEQUENCED.size
+            if number < newest.get(sequence, 0):
+                inbox.overtaken += 1
+            else:
+                newest[sequence] = number
+                inbox.sequenced.append((sequence, plain[at : at + length]))
             at += length
         elif kind == layout.FRAME_STREAM:
             if left < layout.STREAM.size:
@@ -224,6 +247,11 @@ class Sealer:
         self._connection_id = connection_id
         self.next_number = 0
 
+    def skip(self) -> int:
+        """Leave a number out; return it."""
+        self.next_number += 1
+        return self.next_number - 1
+
     def seal(self, frames: bytes) -> bytes:
         """One packet of these frames."""
         number = self.next_number
@@ -234,9 +262,15 @@ class Sealer:
         encrypt_into(nonce_of(number), frames, header, sealed)
         return header + bytes(sealed)
 
+    def seal_message(self, ack: bytes, channel: int, offset: int, data: bytes) -> bytes:
+        """One packet of an ack (or b"") and one stream frame."""
+        head = layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, len(data))
+        return self.seal(ack + head + data)
+
     def seal_datagrams(
         self,
         payloads: list[bytes],
+        sequences: bytearray,
         start: int,
         token: int,
         packet_bytes: int,
@@ -255,8 +289,12 @@ class Sealer:
                 break
             first, frames = at, b""
             while at < len(payloads):
-                frame = layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, len(payloads[at]))
-                frame += payloads[at]
+                payload, sequence = payloads[at], sequences[at]
+                if sequence == layout.UNSEQUENCED:
+                    frame = layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, len(payload)) + payload
+                else:
+                    frame = layout.SEQUENCED.pack(layout.FRAME_SEQUENCED, sequence, len(payload))
+                    frame += payload
                 if len(frames) + len(frame) > room:
                     break
                 frames += frame

@@ -5,59 +5,62 @@ from collections.abc import Iterator
 
 
 class RangeSet:
-    """A set of half-open integer ranges; touching ranges merge."""
+    """A set of half-open integer ranges; touching ranges merge.
 
-    __slots__ = ("_ends", "_starts")
+    ``starts`` is for those who ask very often whether it is empty; it is changed in place.
+    """
+
+    __slots__ = ("_ends", "starts")
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
+        self.starts: list[int] = []
         self._ends: list[int] = []
 
     def __bool__(self) -> bool:
-        return bool(self._starts)
+        return bool(self.starts)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(list(zip(self._starts, self._ends, strict=True)))
+        return iter(list(zip(self.starts, self._ends, strict=True)))
 
     def first(self) -> tuple[int, int]:
         """Return the lowest range."""
-        return self._starts[0], self._ends[0]
+        return self.starts[0], self._ends[0]
 
     def add(self, start: int, end: int) -> None:
         """Add ``[start, end)``."""
         if start >= end:
             return
         low = bisect_left(self._ends, start)
-        high = bisect_right(self._starts, end)
+        high = bisect_right(self.starts, end)
         if low < high:
-            start = min(start, self._starts[low])
+            start = min(start, self.starts[low])
             end = max(end, self._ends[high - 1])
-        self._starts[low:high] = [start]
+        self.starts[low:high] = [start]
         self._ends[low:high] = [end]
 
     def remove(self, start: int, end: int) -> None:
         """Remove ``[start, end)`` wherever it is in the set."""
         low = bisect_right(self._ends, start)
-        high = bisect_left(self._starts, end)
+        high = bisect_left(self.starts, end)
         if low >= high or start >= end:
             return
         starts, ends = [], []
-        if self._starts[low] < start:
-            starts.append(self._starts[low])
+        if self.starts[low] < start:
+            starts.append(self.starts[low])
             ends.append(start)
         if self._ends[high - 1] > end:
             starts.append(end)
             ends.append(self._ends[high - 1])
-        self._starts[low:high] = starts
+        self.starts[low:high] = starts
         self._ends[low:high] = ends
 
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """Return the parts of ``[start, end)`` that are not in the set."""
         parts = []
         index = bisect_right(self._ends, start)
-        while start < end and index < len(self._starts) and self._starts[index] < end:
-            if start < self._starts[index]:
-                parts.append((start, self._starts[index]))
+        while start < end and index < len(self.starts) and self.starts[index] < end:
+            if start < self.starts[index]:
+                parts.append((start, self.starts[index]))
             start = max(start, self._ends[index])
             index += 1
         if start < end:

@@ -132,16 +132,23 @@ class Rate:
             return
         if not self._min_rtt or rtt <= self._min_rtt + MS // 2:
             self._min_rtt_at = sample.now
-        self._min_rtt = min(self._min_rtt or rtt, rtt)
-        self._round_min = min(self._round_min or rtt, rtt)
-        self._rates[-1] = max(self._rates[-1], sample.delivery_bytes_per_s)
+            if not self._min_rtt or rtt < self._min_rtt:
+                self._min_rtt = rtt
+        if not self._round_min or rtt < self._round_min:
+            self._round_min = rtt
+        if sample.delivery_bytes_per_s > self._rates[-1]:
+            self._rates[-1] = sample.delivery_bytes_per_s
         self._lump(sample)
         if self._starting and self._limited:
             self._wide = max(self._wide, min(self._wide + sample.acked_bytes, self._twice()))
         if sample.acked_after >= self._round_until:
             self._round_until = sample.delivered
             self._round(sample)
-        self._wide = max(self._floor(), min(self._wide, self._max))
+        if self._wide > self._max:
+            self._wide = self._max
+        floor = self._floor()
+        if self._wide < floor:
+            self._wide = floor
         self.window = self._wide
         if sample.now < self._empty_until:
             self.window = max(4 * self._datagram, self._wide // 4)
@@ -155,7 +162,9 @@ class Rate:
             self._lump_at = sample.now
             self._lump_acked = expected = 0
         self._lump_acked += sample.acked_bytes
-        self._lumps[-1] = max(self._lumps[-1], self._lump_acked - expected)
+        lump = self._lump_acked - expected
+        if lump > self._lumps[-1]:
+            self._lumps[-1] = lump
 
     def _floor(self) -> int:
         return self._local if self._min_rtt < LOCAL_NS and not self._lossy else self._min

@@ -49,14 +49,16 @@ class Recovery:
 
     def sample(self, rtt_ns: int, ack_delay_ns: int) -> None:
         """Take one round trip, in which the peer held the ack for ``ack_delay_ns``."""
-        rtt_ns = max(1, rtt_ns)
+        if rtt_ns < 1:
+            rtt_ns = 1
         self.latest_ns = rtt_ns
         if not self.sampled:
             self.sampled = True
             self.min_ns = self.smoothed_ns = rtt_ns
             self.variation_ns = rtt_ns // 2
             return
-        self.min_ns = min(self.min_ns, rtt_ns)
+        if rtt_ns < self.min_ns:
+            self.min_ns = rtt_ns
         if rtt_ns - ack_delay_ns >= self.min_ns:
             rtt_ns -= ack_delay_ns
         self.variation_ns += (abs(self.smoothed_ns - rtt_ns) - self.variation_ns) // 4
@@ -64,7 +66,8 @@ class Recovery:
 
     def flew(self, longest_ns: int) -> None:
         """Take the longest flight of the packets that one batch of acks named."""
-        self.peak_ns = max(longest_ns, self.peak_ns - (self.peak_ns - self.smoothed_ns) // 64)
+        peak_ns = self.peak_ns - (self.peak_ns - self.smoothed_ns) // 64
+        self.peak_ns = longest_ns if longest_ns > peak_ns else peak_ns
 
     def overtaken(self, distance: int) -> None:
         """A packet declared lost arrived after all, ``distance`` numbers late."""
@@ -76,11 +79,22 @@ class Recovery:
     def loss_delay_ns(self) -> int:
         """How long after a packet's sending it is lost, once a later one was acked."""
         # A flight of many round trips is one whose acks were lost: it says nothing.
-        peak_ns = min(self.peak_ns, PEAK_ROUNDS * self.smoothed_ns)
-        rtt_ns = max(self.smoothed_ns, self.latest_ns, peak_ns)
-        return max(rtt_ns * self._eighths // 8, GRANULARITY_NS)
+        rtt_ns = PEAK_ROUNDS * self.smoothed_ns
+        if self.peak_ns < rtt_ns:
+            rtt_ns = self.peak_ns
+        if rtt_ns < self.smoothed_ns:
+            rtt_ns = self.smoothed_ns
+        if rtt_ns < self.latest_ns:
+            rtt_ns = self.latest_ns
+        delay_ns = rtt_ns * self._eighths // 8
+        return delay_ns if delay_ns > GRANULARITY_NS else GRANULARITY_NS
 
     def probe_delay_ns(self, peer_ack_delay_ns: int) -> int:
         """How long after the last sending a probe goes out; doubles while unanswered."""
-        once = self.smoothed_ns + max(4 * self.variation_ns, GRANULARITY_NS) + peer_ack_delay_ns
+        spread_ns = 4 * self.variation_ns
+        if spread_ns < GRANULARITY_NS:
+            spread_ns = GRANULARITY_NS
+        once = self.smoothed_ns + spread_ns + peer_ack_delay_ns
+        if not self.probes_unanswered:
+            return once
         return min(once << min(self.probes_unanswered, 10), max(once, PROBE_MAX_NS))

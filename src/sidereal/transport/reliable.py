@@ -6,12 +6,12 @@ up to which offset it has room (credit); what arrives out of order waits.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from sidereal.errors import LimitError, ProtocolError
-from sidereal.limits import MESSAGE_BYTES_MAX
+from sidereal.limits import EARLY_PIECES_MAX, MESSAGE_BYTES_MAX
 from sidereal.transport.layout import FRAME_STREAM, STREAM
 from sidereal.transport.ranges import RangeSet
 
@@ -19,8 +19,6 @@ PREFIX: Final = Struct("<I")
 PREFIX_BYTES: Final = PREFIX.size
 BLOCK_BYTES: Final = 16 * 1024
 """Smaller messages are gathered into blocks of this size, larger ones stay as they are."""
-GAPS_MAX: Final = 16_384
-"""Pieces that may wait out of order: more than fit in any window of full packets."""
 
 
 class SendStream:
@@ -40,6 +38,7 @@ class SendStream:
         "_lost",
         "_queue_bytes",
         "_starts",
+        "again",
         "channel",
         "end",
         "floor",
@@ -56,6 +55,8 @@ class SendStream:
         self._blocks: list[bytes | bytearray] = []
         self._acked = RangeSet()
         self._lost = RangeSet()
+        self.again = self._lost.starts
+        """Not empty where lost bytes go again."""
         self.floor = 0
         """All below is acknowledged."""
         self.next = 0
@@ -74,7 +75,7 @@ class SendStream:
     @property
     def pending(self) -> bool:
         """Whether something could be sent now, were there room."""
-        return bool(self._lost) or self.next < min(self.end, self.limit)
+        return (self.next < self.end and self.next < self.limit) or bool(self.again)
 
     def push(self, data: bytes) -> None:
         """Queue one message.
@@ -86,8 +87,11 @@ class SendStream:
         """
         size = len(data)
         self._admit(size, size + PREFIX_BYTES)
-        self._append(PREFIX.pack(size))
-        self._append(data)
+        if size < BLOCK_BYTES // 2:
+            self._append(PREFIX.pack(size) + data)
+        else:
+            self._append(PREFIX.pack(size))
+            self._append(data)
         self.messages += 1
 
     def push_many(self, messages: Sequence[bytes]) -> None:
@@ -101,7 +105,12 @@ class SendStream:
         if not messages:
             return
         sizes = [*map(len, messages)]
-        self._admit(max(sizes), sum(sizes) + PREFIX_BYTES * len(sizes))
+        longest = max(sizes)
+        self._admit(longest, sum(sizes) + PREFIX_BYTES * len(sizes))
+        if longest >= BLOCK_BYTES:  # large ones are sent from where they are
+            for message in messages:
+                self.push(message)
+            return
         pieces: list[bytes] = [b""] * (2 * len(sizes))
         pieces[::2] = map(PREFIX.pack, sizes)
         pieces[1::2] = messages
@@ -113,7 +122,7 @@ class SendStream:
             raise LimitError(
                 f"message of {longest} bytes is longer than {MESSAGE_BYTES_MAX}; send it in parts"
             )
-        if self.queued_bytes + added > self._queue_bytes:
+        if self.end - self.floor + added > self._queue_bytes:
             raise LimitError(
                 f"{self.queued_bytes} bytes wait for this peer and {added} more exceed "
                 f"{self._queue_bytes}; wait until it has read some"
@@ -137,19 +146,21 @@ class SendStream:
         length = room - STREAM.size
         if length <= 0:
             return None
-        if self._lost:
+        if self.again:
             offset, end = self._lost.first()
             length = min(length, end - offset)
             self._lost.remove(offset, offset + length)
             self.retransmitted += length
         else:
             offset = self.next
-            length = min(length, self.end - offset, self.limit - offset)
-            if length <= 0:
+            ready = (self.end if self.end < self.limit else self.limit) - offset
+            if ready <= 0:
                 return None
+            if ready < length:
+                length = ready
             self.next = offset + length
         head = STREAM.pack(FRAME_STREAM, self.channel, offset, length)
-        return head + self._read(offset, length), (self.channel, offset, length)
+        return head + self.read(offset, length), (self.channel, offset, length)
 
     def run(self) -> tuple[bytes, int, int] | None:
         """Return never-sent bytes that lie in one large block: ``(block, start, end)``, or None.
@@ -168,8 +179,9 @@ class SendStream:
         """Count the first bytes of the last `run` as sent."""
         self.next += length
 
-    def _read(self, offset: int, length: int) -> bytes:
-        index = bisect_right(self._starts, offset) - 1
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes that are queued and not all acknowledged."""
+        index = bisect_right(self._starts, offset) - 1 if len(self._starts) > 1 else 0
         at = offset - self._starts[index]
         piece = self._blocks[index][at : at + length]
         if len(piece) == length:
@@ -186,13 +198,14 @@ class SendStream:
     def acked(self, offset: int, length: int) -> None:
         """The peer has these bytes."""
         end = offset + length
-        if self._lost:
+        if self.again:
             self._lost.remove(offset, end)
         if offset > self.floor:
             self._acked.add(offset, end)
             return
-        self.floor = max(self.floor, end)
-        while self._acked and self._acked.first()[0] <= self.floor:
+        if end > self.floor:
+            self.floor = end
+        while self._acked.starts and self._acked.starts[0] <= self.floor:
             start, stop = self._acked.first()
             self._acked.remove(start, stop)
             self.floor = max(self.floor, stop)
@@ -215,24 +228,23 @@ class SendStream:
             self._lost.add(start, end)
 
 
-class ReceiveStream:
-    """The receiving half of one channel.
+Delivered = TypeVar("Delivered")
 
-    Held at most: ``window`` bytes that wait out of order or for the user to read
-    them, and one message being put together.
+
+class ReceiveStream(Generic[Delivered]):
+    """The receiving half of a channel; a subclass says what it delivers.
+
+    Held at most: ``window`` bytes that wait out of order or for the user to read them.
     """
 
     __slots__ = (
-        "_have",
-        "_need",
         "_offsets",
-        "_parts",
         "_pieces",
-        "_unread",
         "channel",
         "messages",
         "next",
         "told",
+        "unread",
         "waiting_bytes",
         "window",
     )
@@ -246,29 +258,23 @@ class ReceiveStream:
         """The credit that the peer knows of."""
         self.messages = 0
         self.waiting_bytes = 0
-        self._unread = 0
-        self._parts: list[bytes] = []
-        """What has come of a message that is not whole yet, its length in front."""
-        self._have = self._need = 0
+        self.unread = 0
+        """Bytes of messages that were delivered and that the user has not taken: no credit yet."""
         self._offsets: list[int] = []
         self._pieces: list[bytes] = []
 
     @property
     def credit(self) -> int:
         """The offset up to which there is room now."""
-        return self.next - self._unread + self.window
+        return self.next - self.unread + self.window
 
     @property
     def credit_due(self) -> bool:
         """Whether the peer should hear of more room."""
         return self.credit - self.told >= self.window // 4
 
-    def read(self) -> None:
-        """The user has taken all messages delivered so far."""
-        self._unread = 0
-
-    def receive(self, offset: int, data: bytes) -> list[bytes]:
-        """Take a frame's bytes; return the messages that are whole by it.
+    def receive(self, offset: int, data: bytes) -> list[Delivered]:
+        """Take a frame's bytes; return what can be delivered by it.
 
         Raises
         ------
@@ -321,12 +327,39 @@ class ReceiveStream:
             del self._offsets[index], self._pieces[index]
         if not data:
             return
-        if len(self._offsets) >= GAPS_MAX:
-            raise ProtocolError(f"channel {self.channel}: more than {GAPS_MAX} pieces out of order")
+        if len(self._offsets) >= EARLY_PIECES_MAX:
+            raise ProtocolError(
+                f"channel {self.channel}: more than {EARLY_PIECES_MAX} pieces out of order"
+            )
         index = bisect_left(self._offsets, offset)
         self._offsets.insert(index, offset)
         self._pieces.insert(index, data)
         self.waiting_bytes += len(data)
+
+    def _deliver(self, data: bytes) -> list[Delivered]:
+        """Take the next bytes of the stream, in order."""
+        raise NotImplementedError
+
+    def _length(self, data: bytes, at: int) -> int:
+        length: int = PREFIX.unpack_from(data, at)[0]
+        if length > MESSAGE_BYTES_MAX:
+            raise ProtocolError(
+                f"channel {self.channel}: a message claims {length} bytes, "
+                f"at most {MESSAGE_BYTES_MAX} are allowed"
+            )
+        return length
+
+
+class ReceiveMessages(ReceiveStream[bytes]):
+    """Delivers whole messages; besides the window it holds the one being put together."""
+
+    __slots__ = ("_have", "_need", "_parts")
+
+    def __init__(self, channel: int, window: int) -> None:
+        super().__init__(channel, window)
+        self._parts: list[bytes] = []
+        """What has come of a message that is not whole yet, its length in front."""
+        self._have = self._need = 0
 
     def _deliver(self, data: bytes) -> list[bytes]:
         """Cut messages out of the stream; what is not whole waits, uncopied."""
@@ -349,7 +382,7 @@ class ReceiveStream:
                 break
             messages.append(data[at + PREFIX_BYTES : stop])
             at = stop
-        self._unread += at
+        self.unread += at
         if at < have:
             parts.append(data[at:] if at else data)
             self._have = have - at
@@ -366,22 +399,17 @@ class ReceiveStream:
         pieces[0] = memoryview(pieces[0])[PREFIX_BYTES:]
         messages.append(b"".join(pieces))
         parts.clear()
-        self._unread += self._need
+        self.unread += self._need
         self._need = self._have = 0
         return last[len(last) - over :]
 
-    def _length(self, data: bytes, at: int) -> int:
-        length: int = PREFIX.unpack_from(data, at)[0]
-        if length > MESSAGE_BYTES_MAX:
-            raise ProtocolError(
-                f"channel {self.channel}: a message claims {length} bytes, "
-                f"at most {MESSAGE_BYTES_MAX} are allowed"
-            )
-        return length
 
-
-def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+def joined(segments: list[tuple[int, int, bytes]]) -> Iterable[tuple[int, int, bytes]]:
     """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+    return segments if len(segments) < 2 else _joined(segments)
+
+
+def _joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
     channel, start, end = -1, 0, 0
     pieces: list[bytes] = []
     for where, offset, data in segments:

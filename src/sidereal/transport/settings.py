@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from sidereal.errors import ConfigError
-from sidereal.limits import DATAGRAM_BYTES_DEFAULT, SEND_QUEUE_BYTES_MAX
+from sidereal.limits import (
+    CONNECTIONS_MAX,
+    DATAGRAM_BYTES_DEFAULT,
+    DATAGRAM_QUEUE_BYTES_MAX,
+    DATAGRAMS_UNREAD_BYTES_MAX,
+    HALF_OPEN_MAX,
+    RECEIVE_WINDOW_BYTES_MAX,
+    SEND_QUEUE_BYTES_MAX,
+)
 
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
@@ -45,9 +53,11 @@ class TransportSettings:
     """How long a closed connection still delivers what was queued, and its farewell."""
     datagram_age_ns: int = 250 * MS
     """A datagram that waited this long is stale: it is dropped and reported lost."""
-    datagram_queue_bytes: int = 8 * 1024 * 1024
+    datagram_queue_bytes: int = DATAGRAM_QUEUE_BYTES_MAX
     """Datagrams waiting in all; beyond it the oldest are dropped and reported lost."""
-    receive_window_bytes: int = 4 * 1024 * 1024
+    datagrams_unread_bytes: int = DATAGRAMS_UNREAD_BYTES_MAX
+    """Datagrams that arrived and that the user has not drained; beyond it a peer is not heard."""
+    receive_window_bytes: int = RECEIVE_WINDOW_BYTES_MAX
     """Reliable bytes a peer may send ahead of our reading, each channel."""
     send_queue_bytes: int = SEND_QUEUE_BYTES_MAX
     """Reliable bytes that may wait for one peer, each channel."""
@@ -64,8 +74,8 @@ class TransportSettings:
     window_bytes_max: int = 4 * 1024 * 1024
     burst_packets: int = 1024
     """Packets one connection may send in one poll, so that acks get their turn."""
-    connections_max: int = 8192
-    half_open_max: int = 1024
+    connections_max: int = CONNECTIONS_MAX
+    half_open_max: int = HALF_OPEN_MAX
     """Accepted connections whose peer has not yet shown that it can decrypt."""
 
     def __post_init__(self) -> None:

@@ -14,6 +14,8 @@ class PlainSocket:
 
     segmenting: bool = False
     coalescing: bool = False
+    spin_ns: int = 0
+    """Of no effect here: a system call from Python costs as much as a wake-up."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -1,0 +1,51 @@
+"""The receiving half of the bulk channel: a message is handed on as it comes.
+
+Nothing of a message is kept here once the user has it, so a peer never costs more
+than the window, however long its messages are.
+"""
+
+from typing import NamedTuple
+
+from sidereal.transport.reliable import PREFIX_BYTES, ReceiveStream
+
+
+class Chunk(NamedTuple):
+    """Bytes of a message of ``size`` bytes, from its byte ``start`` on."""
+
+    data: bytes
+    start: int
+    size: int
+
+
+class ReceiveBulk(ReceiveStream[Chunk]):
+    """As `ReceiveStream`, but delivers chunks."""
+
+    __slots__ = ("_prefix", "_size", "_start")
+
+    def __init__(self, channel: int, window: int) -> None:
+        super().__init__(channel, window)
+        self._prefix = b""
+        self._start = self._size = 0
+
+    def _deliver(self, data: bytes) -> list[Chunk]:
+        """Cut the stream at the messages' ends."""
+        chunks: list[Chunk] = []
+        at, have = 0, len(data)
+        while at < have:
+            if self._start == self._size:
+                lacking = PREFIX_BYTES - len(self._prefix)
+                self._prefix += data[at : at + lacking]
+                at += lacking
+                if len(self._prefix) < PREFIX_BYTES:
+                    break
+                self._start, self._size = 0, self._length(self._prefix, 0)
+                self._prefix = b""
+                if self._size and at >= have:
+                    break
+            stop = min(have, at + self._size - self._start)
+            chunks.append(Chunk(data[at:stop], self._start, self._size))
+            self._start += stop - at
+            self.messages += self._start == self._size
+            at = stop
+        self.unread += have
+        return chunks

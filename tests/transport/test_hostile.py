@@ -1,0 +1,157 @@
+"""A peer that has the key and does all it can to make this end remember too much."""
+
+import random
+import tracemalloc
+
+import pytest
+
+from sidereal.transport import BulkReceived, MessageReceived, TransportSettings, layout
+from sidereal.transport.netsim import parse
+from transport.pair import CLIENT, MS, SECOND, Pair
+
+WINDOW = 200_000
+UNREAD = 300_000
+SETTINGS = TransportSettings(
+    receive_window_bytes=WINDOW,
+    datagrams_unread_bytes=UNREAD,
+    send_queue_bytes=400_000,
+    datagram_queue_bytes=200_000,
+)
+ROOM = 1200 - layout.OVERHEAD_BYTES
+
+
+def stream(channel, offset, data):
+    return layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, len(data)) + data
+
+
+class Enemy:
+    """Seals whatever frames it likes, as the client of a pair that is open."""
+
+    def __init__(self, reading):
+        self.pair = Pair(settings=SETTINGS).open()
+        self.sealer = self.pair.client.endpoint._links[self.pair.client.link].outbox._sealer
+        self.endpoint = self.pair.server.endpoint
+        self.connection = self.endpoint._links[self.pair.server.link]
+        self.reading = reading
+        self.rng = random.Random(5)
+
+    def says(self, frames):
+        """One packet; the server answers as ever. Whether the link still stands."""
+        self.pair.now += MS // 10
+        now = self.pair.now
+        self.endpoint.receive([(self.sealer.seal(frames), CLIENT)], now)
+        self.endpoint.handle_timeout(now)
+        if self.reading:
+            self.endpoint.events()
+        self.endpoint.poll_transmit(now)
+        return self.connection.usable
+
+    def held(self):
+        """What the server holds of this peer, each kind against its cap."""
+        events = self.endpoint._events
+        shares = {}
+        for channel, kind in enumerate((MessageReceived, BulkReceived)):
+            unread = sum(len(e.data) for e in events if isinstance(e, kind))
+            early = self.connection._receive[channel].waiting_bytes
+            shares[kind.__name__] = (unread + early) / WINDOW
+        shares["datagrams"] = self.connection._unread_datagrams / UNREAD
+        shares["sent"] = self.connection.outbox.queued_bytes / SETTINGS.send_queue_bytes
+        return shares
+
+
+def floods_datagrams(enemy):
+    return layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, ROOM - 3) + bytes(ROOM - 3)
+
+
+def floods_tiny_datagrams(enemy):
+    return (layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, 2) + b"ab") * (ROOM // 5)
+
+
+def floods_sequences(enemy):
+    head = layout.SEQUENCED.pack(layout.FRAME_SEQUENCED, enemy.rng.randrange(16), 500)
+    return (head + bytes(500)) * 2
+
+
+def fills_the_window_with_early_bulk(enemy):
+    return stream(1, enemy.rng.randrange(1, WINDOW - ROOM), bytes(ROOM - 12))
+
+
+def overlaps_early_control(enemy):
+    return stream(0, enemy.rng.randrange(4, WINDOW - 100), bytes(enemy.rng.randrange(80)))
+
+
+def sends_single_bytes_with_gaps(enemy):
+    frames = [stream(1, 2 * enemy.rng.randrange(1, WINDOW // 2), b"x") for _ in range(ROOM // 13)]
+    return b"".join(frames)
+
+
+def goes_on_in_order(enemy):
+    at = enemy.connection._receive[1].next
+    data = (2**26).to_bytes(4, "little") + bytes(ROOM - 16) if at == 0 else bytes(ROOM - 12)
+    return stream(1, at, data)
+
+
+def offers_credit_without_end(enemy):
+    return layout.CREDIT.pack(layout.FRAME_CREDIT, enemy.rng.randrange(2), 2**63)
+
+
+ATTACKS = [
+    floods_datagrams,
+    floods_tiny_datagrams,
+    floods_sequences,
+    fills_the_window_with_early_bulk,
+    overlaps_early_control,
+    sends_single_bytes_with_gaps,
+    goes_on_in_order,
+    offers_credit_without_end,
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("reading", [False, True], ids=["unread", "read"])
+def test_a_hostile_peer_exceeds_no_cap_by_more_than_a_twentieth(attack, reading):
+    enemy = Enemy(reading)
+    most = {}
+    for turn in range(1500):
+        if not enemy.says(attack(enemy)):
+            break  # the link ended: also an answer
+        if turn % 10 == 0:
+            held = enemy.held()
+            most = {kind: max(share, most.get(kind, 0)) for kind, share in held.items()}
+    assert most
+    assert max(most.values()) <= 1.05, most
+
+
+def test_what_hostile_datagrams_cost_is_memory_that_the_cap_knows():
+    """The cap in bytes is the cap in memory, objects and all, within a factor that is small."""
+    enemy = Enemy(reading=False)
+    for _ in range(50):
+        enemy.says(floods_tiny_datagrams(enemy))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        counted = enemy.connection._unread_datagrams
+        for _ in range(1500):
+            enemy.says(floods_tiny_datagrams(enemy))
+        grown = tracemalloc.get_traced_memory()[0] - before
+        counted = enemy.connection._unread_datagrams - counted
+    finally:
+        tracemalloc.stop()
+    assert grown <= 1.05 * max(counted, UNREAD)
+
+
+def test_a_user_that_does_not_drain_slows_its_peer_and_nothing_is_lost_unnoticed():
+    pair = Pair(parse("lan"), settings=SETTINGS).open()
+    pair.server.reading = False
+    for _ in range(100):
+        pair.client.endpoint.send_datagrams(pair.client.link, [bytes(1000)] * 10)
+        pair.run(5 * MS)
+    held = sum(len(p) for e in pair.server.endpoint._events for p in getattr(e, "payloads", ()))
+    assert UNREAD / 2 < held <= UNREAD
+    assert pair.server.endpoint.stats(pair.server.link).unheard > 100
+    pair.server.reading = True
+    pair.run(5 * SECOND)
+    assert sorted(pair.client.acked + pair.client.lost) == list(range(1000))
+    assert len(pair.server.datagrams) >= len(pair.client.acked)
+    pair.client.endpoint.send(pair.client.link, b"and all is well")
+    assert pair.run(2 * SECOND, lambda: pair.server.messages == [b"and all is well"])
