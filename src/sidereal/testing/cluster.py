@@ -117,6 +117,8 @@ class Cluster:
         self.clients: list[SimulatedClient] = []
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
+        self.digest = 0
+        """Of every message that has reached a server, and when."""
         self.disk = MemoryDisk()
         self._port = 0
         self.wires = (

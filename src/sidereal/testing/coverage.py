@@ -134,7 +134,7 @@ class Traffic(Observer):
         born = rows.version == 0
         if born.any() and self._at_border(rows, born):
             strike(45, shard)
-        crossing = rows.take(~born)
+        crossing = rows.take(~born) if born.any() else rows
         step = np.abs(crossing.target.astype(np.int64) - crossing.sector)
         if ((step > 0).all(axis=1)).any():
             strike(35, shard)

@@ -6,6 +6,7 @@ The process can be killed; the next one takes the next term and finds on the
 disk what was committed. Two can live at once, and only one of them leads.
 """
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -192,20 +193,23 @@ class ServerProcess:
     def heard(self, link: LinkId, data: bytes) -> None:
         """Take a message from a link, whether or not it is still one."""
         if not self._later(partial(self.heard, link, data)):
-            self.take(link, codec.decode(data))
+            self.take(link, codec.decode(data), data)
 
-    def take(self, link: LinkId, message: Message) -> None:
-        """Have the manager take a message, and let out what follows."""
+    def take(self, link: LinkId, message: Message, data: bytes | None = None) -> None:
+        """Have the manager take a message, and let out what follows; `data` are its bytes."""
+        cluster = self.cluster
+        where = cluster.clock.now.to_bytes(8, "little") + link.to_bytes(4, "little")
+        cluster.digest = zlib.crc32(where + (data or codec.encode(message)), cluster.digest)
         self.manager.receive(link, message, self.clock.now)
         shard = self.shards.get(link) if link in self.lines else None
-        for observer in self.cluster.observers:
+        for observer in cluster.observers:
             observer.server_heard(shard, link, message)
         errors = self.manager.books.counters["links_ended_for_errors"]
         if errors != self._errors:
             self._errors = errors
             reasons = [o.reason for o in self.manager.books.out if isinstance(o, CloseLink)]
             whom = shard.name if shard is not None else f"link {link}"
-            self.cluster.accused("the server", whom, reasons[-1] if reasons else "")
+            cluster.accused("the server", whom, reasons[-1] if reasons else "")
         self.drain()
 
     def datagrams(self, link: LinkId, payloads: list[bytes]) -> None:

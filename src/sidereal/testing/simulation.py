@@ -5,7 +5,6 @@ gives an outcome with the `Violation`; the same plan gives the same outcome, eve
 for event, which its digest shows.
 """
 
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,9 +28,7 @@ from sidereal.testing.plan import Plan, Strike
 from sidereal.testing.playground import EXTENT, Playground
 from sidereal.testing.shards import SimulatedShard
 from sidereal.testing.strikes import STRIKES
-from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
-from sidereal.wire.base import Message
 from sidereal.world.batch import World
 from sidereal.world.rules import NS_PER_S
 
@@ -68,16 +65,6 @@ class Outcome:
     """Of every message that reached the server, and when."""
     coverage: Coverage
     struck: tuple[str, ...] = field(default=())
-
-
-class _Digest(Observer):
-    def __init__(self, clock: Clockwork) -> None:
-        self._clock = clock
-        self.value = 0
-
-    def server_heard(self, shard: SimulatedShard | None, link: int, message: Message) -> None:
-        data = self._clock.now.to_bytes(8, "little") + link.to_bytes(4, "little")
-        self.value = zlib.crc32(data + codec.encode(message), self.value)
 
 
 class Simulation:
@@ -126,8 +113,7 @@ class Simulation:
         self.phases = Phases(cluster)
         self.coverage = Coverage()
         self.traffic = Traffic(self)
-        self.digest = _Digest(cluster.clock)
-        cluster.observers += [self.phases, self.traffic, self.digest, *observers]
+        cluster.observers += [self.phases, self.traffic, *observers]
         self.blows = Blows(self)
         self.struck: list[str] = []
         self._armed: list[tuple[int, Strike]] = []
@@ -170,7 +156,7 @@ class Simulation:
             restarts=cluster.server.term - 1,
             entities=len(cluster.manager.books.table),
             checks=cluster.witness.checks,
-            digest=self.digest.value,
+            digest=cluster.digest,
             coverage=self.coverage,
             struck=tuple(self.struck),
         )
@@ -210,15 +196,22 @@ class Simulation:
         self.phases.changed = False
         now = self.cluster.clock.now
         waiting = []
+        at = self._whereabouts()
         for since, strike in self._armed:
             if now - since > PATIENCE_S * NS_PER_S:
                 continue
-            found = [s for s in self.standing() if strike.phase in self.phases.of(s)]
-            random = Random(strike.salt)
-            if found and self._strike(strike, random.choice(found), random):
-                continue
+            found = [shard for shard, phases in at if strike.phase in phases]
+            if found:
+                random = Random(strike.salt)
+                struck = self._strike(strike, random.choice(found), random)
+                at = self._whereabouts()
+                if struck:
+                    continue
             waiting.append((since, strike))
         self._armed = waiting
+
+    def _whereabouts(self) -> list[tuple[SimulatedShard, list[str]]]:
+        return [(shard, self.phases.of(shard)) for shard in self.standing()]
 
     def _strike(self, strike: Strike, shard: SimulatedShard, random: Random) -> bool:
         phases = self.phases.of(shard)
