@@ -129,7 +129,7 @@ MUTANTS = (
             Cut(
                 "replication.transitions",
                 "request",
-                "books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))",
+                "books.send(shard, ConfirmTransitionExit(_claims(rows, outdated)))",
                 "_refuse(books, shard, rows.take(outdated), 'out of date')",
             ),
         ),

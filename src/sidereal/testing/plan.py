@@ -110,7 +110,7 @@ def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool
     return Plan(
         seed=seed,
         entities=random.randrange(100, 131),
-        tick_hz=random.choice([4.0, 5.0, 5.0, 10.0]),
+        tick_hz=random.choice([4.0, 4.0, 4.0, 4.0, 4.0, 5.0, 5.0, 10.0]),
         lease_ns=lease_ns,
         allowance_ns=allowance_ns,
         heartbeat_ns=random.choice([200, 300]) * MS,

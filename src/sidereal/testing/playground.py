@@ -17,7 +17,7 @@ EXTENT = 2.5 * SECTOR_SIZE
 
 WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
 
-KINDS = np.array([WANDER] * 8 + [SWING] * 3 + [CIRCLE] * 2 + [RACE, FOLLOW, TELEPORT])
+KINDS = np.array([WANDER] * 20 + [SWING] * 5 + [CIRCLE] * 3 + [RACE, RACE, FOLLOW, TELEPORT])
 """What an entity does, by its id modulo their count."""
 
 HOT_SPOT_S = 7.0

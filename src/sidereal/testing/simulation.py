@@ -40,7 +40,7 @@ LIFE_S = 0.1
 
 SHARDS_MAX = 6
 
-SPEED = 20.0
+SPEED = 12.0
 """At most so many units a second along each axis is how fast they wander."""
 
 REST_S = 30.0
