@@ -122,7 +122,7 @@ class Playground:
             return
         rows = rows[self._numbers.random(len(rows)) < self._teleports * dt]
         self.jumps = len(rows)
-        reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 3 * EXTENT, EXTENT)
+        reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 1.6 * EXTENT, EXTENT)
         world.position[rows] = self._numbers.uniform(-1, 1, (len(rows), 2)) * reach
         world.velocity[rows] = 0.0
 

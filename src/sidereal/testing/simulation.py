@@ -268,7 +268,7 @@ class Simulation:
         shard = random.choice(able)
         core, count = shard.core, random.randrange(1, 6)
         position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2)) * random.choice(
-            [1.0, 1.0, 2.5]
+            [1.0, 1.0, 1.6]
         )
         if random.random() < 0.4:  # on a border
             position[:, 0] = np.round(position[:, 0] / 100.0) * 100.0
