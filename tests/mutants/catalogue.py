@@ -132,6 +132,13 @@ MUTANTS = (
                 "books.send(shard, ConfirmTransitionExit(_claims(rows, outdated)))",
                 "_refuse(books, shard, rows.take(outdated), 'out of date')",
             ),
+            Cut(
+                # In a session that is in order, what was decided is told by the verdict.
+                "replication.resumption",
+                "_judge",
+                "verdict[accepted & mine] = Verdict.ACK",
+                "verdict[accepted & mine] = Verdict.BACK",
+            ),
         ),
     ),
     Mutant(

@@ -92,6 +92,8 @@ class ServerProcess:
         self.shards: dict[LinkId, SimulatedShard] = {}
         self.clients: dict[LinkId, SimulatedClient] = {}
         self.answers: list[Message] = []
+        self.writing: list[bytes] = []
+        """The records of the commit that is being written, or was written last."""
         self.dies_after: int | None = None
         """Of the next outputs so many are still sent; then the process dies."""
         self._position = found.end
@@ -266,8 +268,8 @@ class ServerProcess:
             self._commit()
 
     def _append(self, steps: list[Step]) -> None:
-        records = [record for step in steps for record in step.records]
-        self._position = self.store.commit(self.term, records)
+        self.writing = [record for step in steps for record in step.records]
+        self._position = self.store.commit(self.term, self.writing)
 
     def _snapshot(self) -> None:
         self.store.snapshot(self.term, self._position, [self.manager.image()])
