@@ -65,6 +65,8 @@ class Plan:
     teleports: float = 0.0
     orders: float = 0.0
     """How often a second: shards spawn, one is destroyed, a teleporter jumps, operators order."""
+    clients: int = 0
+    """Game clients that watch, steer and write."""
     strikes: tuple[Strike, ...] = ()
     transport: str = ""
     """``calm`` or ``rough`` where links are real transport endpoints."""
@@ -126,6 +128,7 @@ def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool
         orders=random.choice([0.0, 0.5, 3.0]),
         strikes=_strikes(random, wanted),
         transport=random.choice(["calm", "rough", "rough"]) if transport else "",
+        clients=random.choice([0, 0, 1, 3]),
     )
 
 

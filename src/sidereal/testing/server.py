@@ -167,6 +167,10 @@ class ServerProcess:
                 clock.at(soon, partial(line.snap, "the replication server is gone"))
             else:
                 line.quiet("peer")
+        for link, client in self.clients.items():
+            if client.comes_back and client.link == link:
+                soon = clock.now + int(random.random() * NOTICED_NS)
+                clock.at(soon, partial(client.server_gone, link))
 
     def turn(self) -> None:
         """One tick; the next one follows."""

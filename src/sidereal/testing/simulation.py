@@ -17,6 +17,7 @@ from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
 from sidereal.testing import checks
+from sidereal.testing.audience import Audience
 from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
 from sidereal.testing.cluster import Cluster, Step
@@ -115,6 +116,7 @@ class Simulation:
         self.traffic = Traffic(self)
         cluster.observers += [self.phases, self.traffic, *observers]
         self.blows = Blows(self)
+        self.audience = Audience(self)
         self.struck: list[str] = []
         self._armed: list[tuple[int, Strike]] = []
         self._names = plan.shards
@@ -172,6 +174,7 @@ class Simulation:
         cluster.run(0.3)
         self._place(plan.entities)
         cluster.run(0.1)
+        self.audience.come(plan.clients)
         cluster.server.commit_ns = plan.commit_ns
         for strike in plan.strikes:
             when = self._began + round(strike.at_s * NS_PER_S)
@@ -242,6 +245,7 @@ class Simulation:
 
     def _hear(self, shard: SimulatedShard, told: list[ev.Event]) -> None:
         self._lease_ends += sum(isinstance(event, ev.LeaseLost) for event in told)
+        self.audience.told(shard, told)
         shard.log.clear()
 
     def _life(self) -> None:
@@ -352,6 +356,7 @@ class Simulation:
         while True:
             try:
                 checks.at_rest(cluster)
+                self.audience.at_rest()
             except Violation:
                 if waited > REST_S:
                     raise
