@@ -105,11 +105,12 @@ class Audience:
         entity = self._random.choice(steered) if steered else self._entity()
         if entity is None:
             return
-        self._letters += 1
-        try:
-            client.core.send_mail(entity, self._letters.to_bytes(4, "little"))
-        except LimitError:
-            return  # too many wait for a session: the game writes later
+        for _ in range(self._random.randrange(1, 4)):
+            self._letters += 1
+            try:
+                client.core.send_mail(entity, self._letters.to_bytes(4, "little"))
+            except LimitError:
+                return  # too many wait for a session: the game writes later
 
     def told(self, shard: "SimulatedShard", events: list[ev.Event]) -> None:
         """Hold what a shard's game is told against what was written."""
