@@ -1,5 +1,6 @@
 """Whole lives of clusters under swarms of faults, each told by its seed; all must come to rest."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sidereal.replication import leases
 from sidereal.testing import campaign
 from sidereal.testing.coverage import Coverage
 from sidereal.testing.faults import BY_NAME, FAULTS, chosen
+from sidereal.testing.observer import Violation
 from sidereal.testing.phases import PHASES
 from sidereal.testing.plan import draw
 from sidereal.testing.shrink import shrink
@@ -57,6 +59,13 @@ def test_what_breaks_is_named_and_shrinks_to_a_story(monkeypatch):
     assert shrunk.outcome.plan.seconds < outcome.plan.seconds
     assert str(shrunk.outcome.violation) in shrunk.lines[-1]
     assert len(shrunk.lines) > 3
+
+
+def test_what_broke_in_another_process_is_told_here():
+    broke = Violation("nothing is dropped", "7 is in no record", [7], [(0, 1)])
+    here = pickle.loads(pickle.dumps(broke))
+    assert (here.invariant, here.story) == (broke.invariant, broke.story)
+    assert (here.entities, here.sectors) == ((7,), ((0, 1),))
 
 
 def test_each_fault_that_is_aimed_can_strike_and_each_phase_is_known():

@@ -114,13 +114,26 @@ class Witness(Observer):
             life.heard_until = max(life.heard_until, message.sent_ns + life.lease_ns)
 
     def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
-        """What a step led to leaves only within the lease."""
-        asks = isinstance(message, sm.EntityTransitionRequest)
-        if asks and self.ledger.lives[shard.link].judged_ns != self.cluster.clock.now:
+        """What a step led to leaves only within the lease.
+
+        What a verdict lets a shard say again may be said later: it is of steps within the lease,
+        and the session in which it is said is one that the server has not fenced.
+        """
+        if not isinstance(message, sm.EntityTransitionRequest):
+            return
+        life = self.ledger.lives[shard.link]
+        if life.judged_ns != self.cluster.clock.now:
             self._leased(shard, "asks to hand over")
+        elif (message.entities.tick > life.ticked).any():
+            raise Violation(
+                "leased",
+                f"{shard.name} asks for what is of tick {message.entities.tick.max()}; within its"
+                f" lease it simulated until {life.ticked}",
+                message.entities.ids.tolist(),
+            )
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
-        """With a verdict, what was asked for before is asked again, whatever of the lease."""
+        """Take note of a verdict: what was asked for before may be asked again with it."""
         if isinstance(message, sm.SessionVerdict):
             self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
 
@@ -133,6 +146,7 @@ class Witness(Observer):
         """A step is held against lease, ledger and record."""
         self.checks += 1
         self._leased(shard, "simulates")
+        self.ledger.lives[shard.link].ticked = tick
         if len(ids):
             self.ledger.stepped(shard, tick, ids, versions)
             if self.cluster.server.alive:

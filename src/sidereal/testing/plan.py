@@ -108,7 +108,7 @@ def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool
     allowance_ns = random.choice([30, 60]) * MS
     # Both clocks' drifts over a lease, and the next heartbeat's way, stay within the allowance.
     room_ppm = allowance_ns * 1_000_000 // (lease_ns + allowance_ns)
-    drift = random.choice([0.0, 0.5, 0.95]) * random.choice([-1, 1]) if "drift" in wanted else 0.0
+    drift = random.choice([0.0, 0.95, 0.95]) * random.choice([-1, 1]) if "drift" in wanted else 0.0
     return Plan(
         seed=seed,
         entities=random.randrange(100, 131),
