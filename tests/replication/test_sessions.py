@@ -199,6 +199,25 @@ def test_the_shard_learns_who_steers_an_entity_and_that_they_went_and_came_back(
     assert steered(cluster, entity)[-1] == (number, False)
 
 
+@pytest.mark.parametrize("arrives", [True, False], ids=["unanswered", "unheard"])
+def test_a_release_that_was_not_answered_is_said_again_in_the_next_session(arrives):
+    """Seed 30003: its link broke, and the client steered for ever what the server had taken."""
+    cluster, entity, client = world(40)
+    client.core.possess(entity)
+    cluster.run(0.2)
+    assert client.steers == {entity}
+    client.core.release(entity)
+    client.down.cut = True
+    client.up.cut = not arrives
+    cluster.run(0.2)
+    assert client.steers == {entity}
+    client.break_link()
+    client.connect()
+    cluster.run(0.3)
+    assert not client.steers
+    assert not cluster.manager.books.sessions.get(client.core.session).possessed
+
+
 def test_an_entity_is_steered_by_one_session_until_it_is_released_or_over():
     cluster, entity, client = world(10)
     rival = cluster.add_client()
