@@ -31,7 +31,7 @@ def test_clients_live_through_breaks_and_restarts(seed):
 def broken(monkeypatch, *places):
     for owner, name, change in places:
         monkeypatch.setattr(owner, name, change(getattr(owner, name)))
-    for seed in range(3):
+    for seed in range(8):
         outcome = life(seed).run()
         if outcome.violation is not None:
             return outcome.violation.invariant

@@ -102,7 +102,15 @@ class Audience:
 
     def _write(self, client: SimulatedClient) -> None:
         steered = sorted(client.steers)
-        entity = self._random.choice(steered) if steered else self._entity()
+        between = [
+            entity
+            for session in self._simulation.phases.sessions.values()
+            for entity in (*session.asked, *session.heard)
+        ]
+        if between and self._random.random() < 0.7:  # where letters wait
+            entity: int | None = self._random.choice(between)
+        else:
+            entity = self._random.choice(steered) if steered else self._entity()
         if entity is None:
             return
         for _ in range(self._random.randrange(1, 4)):

@@ -63,8 +63,8 @@ class Coverage:
             cells = []
             for phase in PHASES:
                 count = self.counts[fault.number, phase]
-                if fault.phases and phase not in fault.phases and not count:
-                    cells.append(f"{'-':>11}")
+                if fault.phases and phase not in fault.phases:
+                    cells.append(f"{count or '-':>11}")
                 elif not any(self.counts[fault.number, each] for each in PHASES):
                     cells.append(f"{'':>11}")
                 else:
@@ -110,7 +110,10 @@ class Traffic(Observer):
         self._simulation.coverage.strike(number, self._simulation.phases.of(shard))
 
     def _weather(self, shard: "SimulatedShard", what: str) -> None:
-        if shard.link in self._simulation.phases.sessions:
+        phases = self._simulation.phases
+        if what == "old-session" or (
+            shard.link in phases.sessions and phases.of(shard) != ["opening"]
+        ):
             self._strike(BY_NAME[what].number, shard)
 
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:

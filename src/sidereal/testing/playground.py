@@ -17,7 +17,7 @@ EXTENT = 2.5 * SECTOR_SIZE
 
 WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
 
-KINDS = np.array([WANDER] * 20 + [SWING] * 5 + [CIRCLE] * 3 + [RACE, RACE, FOLLOW, TELEPORT])
+KINDS = np.array([WANDER] * 20 + [SWING] * 5 + [CIRCLE] * 3 + [RACE, FOLLOW, TELEPORT, TELEPORT])
 """What an entity does, by its id modulo their count."""
 
 HOT_SPOT_S = 7.0
@@ -120,7 +120,8 @@ class Playground:
     def _jump(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
         if not len(rows) or not self._teleports:
             return
-        rows = rows[self._numbers.random(len(rows)) < self._teleports * dt]
+        if self._numbers.random() >= self._teleports * dt * 2:
+            return
         self.jumps = len(rows)
         reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 1.6 * EXTENT, EXTENT)
         world.position[rows] = self._numbers.uniform(-1, 1, (len(rows), 2)) * reach
@@ -153,9 +154,8 @@ class Parts:
         first, last = self._swings, self._swings + self._circles
         a, b, c, d = self._draws[:4, :first]
         # Back and forth over one border.
-        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(
-            time_s * (0.3 + 0.8 * b) + 6.28 * c
-        )
+        pace = np.where(b < 0.85, 0.3 + 0.8 * b, 4.0 * b)  # some are back within a second
+        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * pace + 6.28 * c)
         place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
         a, b, c, d = self._draws[:4, first:last]
         # Round a corner of four sectors.

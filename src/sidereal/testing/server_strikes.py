@@ -94,7 +94,15 @@ def server_batch(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     if not server.alive:
         return False
     server.dies_after = random.randrange(6)
-    _start_again(blows, random.choice([100, 300, 800]) * MS)
+    after_ns = random.choice([100, 300, 800]) * MS
+
+    def once_dead() -> None:
+        if server.alive and server.dies_after is not None:
+            blows.later(100 * MS, once_dead)  # it has had little to send
+        else:
+            _start_again(blows, after_ns)
+
+    blows.later(100 * MS, once_dead)
     return True
 
 

@@ -33,7 +33,7 @@ from sidereal.wire import operator_messages as om
 from sidereal.world.batch import World
 from sidereal.world.rules import NS_PER_S
 
-PATIENCE_S = 4.0
+PATIENCE_S = 12.0
 """How long a strike waits for a shard in its phase; then it is not struck."""
 
 LIFE_S = 0.1
