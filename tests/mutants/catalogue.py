@@ -291,7 +291,17 @@ MUTANTS = (
                 "replication.manager",
                 "SectorManager.receive_datagrams",
                 "if updates:\n",
-                "if updates:\n        books.table.tick[books.table.shard == shard.shard_id] = 0\n",
+                "if updates:\n"
+                "        table, newest = books.table, books.table.tick.copy()\n"
+                "        table.tick[table.shard == shard.shard_id] = 0\n",
+            ),
+            Cut(
+                "replication.manager",
+                "SectorManager.receive_datagrams",
+                'counters["updates"] += tally.applied',
+                "stale = table.tick == 0\n"
+                "        table.tick[stale] = newest[stale]\n"
+                "        counters['updates'] += tally.applied",
             ),
         ),
     ),
