@@ -54,6 +54,16 @@ class Coverage:
             and (transport or fault.needs != "transport")
         ]
 
+    def shortfall(self, *, transport: bool = False) -> str:
+        """Return one line for each fault: the phases in which it struck too seldom."""
+        lines: dict[Fault, list[str]] = {}
+        for fault, phase, count in self.thin(transport=transport):
+            lines.setdefault(fault, []).append(f"{phase} {count}")
+        return "\n".join(
+            f"struck below {ENOUGH}: {fault.number} {fault.name}: {', '.join(cells)}"
+            for fault, cells in lines.items()
+        )
+
     def table(self) -> str:
         """Return the table as text: ``-`` cannot be, ``*`` behind what is below `ENOUGH`."""
         width = max(len(fault.name) for fault in FAULTS) + 4
