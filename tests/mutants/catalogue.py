@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant(
         "send-first",
         "send before commit",
-        (DURABLE, AGREES, ONE, TAKEOVER),
+        (DURABLE, AGREES, ONE, TAKEOVER, EPOCH),
         (
             Cut(
                 "testing.server",
