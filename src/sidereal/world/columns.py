@@ -42,6 +42,7 @@ class Columns:
     _ROW_BYTES: ClassVar[int] = 0
     _READ: ClassVar[tuple[tuple[str, np.dtype[Any], int, int], ...]] = ()
     """Name, dtype, items and bytes a row of each column: what reading needs, made once."""
+    _NOTHING: ClassVar[Any] = None
 
     lengths: U32
     states: U8
@@ -65,6 +66,7 @@ class Columns:
     def __init_subclass__(cls) -> None:
         """Note what reading needs of a layout."""
         cls._FIRST = next(iter(cls.LAYOUT), "")
+        cls._NOTHING = None
         cls._READ = tuple(
             (name, np.dtype(dtype), width, np.dtype(dtype).itemsize * width)
             for name, (dtype, width) in cls.LAYOUT.items()
@@ -94,6 +96,14 @@ class Columns:
             columns["lengths"] = np.empty(0, "<u4")
             columns["states"] = np.empty(0, "u1")
         return cls(**columns)
+
+    @classmethod
+    def _none(cls) -> Self:
+        """Return no rows, always the same ones."""
+        if cls._NOTHING is None:
+            cls._NOTHING = cls.empty()
+        nothing: Self = cls._NOTHING
+        return nothing
 
     def take(self, index: Any) -> Self:
         """Return the rows that `index` (a mask or integers) selects, in its order.
@@ -150,6 +160,8 @@ class Columns:
         wanted = 8 + count * cls._ROW_BYTES + total
         if len(data) != wanted or (total and not cls.RAGGED):
             raise ProtocolError(f"{name}: {count} rows need {wanted} bytes, not {len(data)}")
+        if wanted == 8:
+            return cls._none()
         columns: dict[str, Any] = {}
         offset = 8
         for column, dtype, width, row_bytes in cls._READ:
