@@ -90,7 +90,7 @@ class Plan:
             lease_ns=self.lease_ns,
             drift_allowance_ns=self.allowance_ns,
             heartbeat_ns=self.heartbeat_ns,
-            load_report_ns=1 * NS_PER_S,
+            load_report_ns=2 * NS_PER_S,
             idle_unload_ns=self.unload_ns,
             rebalance_ns=2 * NS_PER_S,
             move_cooldown_ns=1 * NS_PER_S,
@@ -98,7 +98,7 @@ class Plan:
             survey_ns=400 * MS,
             activation_horizon_s=0.5,
             stall_ns=300 * MS,
-            audit_ns=500 * MS,
+            audit_ns=1 * NS_PER_S,
         )
 
     def without(self, strikes: tuple[Strike, ...]) -> "Plan":
@@ -126,7 +126,7 @@ def draw(seed: int, faults: tuple[str, ...] = tuple(BY_NAME), *, transport: bool
         tick_hz=random.choice([4.0, 4.0, 4.0, 4.0, 4.0, 5.0, 5.0, 10.0]),
         lease_ns=lease_ns,
         allowance_ns=allowance_ns,
-        heartbeat_ns=random.choice([200, 300]) * MS,
+        heartbeat_ns=random.choice([250, 350]) * MS,
         idle_ns=random.choice([1500, 3000]) * MS,
         unload_ns=random.choice([1, 4, 8]) * NS_PER_S,
         commit_ns=random.choice([0, 2, 15]) * MS,
