@@ -234,11 +234,12 @@ def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """Custody has no room for more. Every other time what is asked for is refused for that while
     the sector that it stays in is being frozen.
     """
-    if random.random() < 0.5 and not _refused_at_a_freeze(blows, shard, random):
-        return False
     books = blows.cluster.manager.books
     before = books.custody_max
     if before < 1000:
+        return False
+    busy = blows.simulation.phases.of(shard) != ["idle"]
+    if random.random() < 0.5 and busy and not _refused_at_a_freeze(blows, shard, random):
         return False
     books.custody_max = random.choice([0, 1, 3])
 
