@@ -148,16 +148,16 @@ MUTANTS = (
         (
             Cut(
                 "shard.core",
-                "ShardCore.tick",
-                "if now >= self._propose_at:",
+                "ShardCore.complete",
+                "rows = self.holdings.crossing()",
                 "again = np.flatnonzero(\n"
-                "        (self.holdings.table.phase == 1) & (self.holdings.table.group == 0)"
-                "\n    ).astype(np.uint32)\n"
-                "    if len(again) and self.session.leased:\n"
-                "        where, _ = sectors(self.holdings.table.position[again],"
+                "            (self.holdings.table.phase == 1) & (self.holdings.table.group == 0)"
+                "\n        ).astype(np.uint32)\n"
+                "        if len(again):\n"
+                "            where, _ = sectors(self.holdings.table.position[again],"
                 " self.rules.sector_size)\n"
-                "        self._request(self.holdings.request(again, where))\n"
-                "    if now >= self._propose_at:",
+                "            self._request(self.holdings.request(again, where))\n"
+                "        rows = self.holdings.crossing()",
             ),
         ),
     ),

@@ -110,7 +110,7 @@ class Columns:
 
         Rows are values that nobody writes into: a mask that selects all gives these rows.
         """
-        if index.dtype == bool and index.all():
+        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
             return self
         own = self.__dict__
         columns: dict[str, Any] = {name: own[name][index] for name in self.LAYOUT}
