@@ -383,7 +383,7 @@ MUTANTS = (
     Mutant(
         "books-by-name",
         "books by ShardId",
-        (AGREES, HONEST, RESTS, DROPPED),
+        (EPOCH, AGREES, HONEST, RESTS, DROPPED),
         (
             Cut(
                 "replication.registry",
