@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant(
         "send-first",
         "send before commit",
-        (DURABLE, AGREES, ONE, TAKEOVER),
+        (DURABLE, AGREES, ONE, TAKEOVER, EPOCH),
         (
             Cut(
                 "testing.server",
@@ -129,8 +129,15 @@ MUTANTS = (
             Cut(
                 "replication.transitions",
                 "request",
-                "books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))",
+                "books.send(shard, ConfirmTransitionExit(_claims(rows, outdated)))",
                 "_refuse(books, shard, rows.take(outdated), 'out of date')",
+            ),
+            Cut(
+                # In a session that is in order, what was decided is told by the verdict.
+                "replication.resumption",
+                "_judge",
+                "verdict[accepted & mine] = Verdict.ACK",
+                "verdict[accepted & mine] = Verdict.BACK",
             ),
         ),
     ),
@@ -141,16 +148,16 @@ MUTANTS = (
         (
             Cut(
                 "shard.core",
-                "ShardCore.tick",
-                "if now >= self._propose_at:",
+                "ShardCore.complete",
+                "rows = self.holdings.crossing()",
                 "again = np.flatnonzero(\n"
-                "        (self.holdings.table.phase == 1) & (self.holdings.table.group == 0)"
-                "\n    ).astype(np.uint32)\n"
-                "    if len(again) and self.session.leased:\n"
-                "        where, _ = sectors(self.holdings.table.position[again],"
+                "            (self.holdings.table.phase == 1) & (self.holdings.table.group == 0)"
+                "\n        ).astype(np.uint32)\n"
+                "        if len(again):\n"
+                "            where, _ = sectors(self.holdings.table.position[again],"
                 " self.rules.sector_size)\n"
-                "        self._request(self.holdings.request(again, where))\n"
-                "    if now >= self._propose_at:",
+                "            self._request(self.holdings.request(again, where))\n"
+                "        rows = self.holdings.crossing()",
             ),
         ),
     ),
@@ -284,7 +291,17 @@ MUTANTS = (
                 "replication.manager",
                 "SectorManager.receive_datagrams",
                 "if updates:\n",
-                "if updates:\n        books.table.tick[books.table.shard == shard.shard_id] = 0\n",
+                "if updates:\n"
+                "        table, newest = books.table, books.table.tick.copy()\n"
+                "        table.tick[table.shard == shard.shard_id] = 0\n",
+            ),
+            Cut(
+                "replication.manager",
+                "SectorManager.receive_datagrams",
+                'counters["updates"] += tally.applied',
+                "stale = table.tick == 0\n"
+                "        table.tick[stale] = newest[stale]\n"
+                "        counters['updates'] += tally.applied",
             ),
         ),
     ),
@@ -366,7 +383,7 @@ MUTANTS = (
     Mutant(
         "books-by-name",
         "books by ShardId",
-        (AGREES, HONEST, RESTS, DROPPED),
+        (EPOCH, AGREES, HONEST, RESTS, DROPPED),
         (
             Cut(
                 "replication.registry",

@@ -182,7 +182,7 @@ def test_mail_to_nobody_is_refused_and_too_large_a_letter_ends_the_link():
     reasons = [e.reason for e in shard.log if isinstance(e, ev.MailRefused)]
     assert reasons == ["there is no entity 999", f"there is no entity {2**63 + 5}"]
     huge = sm.SendMail(1, bytes(MAIL_BYTES_MAX + 1))
-    cluster.bytes_at_server(shard.link, codec.encode(huge))
+    cluster.server.heard(shard.link, codec.encode(huge))
     assert str(MAIL_BYTES_MAX) in shard.ended
     assert not cluster.shards[1].ended
 

@@ -121,6 +121,32 @@ def test_a_spawn_and_a_destruction_asked_for_without_a_session_happen_once_it_is
     assert len(ids) == had + 3 - 2
 
 
+@pytest.mark.parametrize(("late_ms", "counts"), [(2020, True), (2600, False)])
+def test_a_spawn_asked_for_again_after_the_lease_counts_only_while_no_death_was_declared(
+    late_ms, counts
+):
+    """A lease is no fence for what was made within it: the session is, and it is the server's."""
+    cluster = Cluster(7, shards=1, settings=SETTINGS, weather=SLOW)
+    cluster.run(0.5)
+    shard = cluster.shards[0]
+    shard.core.spawn(shard.ticked, np.full((1, 2), 10.0), np.zeros((1, 2)))
+    cluster.run(0.5)
+    born = shard.core.spawn(shard.ticked, np.full((1, 2), 20.0), np.zeros((1, 2)))
+    cluster.link_broke(shard.link)  # before it is said
+    shard.relink()
+    opened = cluster.clock.now
+    shard.down.extra_ns = late_ms * MS
+    cluster.run(late_ms / 1000 + 0.03)
+    lease_over = cluster.clock.now - opened > SETTINGS.lease_ns
+    assert lease_over
+    assert not shard.leased
+    shard.down.extra_ns = 0
+    cluster.run(0.2)
+    books = cluster.manager.books
+    assert (int(born[0]) in books.table.ids.tolist()) == counts
+    assert books.counters["fences"] == (0 if counts else 1)
+
+
 def test_what_is_asked_for_while_a_session_opens_is_not_forgotten():
     cluster = moving(6)
     shard = cluster.shards[0]

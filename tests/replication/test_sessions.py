@@ -73,7 +73,7 @@ def test_a_clients_key_opens_nothing_but_a_clients_session(message, greeted):
     cluster, _, client = world(1)
     link = client.link if greeted else cluster.new_link(client, "clients")
     client.link = link
-    cluster.bytes_at_server(link, codec.encode(message))
+    cluster.server.heard(link, codec.encode(message))
     assert type(message).__name__ in client.ended
     assert len(cluster.manager.books.shards) == 2
 
@@ -81,7 +81,7 @@ def test_a_clients_key_opens_nothing_but_a_clients_session(message, greeted):
 def test_a_client_of_another_protocol_is_told_so():
     cluster, _, client = world(2)
     client.link = cluster.new_link(client, "clients")
-    cluster.bytes_at_server(client.link, codec.encode(cm.ClientHello(99, 0, b"")))
+    cluster.server.heard(client.link, codec.encode(cm.ClientHello(99, 0, b"")))
     assert "protocol 99" in client.ended
     assert str(PROTOCOL_VERSION) in client.ended
 
@@ -100,7 +100,7 @@ def test_a_client_of_another_protocol_is_told_so():
 def test_a_subscription_that_cannot_be_served_ends_its_link(radius, x):
     cluster, _, client = world(3)
     message = cm.Subscribe(1, radius, x, 0.0, 0)
-    cluster.bytes_at_server(client.link, codec.encode(message))
+    cluster.server.heard(client.link, codec.encode(message))
     assert "subscription" in client.ended
 
 
@@ -109,7 +109,7 @@ def test_more_subscriptions_than_the_bound_end_the_link():
     for number in range(SUBSCRIPTIONS_PER_CLIENT_MAX + 1):
         assert not client.ended
         message = cm.Subscribe(number, 10.0, 0.0, 0.0, 0)
-        cluster.bytes_at_server(client.link, codec.encode(message))
+        cluster.server.heard(client.link, codec.encode(message))
     assert str(SUBSCRIPTIONS_PER_CLIENT_MAX) in client.ended
 
 
@@ -171,7 +171,7 @@ def test_a_client_that_comes_back_before_its_broken_link_was_noticed_goes_on():
     client.connect()
     cluster.run(0.5)
     ended = cluster.manager.books.counters["links_ended_for_errors"]
-    cluster.bytes_at_server(old, codec.encode(sm.SendMail(entity, b"from the grave")))
+    cluster.server.heard(old, codec.encode(sm.SendMail(entity, b"from the grave")))
     assert cluster.manager.books.counters["links_ended_for_errors"] == ended
     assert client.of(ev.Welcomed)[-1].resumed
     assert set(client.picture.position) == {entity}
@@ -197,6 +197,25 @@ def test_the_shard_learns_who_steers_an_entity_and_that_they_went_and_came_back(
     client.core.release(entity)
     cluster.run(0.3)
     assert steered(cluster, entity)[-1] == (number, False)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["unanswered", "unheard"])
+def test_a_release_that_was_not_answered_is_said_again_in_the_next_session(arrives):
+    """Seed 30003: its link broke, and the client steered for ever what the server had taken."""
+    cluster, entity, client = world(40)
+    client.core.possess(entity)
+    cluster.run(0.2)
+    assert client.steers == {entity}
+    client.core.release(entity)
+    client.down.cut = True
+    client.up.cut = not arrives
+    cluster.run(0.2)
+    assert client.steers == {entity}
+    client.break_link()
+    client.connect()
+    cluster.run(0.3)
+    assert not client.steers
+    assert not cluster.manager.books.sessions.get(client.core.session).possessed
 
 
 def test_an_entity_is_steered_by_one_session_until_it_is_released_or_over():

@@ -1,6 +1,9 @@
 """Whole lives of clusters under swarms of faults, each told by its seed; all must come to rest."""
 
+import pickle
+from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ from sidereal.replication import leases
 from sidereal.testing import campaign
 from sidereal.testing.coverage import Coverage
 from sidereal.testing.faults import BY_NAME, FAULTS, chosen
+from sidereal.testing.observer import Violation
 from sidereal.testing.phases import PHASES
-from sidereal.testing.plan import draw
+from sidereal.testing.plan import OFTENER, draw
+from sidereal.testing.plan import STRIKES as STRIKES_A_SEED
 from sidereal.testing.shrink import shrink
 from sidereal.testing.simulation import Simulation
 from sidereal.testing.strikes import STRIKES
@@ -59,6 +64,13 @@ def test_what_breaks_is_named_and_shrinks_to_a_story(monkeypatch):
     assert len(shrunk.lines) > 3
 
 
+def test_what_broke_in_another_process_is_told_here():
+    broke = Violation("nothing is dropped", "7 is in no record", [7], [(0, 1)])
+    here = pickle.loads(pickle.dumps(broke))
+    assert (here.invariant, here.story) == (broke.invariant, broke.story)
+    assert (here.entities, here.sectors) == ((7,), ((0, 1),))
+
+
 def test_each_fault_that_is_aimed_can_strike_and_each_phase_is_known():
     assert [fault.number for fault in FAULTS] == list(range(1, len(FAULTS) + 1))
     assert set(STRIKES) == {fault.name for fault in FAULTS if fault.aimed}
@@ -93,6 +105,54 @@ def test_a_table_says_what_struck_too_seldom_and_what_never():
     assert thin["pause", "asked"] == 1
     assert ("pause", "idle") not in thin
     assert ("loss", "idle") in thin
+    (line,) = [each for each in coverage.shortfall().splitlines() if " 17 pause: " in each]
+    assert "asked 1" in line
+    assert "idle" not in line
+
+
+def test_a_cell_that_cannot_be_is_a_dash_by_its_faults_definition():
+    coverage = Coverage()
+    coverage.strike(35, ["asked"] * 20)
+    row = next(line for line in coverage.table().splitlines() if line.startswith("35 "))
+    cells = dict(zip(PHASES, row.split()[2:], strict=True))
+    assert cells["idle"] == cells["no lease"] == cells["opening"] == "-"
+    assert cells["asked"] == "20"
+    assert cells["frozen"] == "0*"
+
+
+def test_seeds_in_a_row_meet_all_pairs_of_fault_and_phase_equally_often():
+    pairs = [
+        (fault.name, phase)
+        for fault in FAULTS
+        if fault.aimed
+        for phase in fault.phases or tuple(PHASES)
+        for _ in range(OFTENER.get(phase, 1))
+    ]
+    seeds = -(-len(pairs) // STRIKES_A_SEED)
+    aimed = Counter(
+        (strike.fault, strike.phase)
+        for seed in range(3 * seeds, 4 * seeds)
+        for strike in draw(seed).strikes
+    )
+    aimed["pause", "idle"] -= seeds  # so that each seed has a lease that ends
+    assert aimed == Counter(pairs)
+
+
+def test_a_server_that_is_to_die_in_a_batch_and_has_nothing_to_say_comes_back_all_the_same():
+    simulation = Simulation(replace(draw(1, ()), births=0.0, orders=0.0))
+    cluster, blows = simulation.cluster, simulation.blows
+    cluster.run(0.5)
+    for shard in cluster.shards:
+        cluster.kill(shard)
+    cluster.run(4)
+    STRIKES["server-batch"](blows, cluster.shards[0], Random(1))
+    first = cluster.server
+    cluster.run(1.2)
+    assert first.alive
+    cluster.add_shard("shard-9")
+    cluster.run(3)
+    assert not first.alive
+    assert cluster.server.alive
 
 
 def test_a_campaign_adds_up(monkeypatch):

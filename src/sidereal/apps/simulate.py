@@ -64,6 +64,7 @@ def simulate(
             click.echo(f"thin seeds, with few handoffs or no lease that ended: {report.thin}")
         if coverage:
             click.echo(report.coverage.table())
+            click.echo(report.coverage.shortfall(transport=transport))
     for outcome in report.failed[:1]:
         _tell_story(outcome, faults, transport, err=as_json)
     return 1 if report.failed else 0

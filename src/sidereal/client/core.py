@@ -44,7 +44,7 @@ class ClientCore:
         self._next_subscription = 1
         self._wanted: dict[int, None] = {}
         self._unwanted: dict[int, None] = {}
-        """Released while there was no session to say it in."""
+        """Released, and not answered yet: said again in the next session."""
         self._mail: list[sm.SendMail] = []
         """Waits for a session."""
         self._send: list[Message] = []
@@ -92,6 +92,7 @@ class ClientCore:
             case cm.PossessOutcome():
                 if not message.held:
                     self._wanted.pop(message.entity, None)
+                    self._unwanted.pop(message.entity, None)
                 self._events.append(
                     ev.PossessionAnswered(message.entity, message.held, message.reason)
                 )
@@ -185,8 +186,7 @@ class ClientCore:
     def release(self, entity: int) -> None:
         """Steer it no longer."""
         self._wanted.pop(entity, None)
-        if not self._welcomed:
-            self._unwanted[entity] = None
+        self._unwanted[entity] = None
         self._say(cm.Possess(entity, False))
 
     def send_mail(self, entity: int, payload: bytes) -> None:
@@ -230,5 +230,4 @@ class ClientCore:
         self._send += [cm.Possess(entity, False) for entity in self._unwanted]
         self._send += [cm.Possess(entity, True) for entity in self._wanted]
         self._send += self._mail
-        self._unwanted = {}
         self._mail = []

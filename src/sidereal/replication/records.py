@@ -34,7 +34,6 @@ class CrossRows(Columns):
         "sector": ("<i4", 2),
         "version": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     group: U64
@@ -50,7 +49,6 @@ class SectorRows(Columns):
         "epoch": ("<u4", 1),
         "shard": ("<i4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     sector: I32
     epoch: U32

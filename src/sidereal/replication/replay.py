@@ -205,8 +205,9 @@ class Replay:
         return slots
 
     def _write(self, rows: EntityRows, sent: np.ndarray | int) -> None:
-        slots = write(self.books.table, rows)
-        self.books.table.phase[slots] = sent
+        if len(rows):
+            slots = write(self.books.table, rows)
+            self.books.table.phase[slots] = sent
 
     def _renew(self, rows: EntityRows) -> None:
         """Take newer states of entities that stay where they are."""

@@ -64,7 +64,7 @@ def request(
     spawning = rows.version == 0
     current = _current(books, shard, rows)
     astray = current | spawning
-    astray[astray] = ~_in_target(books, rows.take(astray))
+    astray &= ~_in_target(books, rows)
     if astray.any():
         books.counters["transitions_astray"] += int(astray.sum())
         _refuse(books, shard, rows.take(astray), "its position is not in the sector it asks for")
@@ -74,7 +74,7 @@ def request(
     outdated = ~current
     if outdated.any():
         books.counters["transitions_outdated"] += int(outdated.sum())
-        books.send(shard, ConfirmTransitionExit(_claims(rows.take(outdated))))
+        books.send(shard, ConfirmTransitionExit(_claims(rows, outdated)))
     accepted = _whole_groups(rows, current)
     torn = current & ~accepted
     if torn.any():
@@ -114,7 +114,7 @@ def request(
         books.counters["handoffs"] += int(there.sum())
         enter(books, slots[there])
         books.arrived(slots[there])
-        books.send(shard, ConfirmTransitionExit(_claims(rows.take(there))))
+        books.send(shard, ConfirmTransitionExit(_claims(rows, there)))
     if unknown.any():
         books.counters["transitions_into_custody"] += int(unknown.sum())
         _await_owner(books, shard, rows.take(unknown), now)
@@ -218,9 +218,7 @@ def enter(books: Books, slots: U32) -> None:
     for shard_id in np.unique(holder):
         rows = gather(books.table, slots[holder == shard_id])
         _, epoch = books.owners.get(rows.sector)
-        columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
-        ragged = {"lengths": rows.lengths, "states": rows.states}
-        arriving = EnterRows.of({**columns, **ragged, "epoch": epoch})
+        arriving = EnterRows.grown(rows, epoch=epoch)
         for part in arriving.parcels(PARCEL_BYTES_MAX):
             books.send(books.shards.get(int(shard_id)), EntityEnterSector(part))
 
@@ -395,5 +393,5 @@ def _refuse(books: Books, shard: ShardInfo, rows: TransitionRows, reason: str) -
     books.send(shard, RefuseTransition(outcomes, reason))
 
 
-def _claims(rows: EntityRows) -> ClaimRows:
-    return ClaimRows(ids=rows.ids, version=rows.version)
+def _claims(rows: EntityRows, which: Mask) -> ClaimRows:
+    return ClaimRows(ids=rows.ids[which], version=rows.version[which])

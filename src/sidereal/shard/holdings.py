@@ -11,7 +11,7 @@ from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, crossings
 from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
 from sidereal.world.columns import F64, U8, U32, U64
-from sidereal.world.entities import EntityRows, TransitionRows, gather
+from sidereal.world.entities import TransitionRows, gather
 from sidereal.world.rules import WorldRules
 
 
@@ -103,17 +103,18 @@ class Holdings:
         table.dirty[slots] = 0
         rows = gather(table, slots)
         _, epoch = self.own.get(rows.sector)
-        columns = {name: getattr(rows, name) for name in EntityRows.LAYOUT}
-        ragged = {"lengths": rows.lengths, "states": rows.states}
-        return TransitionRows.of({**columns, **ragged, "target": target, "epoch": epoch})
+        return TransitionRows.grown(rows, target=target, epoch=epoch)
 
     def _with_members(self, slots: U32, target: np.ndarray) -> tuple[U32, np.ndarray]:
         """Add the members of each root's group; a group of which one is not free stays."""
         table = self.table
-        grouped = np.flatnonzero(table.group).astype(np.uint32)
+        members = np.flatnonzero((table.group != 0) & (table.group != table.ids))
+        if not len(members):
+            return slots, target
         roots = table.ids[slots]
-        led = np.isin(table.group[grouped], roots) & (table.group[grouped] != table.ids[grouped])
-        members = grouped[led]
+        members = members[np.isin(table.group[members], roots)].astype(np.uint32)
+        if not len(members):
+            return slots, target
         busy = table.group[members[table.phase[members] != 0]]
         members = members[~np.isin(table.group[members], busy)]
         free = ~np.isin(roots, busy)

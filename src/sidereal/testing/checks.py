@@ -76,6 +76,8 @@ class Witness(Observer):
         """Whether nobody in this cluster breaks the protocol on purpose."""
         self.checks = 0
         """How often anything was checked."""
+        self._leased_last: list[SimulatedShard] = []
+        """Which shards had a lease when it was looked at last who simulates what."""
         self._ids: U64 = np.empty(0, np.uint64)
         self._version: U32 = np.empty(0, np.uint32)
         self._tick: U32 = np.empty(0, np.uint32)
@@ -112,13 +114,26 @@ class Witness(Observer):
             life.heard_until = max(life.heard_until, message.sent_ns + life.lease_ns)
 
     def shard_said(self, shard: "SimulatedShard", message: Message) -> None:
-        """What a step led to leaves only within the lease."""
-        asks = isinstance(message, sm.EntityTransitionRequest)
-        if asks and self.ledger.lives[shard.link].judged_ns != self.cluster.clock.now:
+        """What a step led to leaves only within the lease.
+
+        What a verdict lets a shard say again may be said later: it is of steps within the lease,
+        and the session in which it is said is one that the server has not fenced.
+        """
+        if not isinstance(message, sm.EntityTransitionRequest):
+            return
+        life = self.ledger.lives[shard.link]
+        if life.judged_ns != self.cluster.clock.now:
             self._leased(shard, "asks to hand over")
+        elif (message.entities.tick > life.ticked).any():
+            raise Violation(
+                "leased",
+                f"{shard.name} asks for what is of tick {message.entities.tick.max()}; within its"
+                f" lease it simulated until {life.ticked}",
+                message.entities.ids.tolist(),
+            )
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
-        """With a verdict, what was asked for before is asked again, whatever of the lease."""
+        """Take note of a verdict: what was asked for before may be asked again with it."""
         if isinstance(message, sm.SessionVerdict):
             self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
 
@@ -131,6 +146,7 @@ class Witness(Observer):
         """A step is held against lease, ledger and record."""
         self.checks += 1
         self._leased(shard, "simulates")
+        self.ledger.lives[shard.link].ticked = tick
         if len(ids):
             self.ledger.stepped(shard, tick, ids, versions)
             if self.cluster.server.alive:
@@ -287,16 +303,23 @@ class Witness(Observer):
         if not touched:
             return
         self.checks += 1
+        leased = [shard for shard in cluster.shards if shard.leased]
+        same = all(shard in self._leased_last for shard in leased)
+        self._leased_last = leased
         for shard in touched:
             shard.touched = False
-            shard.simulates = _unfrozen(shard)
-        parts = [shard.simulates for shard in cluster.shards if shard.leased]
+            simulates = _unfrozen(shard)
+            same = same and np.array_equal(simulates, shard.simulates)
+            shard.simulates = simulates
+        if same:
+            return
+        parts = [shard.simulates for shard in leased]
         everywhere = np.concatenate(parts) if parts else np.empty(0, np.uint64)
         everywhere.sort()
         twice = everywhere[1:][everywhere[1:] == everywhere[:-1]]
         if len(twice):
             entity = int(twice[0])
-            holders = [s.name for s in cluster.shards if s.leased and entity in s.simulates]
+            holders = [s.name for s in leased if entity in s.simulates]
             raise Violation(
                 "one simulates", f"{entity} is simulated by {' and '.join(holders)}", [entity]
             )

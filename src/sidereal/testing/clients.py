@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 
 from sidereal.client import events as ev
 from sidereal.client.core import ClientCore
+from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.testing.links import Pipe
+from sidereal.testing.observer import Violation
 from sidereal.wire import codec
 
 if TYPE_CHECKING:
     from sidereal.testing.cluster import Cluster
 
 POLL_NS = 5_000_000
+
+RECONNECT_NS = 250_000_000
+"""How long a client waits before it makes a link anew."""
 
 
 class Picture:
@@ -59,10 +64,26 @@ class Picture:
 
 
 class SimulatedClient:
-    """One client process of the cluster."""
+    """One client process of the cluster.
 
-    def __init__(self, cluster: "Cluster") -> None:
+    Parameters
+    ----------
+    cluster
+        Where it lives.
+    poll_ns
+        How often it looks around.
+    comes_back
+        Whether it makes a link anew when one ended.
+    """
+
+    def __init__(
+        self, cluster: "Cluster", *, poll_ns: int = POLL_NS, comes_back: bool = False
+    ) -> None:
         self.cluster = cluster
+        self.comes_back = comes_back
+        self._poll_ns = poll_ns
+        self.steers: set[int] = set()
+        """What it was told that it steers."""
         self.core = ClientCore()
         self.picture = Picture()
         self.log: list[ev.Event] = []
@@ -75,6 +96,7 @@ class SimulatedClient:
     def connect(self) -> None:
         """Make a link, new or anew."""
         cluster = self.cluster
+        self.server = cluster.server
         self.link: LinkId = cluster.new_link(self, "clients")
         self.up = Pipe(cluster.clock, cluster.random, cluster.weather)
         self.down = Pipe(cluster.clock, cluster.random, cluster.weather)
@@ -85,7 +107,8 @@ class SimulatedClient:
         self.up.cut = self.down.cut = True
         self.core.ended("the test broke it")
         if noticed:
-            self.cluster.link_broke(self.link)
+            self.server.link_ended(self.link, "it broke")
+        self._later()
 
     def closed(self, reason: str) -> None:
         """The server ended the link."""
@@ -93,11 +116,35 @@ class SimulatedClient:
             self.up.cut = self.down.cut = True
             self.ended = reason
             self.core.ended(reason)
+            self._later()
+
+    def server_gone(self, link: LinkId) -> None:
+        """The server of a link has died."""
+        if link == self.link:
+            self.closed("the replication server is gone")
+
+    def _later(self) -> None:
+        """Make another link in a while, if it is such a client."""
+        if self.comes_back:
+            clock = self.cluster.clock
+            clock.at(clock.now + RECONNECT_NS, self._rejoin)
+
+    def _rejoin(self) -> None:
+        if not self.up.cut:
+            return
+        if self.cluster.server.alive and not self.cluster.server.paused:
+            self.connect()
+        else:
+            self._later()
 
     def receive_bytes(self, data: bytes) -> None:
         """Take a message of the server's."""
         self.bytes_received += len(data)
-        self.core.receive(codec.decode(data), self.cluster.clock.now)
+        try:
+            self.core.receive(codec.decode(data), self.cluster.clock.now)
+        except ProtocolError as error:
+            self.cluster.accused("a client", "the server", str(error))
+            raise
 
     def receive_datagram(self, payload: bytes) -> None:
         """Take a datagram of the server's."""
@@ -110,12 +157,24 @@ class SimulatedClient:
 
     def _run(self) -> None:
         clock = self.cluster.clock
-        clock.at(clock.now + POLL_NS, self._run)
+        clock.at(clock.now + self._poll_ns, self._run)
         self.core.tick(clock.now)
         for message in self.core.poll():
             data = codec.encode(message)
-            self.up.message(partial(self.cluster.bytes_at_server, self.link, data))
+            self.up.message(partial(self.server.heard, self.link, data))
         told = self.core.events()
         self.log += told
         for event in told:
-            self.picture.take(event)
+            self._follow(event)
+
+    def _follow(self, event: ev.Event) -> None:
+        match event:
+            case ev.PossessionAnswered():
+                (self.steers.add if event.held else self.steers.discard)(event.entity)
+            case ev.Welcomed() if not event.resumed:
+                self.steers.clear()
+            case _:
+                try:
+                    self.picture.take(event)
+                except AssertionError as error:
+                    raise Violation("views make sense", str(error)) from error

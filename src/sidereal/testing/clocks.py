@@ -54,7 +54,10 @@ class LocalClock:
     @property
     def now(self) -> int:
         """What it shows."""
-        return self.at(self._clock.now)
+        true_ns = self._clock.now
+        if not self.drift_ppm:
+            return true_ns + self._ahead_ns
+        return true_ns + self._ahead_ns + (true_ns - self._began) * self.drift_ppm // PPM
 
     def at(self, true_ns: int) -> int:
         """Return what it shows at a moment of true time."""

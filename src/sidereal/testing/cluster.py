@@ -22,7 +22,7 @@ from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
 from sidereal.store import MemoryDisk
 from sidereal.testing.checks import Witness
-from sidereal.testing.clients import SimulatedClient
+from sidereal.testing.clients import POLL_NS, SimulatedClient
 from sidereal.testing.clocks import Clockwork, LocalClock
 from sidereal.testing.links import IDLE_NS, Weather
 from sidereal.testing.observer import Observer
@@ -117,6 +117,8 @@ class Cluster:
         self.clients: list[SimulatedClient] = []
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
+        self.digest = 0
+        """Of every message that has reached a server, and when."""
         self.disk = MemoryDisk()
         self._port = 0
         self.wires = (
@@ -189,9 +191,9 @@ class Cluster:
         self.shards.append(shard)
         return shard
 
-    def add_client(self) -> SimulatedClient:
-        """Start a game client."""
-        client = SimulatedClient(self)
+    def add_client(self, *, poll_ns: int = POLL_NS, comes_back: bool = False) -> SimulatedClient:
+        """Start a game client, which looks around so often and may make its link anew."""
+        client = SimulatedClient(self, poll_ns=poll_ns, comes_back=comes_back)
         self.clients.append(client)
         return client
 
@@ -288,10 +290,6 @@ class Cluster:
 
     # --- clients -------------------------------------------------------------
 
-    def bytes_at_server(self, link: LinkId, data: bytes) -> None:
-        """A client's message arrives at the server."""
-        self.server.heard(link, data)
-
     def to_client(self, client: SimulatedClient, output: Output) -> None:
         """Bring what the server says to a client."""
         if output.link != client.link:
@@ -303,14 +301,15 @@ class Cluster:
                 client.down.message(partial(client.receive_bytes, codec.encode(output.message)))
             case SendDatagrams():
                 first, client.tokens = client.tokens, client.tokens + len(output.payloads)
-                self.manager.sent_datagrams(output.link, first)
+                client.server.manager.sent_datagrams(output.link, first)
                 for token, payload in enumerate(output.payloads, first):
                     client.down.datagram(
                         partial(client.receive_datagram, payload),
-                        partial(self._notice, output.link, token),
+                        partial(self._notice, client.server, output.link, token),
                     )
             case CloseLink():
                 client.closed(output.reason)
 
-    def _notice(self, link: LinkId, token: int, arrived: bool) -> None:
-        self.server.noticed(link, [token] if arrived else [], [] if arrived else [token])
+    @staticmethod
+    def _notice(server: ServerProcess, link: LinkId, token: int, arrived: bool) -> None:
+        server.noticed(link, [token] if arrived else [], [] if arrived else [token])

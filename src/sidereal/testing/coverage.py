@@ -54,6 +54,16 @@ class Coverage:
             and (transport or fault.needs != "transport")
         ]
 
+    def shortfall(self, *, transport: bool = False) -> str:
+        """Return one line for each fault: the phases in which it struck too seldom."""
+        lines: dict[Fault, list[str]] = {}
+        for fault, phase, count in self.thin(transport=transport):
+            lines.setdefault(fault, []).append(f"{phase} {count}")
+        return "\n".join(
+            f"struck below {ENOUGH}: {fault.number} {fault.name}: {', '.join(cells)}"
+            for fault, cells in lines.items()
+        )
+
     def table(self) -> str:
         """Return the table as text: ``-`` cannot be, ``*`` behind what is below `ENOUGH`."""
         width = max(len(fault.name) for fault in FAULTS) + 4
@@ -63,8 +73,8 @@ class Coverage:
             cells = []
             for phase in PHASES:
                 count = self.counts[fault.number, phase]
-                if fault.phases and phase not in fault.phases and not count:
-                    cells.append(f"{'-':>11}")
+                if fault.phases and phase not in fault.phases:
+                    cells.append(f"{count or '-':>11}")
                 elif not any(self.counts[fault.number, each] for each in PHASES):
                     cells.append(f"{'':>11}")
                 else:
@@ -110,7 +120,10 @@ class Traffic(Observer):
         self._simulation.coverage.strike(number, self._simulation.phases.of(shard))
 
     def _weather(self, shard: "SimulatedShard", what: str) -> None:
-        if shard.link in self._simulation.phases.sessions:
+        phases = self._simulation.phases
+        if what == "old-session" or (
+            shard.link in phases.sessions and phases.of(shard) != ["opening"]
+        ):
             self._strike(BY_NAME[what].number, shard)
 
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
@@ -134,7 +147,7 @@ class Traffic(Observer):
         born = rows.version == 0
         if born.any() and self._at_border(rows, born):
             strike(45, shard)
-        crossing = rows.take(~born)
+        crossing = rows.take(~born) if born.any() else rows
         step = np.abs(crossing.target.astype(np.int64) - crossing.sector)
         if ((step > 0).all(axis=1)).any():
             strike(35, shard)

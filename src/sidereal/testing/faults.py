@@ -27,16 +27,46 @@ class Fault:
 
 _N, _S, _C, _W = "network", "shard", "server", "workload"
 
+_STEPPING = (
+    "opening",
+    "idle",
+    "asked",
+    "custody",
+    "answered",
+    "arriving",
+    "loading",
+    "freezing",
+    "frozen",
+    "decided",
+    "unloading",
+    "spawning",
+    "destroying",
+)
+"""What a game does in a step: no step without a lease."""
+
+_UPDATING = _STEPPING[1:]
+"""What befalls updates: none leaves without a session."""
+
+_ASKING = _UPDATING[1:]
+"""What shows in a request: who asks is not idle any more."""
+
 FAULTS: Final = (
-    Fault(1, "loss", "datagrams are lost", _N),
-    Fault(2, "duplication", "datagrams come twice", _N, needs="transport"),
-    Fault(3, "reordering", "datagrams overtake each other", _N),
+    Fault(1, "loss", "datagrams are lost", _N, phases=_UPDATING),
+    Fault(2, "duplication", "datagrams come twice", _N, phases=_UPDATING, needs="transport"),
+    Fault(3, "reordering", "datagrams overtake each other", _N, phases=_UPDATING),
     Fault(4, "delay", "a link delays everything beyond a lease", _N, aimed=True),
     Fault(5, "one-way", "one direction of a link is cut for a while", _N, aimed=True),
     Fault(6, "partition", "a link is cut both ways for a while", _N, aimed=True),
     Fault(7, "flapping", "a link is cut again and again, or breaks at once", _N, aimed=True),
     Fault(8, "clog", "nothing gets through; then all of it at once", _N, aimed=True),
-    Fault(9, "corruption", "datagrams arrive changed or cut short", _N, needs="transport"),
+    Fault(
+        9,
+        "corruption",
+        "datagrams arrive changed or cut short",
+        _N,
+        phases=_UPDATING,
+        needs="transport",
+    ),
     Fault(10, "old-session", "packets of a session that is over", _N, needs="transport"),
     Fault(11, "crash-idle", "a crash before the transition request", _S, True, ("idle",)),
     Fault(12, "crash-asked", "a crash before the answer", _S, True, ("asked", "custody")),
@@ -70,9 +100,15 @@ FAULTS: Final = (
     Fault(31, "commit-unknown", "a commit of unknown outcome", _C, True),
     Fault(32, "all-reconnect", "a restart, and everybody at once", _C, True),
     Fault(33, "outage", "the server is away beyond a lease", _C, True),
-    Fault(34, "oscillation", "an entity goes back where it came from within a second", _W),
-    Fault(35, "corner", "an entity crosses at a corner of four sectors", _W),
-    Fault(36, "chain", "A to B to C with answers outstanding", _W),
+    Fault(
+        34,
+        "oscillation",
+        "an entity goes back where it came from within a second",
+        _W,
+        phases=_ASKING,
+    ),
+    Fault(35, "corner", "an entity crosses at a corner of four sectors", _W, phases=_ASKING),
+    Fault(36, "chain", "A to B to C with answers outstanding", _W, phases=_ASKING),
     Fault(
         37,
         "destroy-in-transit",
@@ -92,10 +128,10 @@ FAULTS: Final = (
     ),
     Fault(40, "migration-back", "a sector moves back as soon as it has moved", _W, aimed=True),
     Fault(41, "custody-full", "no room in custody for a while", _W, aimed=True),
-    Fault(42, "drift", "clocks run apart, as far as the allowance allows", _W),
-    Fault(43, "teleports", "entities jump to many sectors in one tick", _W),
-    Fault(44, "group-split", "a group lies over a border", _W),
-    Fault(45, "border-spawn", "a spawn at a border or in an unloaded sector", _W),
+    Fault(42, "drift", "clocks run apart, as far as the allowance allows", _W, phases=_ASKING),
+    Fault(43, "teleports", "entities jump to many sectors in one tick", _W, phases=_STEPPING),
+    Fault(44, "group-split", "a group lies over a border", _W, phases=_ASKING),
+    Fault(45, "border-spawn", "a spawn at a border or in an unloaded sector", _W, phases=_ASKING),
     Fault(
         46,
         "unload-races",

@@ -19,6 +19,8 @@ class Life:
     """By its own clock: when the lease ends that the server has given it."""
     heard_until: int = -FOREVER
     """The same, of what has reached it."""
+    ticked: int = -1
+    """The last tick that it simulated, which was within its lease."""
     judged_ns: int = -1
     """When it last heard the verdict of a session, in true time."""
     owned: dict[Sector, int] = field(default_factory=dict)

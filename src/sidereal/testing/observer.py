@@ -31,6 +31,10 @@ class Violation(AssertionError):
         self.entities = tuple(entities)
         self.sectors = tuple(sectors)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Say how it is made again: it comes from other processes."""
+        return type(self), (self.invariant, self.story, self.entities, self.sectors)
+
 
 class Observer:
     """Looks on at a cluster. Every method may be left as it is: it does nothing."""

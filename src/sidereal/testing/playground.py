@@ -17,7 +17,7 @@ EXTENT = 2.5 * SECTOR_SIZE
 
 WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
 
-KINDS = np.array([WANDER] * 8 + [SWING] * 3 + [CIRCLE] * 2 + [RACE, FOLLOW, TELEPORT])
+KINDS = np.array([WANDER] * 20 + [SWING] * 5 + [CIRCLE] * 3 + [RACE, FOLLOW, TELEPORT, TELEPORT])
 """What an entity does, by its id modulo their count."""
 
 HOT_SPOT_S = 7.0
@@ -29,15 +29,19 @@ KEPT = 64
 """Sets of ids for which it is remembered who does what."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_29, _40, _UNIT = np.uint64(29), np.uint64(40), 2.0**-24
 
 
-def mixed(ids: U64, salt: int) -> F64:
-    """Return for each id a number in [0, 1) that follows from it and the salt."""
-    with np.errstate(over="ignore"):
-        x = (ids + np.uint64(salt * 7919 + 1)) * _ODD
-        x ^= x >> np.uint64(29)
-        x *= _ODD
-    return (x >> np.uint64(40)).astype(np.float64) / (1 << 24)
+_SALTS = (np.arange(7, dtype=np.uint64) * np.uint64(7919) + np.uint64(1))[:, None]
+
+
+def mixed(ids: U64) -> F64:
+    """Return seven rows of numbers in [0, 1), each of which follows from its id and its row."""
+    x = (ids + _SALTS) * _ODD
+    x ^= x >> _29
+    x *= _ODD
+    drawn: F64 = (x >> _40).astype(np.float64) * _UNIT
+    return drawn
 
 
 class Playground:
@@ -106,7 +110,7 @@ class Playground:
         if not len(rows):
             return
         if self._spot[0] != self.spot:
-            here = mixed(np.array([2 * self.spot, 2 * self.spot + 1], np.uint64), 3)
+            here = mixed(np.array([2 * self.spot, 2 * self.spot + 1], np.uint64))[3]
             self._spot = (self.spot, (here * 2 - 1) * EXTENT * 0.8)
         spot = self._spot[1]
         way = spot - world.position[rows]
@@ -116,9 +120,10 @@ class Playground:
     def _jump(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
         if not len(rows) or not self._teleports:
             return
-        rows = rows[self._numbers.random(len(rows)) < self._teleports * dt]
+        if self._numbers.random() >= self._teleports * dt * 2:
+            return
         self.jumps = len(rows)
-        reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 3 * EXTENT, EXTENT)
+        reach = np.where(self._numbers.random((len(rows), 1)) < 0.2, 1.6 * EXTENT, EXTENT)
         world.position[rows] = self._numbers.uniform(-1, 1, (len(rows), 2)) * reach
         world.velocity[rows] = 0.0
 
@@ -140,25 +145,24 @@ class Parts:
         self.teleporting = np.flatnonzero(kind == TELEPORT)
         tied = ids[self.tied]
         self._swings, self._circles = len(swing), len(circle)
-        self._draws = np.array([mixed(tied, salt) for salt in range(6)]).reshape(6, -1)
-        self._across = mixed(tied, 6) < 0.5
+        self._draws = mixed(tied)
+        self._across = self._draws[6] < 0.5
 
     def places(self, time_s: float) -> F64:
         """Return where the tied ones are at a time, f64 (n, 2)."""
         place = np.empty((len(self.tied), 2))
         first, last = self._swings, self._swings + self._circles
-        a, b, c, d, _, _ = self._draws[:, :first]
+        a, b, c, d = self._draws[:4, :first]
         # Back and forth over one border.
-        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(
-            time_s * (0.3 + 0.8 * b) + 6.28 * c
-        )
+        pace = np.where(b < 0.85, 0.3 + 0.8 * b, 4.0 * b)  # some are back within a second
+        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * pace + 6.28 * c)
         place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
-        a, b, c, d, _, _ = self._draws[:, first:last]
+        a, b, c, d = self._draws[:4, first:last]
         # Round a corner of four sectors.
         angle = time_s * (0.2 + 0.4 * c) + 6.28 * d
         place[first:last, 0] = np.floor(a * 4 - 1) * SECTOR_SIZE + 8.0 * np.cos(angle)
         place[first:last, 1] = np.floor(b * 4 - 1) * SECTOR_SIZE + 8.0 * np.sin(angle)
-        a, b, c, _, _, _ = self._draws[:, last:]
+        a, b, c = self._draws[:3, last:]
         # Through a row of sectors and back, a sector in a second or two.
         gone = time_s * SECTOR_SIZE * (0.4 + 0.8 * a) + b * 4 * EXTENT
         place[last:, 0] = np.abs(gone % (4 * EXTENT) - 2 * EXTENT) - EXTENT

@@ -6,6 +6,7 @@ The process can be killed; the next one takes the next term and finds on the
 disk what was committed. Two can live at once, and only one of them leads.
 """
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -91,6 +92,8 @@ class ServerProcess:
         self.shards: dict[LinkId, SimulatedShard] = {}
         self.clients: dict[LinkId, SimulatedClient] = {}
         self.answers: list[Message] = []
+        self.writing: list[bytes] = []
+        """The records of the commit that is being written, or was written last."""
         self.dies_after: int | None = None
         """Of the next outputs so many are still sent; then the process dies."""
         self._position = found.end
@@ -164,6 +167,10 @@ class ServerProcess:
                 clock.at(soon, partial(line.snap, "the replication server is gone"))
             else:
                 line.quiet("peer")
+        for link, client in self.clients.items():
+            if client.comes_back and client.link == link:
+                soon = clock.now + int(random.random() * NOTICED_NS)
+                clock.at(soon, partial(client.server_gone, link))
 
     def turn(self) -> None:
         """One tick; the next one follows."""
@@ -192,20 +199,23 @@ class ServerProcess:
     def heard(self, link: LinkId, data: bytes) -> None:
         """Take a message from a link, whether or not it is still one."""
         if not self._later(partial(self.heard, link, data)):
-            self.take(link, codec.decode(data))
+            self.take(link, codec.decode(data), data)
 
-    def take(self, link: LinkId, message: Message) -> None:
-        """Have the manager take a message, and let out what follows."""
+    def take(self, link: LinkId, message: Message, data: bytes | None = None) -> None:
+        """Have the manager take a message, and let out what follows; `data` are its bytes."""
+        cluster = self.cluster
+        where = cluster.clock.now.to_bytes(8, "little") + link.to_bytes(4, "little")
+        cluster.digest = zlib.crc32(where + (data or codec.encode(message)), cluster.digest)
         self.manager.receive(link, message, self.clock.now)
         shard = self.shards.get(link) if link in self.lines else None
-        for observer in self.cluster.observers:
+        for observer in cluster.observers:
             observer.server_heard(shard, link, message)
         errors = self.manager.books.counters["links_ended_for_errors"]
         if errors != self._errors:
             self._errors = errors
             reasons = [o.reason for o in self.manager.books.out if isinstance(o, CloseLink)]
             whom = shard.name if shard is not None else f"link {link}"
-            self.cluster.accused("the server", whom, reasons[-1] if reasons else "")
+            cluster.accused("the server", whom, reasons[-1] if reasons else "")
         self.drain()
 
     def datagrams(self, link: LinkId, payloads: list[bytes]) -> None:
@@ -262,8 +272,8 @@ class ServerProcess:
             self._commit()
 
     def _append(self, steps: list[Step]) -> None:
-        records = [record for step in steps for record in step.records]
-        self._position = self.store.commit(self.term, records)
+        self.writing = [record for step in steps for record in step.records]
+        self._position = self.store.commit(self.term, self.writing)
 
     def _snapshot(self) -> None:
         self.store.snapshot(self.term, self._position, [self.manager.image()])

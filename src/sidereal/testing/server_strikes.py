@@ -1,10 +1,13 @@
 """How faults of the replication server and of its store strike."""
 
+from collections.abc import Callable
 from random import Random
 
+from sidereal.replication import records
 from sidereal.replication.settings import MS
 from sidereal.store import memory as store
 from sidereal.testing.blows import Blows, span
+from sidereal.testing.orders import moved_away
 from sidereal.testing.shards import SimulatedShard
 
 
@@ -33,15 +36,20 @@ def _start_again(blows: Blows, after_ns: int) -> None:
     blows.later(after_ns, start)
 
 
-def _store_fault(blows: Blows, random: Random, *faults: store.Fault) -> bool:
-    """The next commit that holds a decision meets one of the faults; the process stops."""
+def _store_fault(
+    blows: Blows,
+    random: Random,
+    *faults: store.Fault,
+    worth: Callable[[], bool] = lambda: True,
+) -> bool:
+    """The next commit that is `worth` it meets one of the faults; the process stops."""
     cluster, fault = blows.cluster, random.choice(faults)
     if cluster.disk.strike is not store.no_strike or not cluster.server.alive:
         return False
     after_ns = random.choice([100, 300, 800]) * MS
 
     def strike(operation: store.Operation) -> store.Fault | None:
-        if operation != "commit":
+        if operation != "commit" or not worth():
             return None
         heal()
         _start_again(blows, after_ns)
@@ -62,9 +70,21 @@ def server_crash(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
 
 def server_unsent(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """It dies when its commit is durable, and nothing of it has been sent."""
-    del shard
-    return _store_fault(blows, random, store.Fault.CRASH_AFTER)
+    """It dies when its commit is durable, and nothing of it has been sent.
+
+    Every other time it is the commit of a migration, which is ordered for that.
+    """
+    if random.random() < 0.5:
+        return _store_fault(blows, random, store.Fault.CRASH_AFTER)
+    cluster = blows.cluster
+
+    def moves() -> bool:
+        written = (records.decode(data) for data in cluster.server.writing)
+        return any(isinstance(each, records.Assigned) and len(each.states) for each in written)
+
+    if moved_away(blows, shard, random) is None:
+        return False
+    return _store_fault(blows, random, store.Fault.CRASH_AFTER, worth=moves)
 
 
 def server_batch(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
@@ -74,7 +94,15 @@ def server_batch(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     if not server.alive:
         return False
     server.dies_after = random.randrange(6)
-    _start_again(blows, random.choice([100, 300, 800]) * MS)
+    after_ns = random.choice([100, 300, 800]) * MS
+
+    def once_dead() -> None:
+        if server.alive and server.dies_after is not None:
+            blows.later(100 * MS, once_dead)  # it has had little to send
+        else:
+            _start_again(blows, after_ns)
+
+    blows.later(100 * MS, once_dead)
     return True
 
 

@@ -74,6 +74,7 @@ def _smaller(outcome: Outcome) -> Iterator[Plan]:
         {"drift_ppm": 0},
         {"commit_ns": 0},
         {"ghosts": False},
+        {"clients": 0},
         {"entities": plan.entities // 2},
         {"weather": Weather(plan.weather.delay_ns, 0, 0.0)},
     ):

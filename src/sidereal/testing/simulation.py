@@ -5,7 +5,6 @@ gives an outcome with the `Violation`; the same plan gives the same outcome, eve
 for event, which its digest shows.
 """
 
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +17,7 @@ from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
 from sidereal.testing import checks
+from sidereal.testing.audience import Audience
 from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
 from sidereal.testing.cluster import Cluster, Step
@@ -29,13 +29,11 @@ from sidereal.testing.plan import Plan, Strike
 from sidereal.testing.playground import EXTENT, Playground
 from sidereal.testing.shards import SimulatedShard
 from sidereal.testing.strikes import STRIKES
-from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
-from sidereal.wire.base import Message
 from sidereal.world.batch import World
 from sidereal.world.rules import NS_PER_S
 
-PATIENCE_S = 4.0
+PATIENCE_S = 12.0
 """How long a strike waits for a shard in its phase; then it is not struck."""
 
 LIFE_S = 0.1
@@ -43,7 +41,7 @@ LIFE_S = 0.1
 
 SHARDS_MAX = 6
 
-SPEED = 20.0
+SPEED = 12.0
 """At most so many units a second along each axis is how fast they wander."""
 
 REST_S = 30.0
@@ -68,16 +66,6 @@ class Outcome:
     """Of every message that reached the server, and when."""
     coverage: Coverage
     struck: tuple[str, ...] = field(default=())
-
-
-class _Digest(Observer):
-    def __init__(self, clock: Clockwork) -> None:
-        self._clock = clock
-        self.value = 0
-
-    def server_heard(self, shard: SimulatedShard | None, link: int, message: Message) -> None:
-        data = self._clock.now.to_bytes(8, "little") + link.to_bytes(4, "little")
-        self.value = zlib.crc32(data + codec.encode(message), self.value)
 
 
 class Simulation:
@@ -126,9 +114,9 @@ class Simulation:
         self.phases = Phases(cluster)
         self.coverage = Coverage()
         self.traffic = Traffic(self)
-        self.digest = _Digest(cluster.clock)
-        cluster.observers += [self.phases, self.traffic, self.digest, *observers]
+        cluster.observers += [self.phases, self.traffic, *observers]
         self.blows = Blows(self)
+        self.audience = Audience(self)
         self.struck: list[str] = []
         self._armed: list[tuple[int, Strike]] = []
         self._names = plan.shards
@@ -170,7 +158,7 @@ class Simulation:
             restarts=cluster.server.term - 1,
             entities=len(cluster.manager.books.table),
             checks=cluster.witness.checks,
-            digest=self.digest.value,
+            digest=cluster.digest,
             coverage=self.coverage,
             struck=tuple(self.struck),
         )
@@ -186,6 +174,7 @@ class Simulation:
         cluster.run(0.3)
         self._place(plan.entities)
         cluster.run(0.1)
+        self.audience.come(plan.clients)
         cluster.server.commit_ns = plan.commit_ns
         for strike in plan.strikes:
             when = self._began + round(strike.at_s * NS_PER_S)
@@ -210,15 +199,22 @@ class Simulation:
         self.phases.changed = False
         now = self.cluster.clock.now
         waiting = []
+        at = self._whereabouts()
         for since, strike in self._armed:
             if now - since > PATIENCE_S * NS_PER_S:
                 continue
-            found = [s for s in self.standing() if strike.phase in self.phases.of(s)]
-            random = Random(strike.salt)
-            if found and self._strike(strike, random.choice(found), random):
-                continue
+            found = [shard for shard, phases in at if strike.phase in phases]
+            if found:
+                random = Random(strike.salt)
+                struck = self._strike(strike, random.choice(found), random)
+                at = self._whereabouts()
+                if struck:
+                    continue
             waiting.append((since, strike))
         self._armed = waiting
+
+    def _whereabouts(self) -> list[tuple[SimulatedShard, list[str]]]:
+        return [(shard, self.phases.of(shard)) for shard in self.standing()]
 
     def _strike(self, strike: Strike, shard: SimulatedShard, random: Random) -> bool:
         phases = self.phases.of(shard)
@@ -249,6 +245,7 @@ class Simulation:
 
     def _hear(self, shard: SimulatedShard, told: list[ev.Event]) -> None:
         self._lease_ends += sum(isinstance(event, ev.LeaseLost) for event in told)
+        self.audience.told(shard, told)
         shard.log.clear()
 
     def _life(self) -> None:
@@ -275,7 +272,7 @@ class Simulation:
         shard = random.choice(able)
         core, count = shard.core, random.randrange(1, 6)
         position = self.numbers.uniform(-EXTENT, EXTENT, (count, 2)) * random.choice(
-            [1.0, 1.0, 2.5]
+            [1.0, 1.0, 1.6]
         )
         if random.random() < 0.4:  # on a border
             position[:, 0] = np.round(position[:, 0] / 100.0) * 100.0
@@ -359,6 +356,7 @@ class Simulation:
         while True:
             try:
                 checks.at_rest(cluster)
+                self.audience.at_rest()
             except Violation:
                 if waited > REST_S:
                     raise

@@ -9,8 +9,12 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sidereal.ids import Sector
+from sidereal.kernel import ABSENT
 from sidereal.replication.settings import MS
+from sidereal.testing import orders
 from sidereal.testing import server_strikes as server
 from sidereal.testing.blows import Blows, span
 from sidereal.testing.shards import SimulatedShard
@@ -156,11 +160,16 @@ def destroy_in_transit(blows: Blows, shard: SimulatedShard, random: Random) -> b
     """An operator destroys an entity that is between two shards."""
     at = blows.simulation.phases.sessions[shard.link]
     ids = [*at.asked, *at.heard, *at.answered, *at.arriving, *at.spawning]
+    unheard = random.random() < 0.4
+    if unheard:  # the shard hears neither what became of its request nor of the end
+        table = blows.cluster.manager.books.table
+        settled = [*at.spawning, *at.answered, *at.arriving]
+        ids = [e for e in settled if (table.slots(np.array([e], np.uint64)) != ABSENT).all()]
     if not ids:
         return False
     blows.cluster.order(om.DestroyByOperator(1, [random.choice(ids)]))
-    if random.random() < 0.4:
-        shard.line.snap("the link broke")  # and nobody knows what arrived
+    if unheard:
+        shard.line.snap("the link broke")
     return True
 
 
@@ -180,17 +189,11 @@ def join_or_drain(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
 def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     """A sector of its is moved, and back as soon as it has moved."""
-    cluster, books = blows.cluster, blows.cluster.manager.books
+    cluster = blows.cluster
     source = shard.core.shard_id
-    others = [i.shard_id for i in books.shards if i.link is not None and i.shard_id != source]
-    mine = [
-        entry
-        for entry in books.sectors.values()
-        if entry.shard_id == source and entry.state is SectorState.ACTIVE
-    ]
-    if source is None or not mine or not others:
+    others, entry = orders.others(blows, source), orders.fullest(blows, shard)
+    if source is None or entry is None or not others:
         return False
-    entry = max(mine, key=lambda entry: (entry.entities, entry.coords))
     target = random.choice(others)
     cluster.order(om.Command(1, "migrate", entry.coords, target))
     if len(others) > 1 and random.random() < 0.5:
@@ -228,11 +231,15 @@ def _abort(blows: Blows, coords: Sector, target: int, other: int) -> None:
 
 
 def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
-    """Custody has no room for more."""
-    del shard
+    """Custody has no room for more. Every other time what is asked for is refused for that while
+    the sector that it stays in is being frozen.
+    """
     books = blows.cluster.manager.books
     before = books.custody_max
     if before < 1000:
+        return False
+    busy = blows.simulation.phases.of(shard) != ["idle"]
+    if random.random() < 0.5 and busy and not _refused_at_a_freeze(blows, shard, random):
         return False
     books.custody_max = random.choice([0, 1, 3])
 
@@ -241,6 +248,19 @@ def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
 
     blows.until(span(blows, random, 0.5, 2.0), room)
     return True
+
+
+def _refused_at_a_freeze(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
+    """Have the sectors moved that a request on its way comes from and leads to."""
+    table = blows.cluster.manager.books.table
+    for entity, target in blows.simulation.phases.sessions[shard.link].asked.items():
+        slot = table.slots(np.array([entity], np.uint64))[0]
+        if slot == ABSENT:
+            continue
+        x, y = table.sector[slot].tolist()
+        if orders.move(blows, (x, y), random):
+            return orders.move(blows, target, random)
+    return False
 
 
 def unload_races(blows: Blows, shard: SimulatedShard, random: Random) -> bool:

@@ -14,7 +14,6 @@ class LeaveRows(Columns):
     """Entities by ``ids`` u64; ``destroyed`` u8 is 1 for those that no longer exist."""
 
     LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {"ids": ("<u8", 1), "destroyed": ("u1", 1)}
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     destroyed: U8

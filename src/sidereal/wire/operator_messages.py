@@ -82,7 +82,6 @@ class SectorRows(Columns):
         "shard": ("<i4", 1),
         "state": ("u1", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     sector: I32
     epoch: U32

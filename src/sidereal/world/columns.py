@@ -10,6 +10,7 @@ column in turn, widest items first so that each is aligned, then the ragged
 bytes. Little-endian.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -26,7 +27,10 @@ I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-_HEADER = np.dtype("<u4")
+SMALL = 64
+"""Rows below which a Python set is quicker than a sort."""
+
+_HEADER = struct.Struct("<II")
 
 
 class Columns:
@@ -36,8 +40,9 @@ class Columns:
     RAGGED: ClassVar[bool] = False
     _FIRST: ClassVar[str] = ""
     _ROW_BYTES: ClassVar[int] = 0
-
-    __slots__ = ("lengths", "states")
+    _READ: ClassVar[tuple[tuple[str, np.dtype[Any], int, int], ...]] = ()
+    """Name, dtype, items and bytes a row of each column: what reading needs, made once."""
+    _NOTHING: ClassVar[Any] = None
 
     lengths: U32
     states: U8
@@ -56,21 +61,29 @@ class Columns:
             raise ValueError(f"columns of {type(self).__name__} differ in length: {sorted(counts)}")
 
     def __len__(self) -> int:
-        return len(getattr(self, self._FIRST))
+        return len(self.__dict__[self._FIRST])
 
     def __init_subclass__(cls) -> None:
         """Note what reading needs of a layout."""
         cls._FIRST = next(iter(cls.LAYOUT), "")
-        row_bytes = sum(np.dtype(dtype).itemsize * width for dtype, width in cls.LAYOUT.values())
-        cls._ROW_BYTES = row_bytes + (4 if cls.RAGGED else 0)
+        cls._NOTHING = None
+        cls._READ = tuple(
+            (name, np.dtype(dtype), width, np.dtype(dtype).itemsize * width)
+            for name, (dtype, width) in cls.LAYOUT.items()
+        )
+        cls._ROW_BYTES = sum(item[3] for item in cls._READ) + (4 if cls.RAGGED else 0)
 
     @classmethod
     def of(cls, columns: dict[str, Any]) -> Self:
         """Return rows of columns whose dtypes, shapes and lengths are right already."""
         rows = object.__new__(cls)
-        for name, value in columns.items():
-            setattr(rows, name, value)
+        rows.__dict__.update(columns)
         return rows
+
+    @classmethod
+    def grown(cls, rows: "Columns", **more: Any) -> Self:
+        """Return `rows` of another kind with these columns more, right in all as for `of`."""
+        return cls.of({**rows.__dict__, **more})
 
     @classmethod
     def empty(cls) -> Self:
@@ -84,12 +97,28 @@ class Columns:
             columns["states"] = np.empty(0, "u1")
         return cls(**columns)
 
+    @classmethod
+    def _none(cls) -> Self:
+        """Return no rows, always the same ones."""
+        if cls._NOTHING is None:
+            cls._NOTHING = cls.empty()
+        nothing: Self = cls._NOTHING
+        return nothing
+
     def take(self, index: Any) -> Self:
-        """Return the rows that `index` (a mask or integers) selects, in its order."""
-        columns: dict[str, Any] = {name: getattr(self, name)[index] for name in self.LAYOUT}
+        """Return the rows that `index` (a mask or integers) selects, in its order.
+
+        Rows are values that nobody writes into: a mask that selects all gives these rows.
+        """
+        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
+            return self
+        own = self.__dict__
+        columns: dict[str, Any] = {name: own[name][index] for name in self.LAYOUT}
         if self.RAGGED:
             columns["lengths"] = self.lengths[index]
-            columns["states"] = self.states[ragged_index(self.lengths, index)]
+            columns["states"] = (
+                self.states[ragged_index(self.lengths, index)] if len(self.states) else self.states
+            )
         return self.of(columns)
 
     @classmethod
@@ -113,9 +142,10 @@ class Columns:
 
     def to_bytes(self) -> bytes:
         """Return the rows as bytes, in the layout that the module's docstring gives."""
+        own = self.__dict__
         total = len(self.states) if self.RAGGED else 0
-        parts = [np.array([len(self), total], _HEADER).tobytes()]
-        parts += [getattr(self, name).tobytes() for name in self.LAYOUT]
+        parts = [_HEADER.pack(len(self), total)]
+        parts += [own[name].tobytes() for name in self.LAYOUT]
         if self.RAGGED:
             parts += [self.lengths.tobytes(), self.states.tobytes()]
         return b"".join(parts)
@@ -126,22 +156,23 @@ class Columns:
         name = cls.__name__
         if len(data) < 8:
             raise ProtocolError(f"{name}: {len(data)} bytes, too short for its header of 8")
-        count, total = (int(v) for v in np.frombuffer(data, _HEADER, 2))
+        count, total = _HEADER.unpack_from(data)
         wanted = 8 + count * cls._ROW_BYTES + total
         if len(data) != wanted or (total and not cls.RAGGED):
             raise ProtocolError(f"{name}: {count} rows need {wanted} bytes, not {len(data)}")
+        if wanted == 8:
+            return cls._none()
         columns: dict[str, Any] = {}
         offset = 8
-        for column, (dtype, width) in cls.LAYOUT.items():
-            values = np.frombuffer(data, dtype, count * width, offset)
-            offset += values.nbytes
-            columns[column] = values.reshape(-1, width) if width > 1 else values
+        for column, dtype, width, row_bytes in cls._READ:
+            shape = (count, width) if width > 1 else count
+            columns[column] = np.ndarray(shape, dtype, data, offset)
+            offset += count * row_bytes
         if cls.RAGGED:
-            lengths = np.frombuffer(data, "<u4", count, offset)
+            lengths = columns["lengths"] = np.ndarray(count, "<u4", data, offset)
             if int(lengths.sum(dtype=np.uint64)) != total:
                 raise ProtocolError(f"{name}: state lengths do not add up to {total} bytes")
-            columns["lengths"] = lengths
-            columns["states"] = np.frombuffer(data, "u1", total, offset + 4 * count)
+            columns["states"] = np.ndarray(total, "u1", data, offset + 4 * count)
         rows = cls.of(columns)
         rows.check()
         return rows
@@ -159,3 +190,11 @@ def ragged_index(lengths: U32, index: Any) -> NDArray[np.int64]:
     total = int(out_ends[-1]) if len(out_ends) else 0
     positions: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (out_ends - taken), taken)
     return positions
+
+
+def distinct(ids: U64) -> bool:
+    """Return whether no id occurs twice."""
+    count = len(ids)
+    if count <= SMALL:
+        return count < 2 or len(set(ids.tolist())) == count
+    return len(np.unique(ids)) == count

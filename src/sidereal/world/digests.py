@@ -26,7 +26,6 @@ class SectorDigests(Columns):
         "sector": ("<i4", 2),
         "count": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     digest: U64
     sector: I32
@@ -41,7 +40,6 @@ class VersionRows(Columns):
         "sector": ("<i4", 2),
         "version": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     sector: I32

@@ -12,7 +12,7 @@ import numpy as np
 from sidereal.errors import ProtocolError
 from sidereal.kernel import EntityTable
 from sidereal.limits import STATE_BYTES_MAX
-from sidereal.world.columns import F32, F64, I32, U32, U64, Columns
+from sidereal.world.columns import F32, F64, I32, U32, U64, Columns, distinct
 
 PLAYER = 1
 """Flag: a player's entity; weighs `player_weight` in a shard's load."""
@@ -48,7 +48,6 @@ class EntityRows(Columns):
         "sensor": ("<f4", 1),
     }
     RAGGED = True
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     group: U64
@@ -81,11 +80,13 @@ class EntityRows(Columns):
     def check(self) -> None:
         """Refuse what no honest peer sends: infinities, no sector, ids twice, huge states."""
         name = type(self).__name__
+        if not len(self):
+            return
         if not np.isfinite(self.position).all() or not np.isfinite(self.velocity).all():
             raise ProtocolError(f"{name}: a position or velocity that is not finite")
-        if (self.sector == NO_SECTOR).any():
+        if self.sector.min() == NO_SECTOR:
             raise ProtocolError(f"{name}: a sector coordinate of {NO_SECTOR}, which means none")
-        if not (np.isfinite(self.sensor) & (self.sensor >= 0)).all():
+        if not (self.sensor.min() >= 0 and self.sensor.max() < np.inf):
             raise ProtocolError(f"{name}: a sensor range that is negative or not finite")
         _small_states(self)
         _once(self)
@@ -101,7 +102,6 @@ class TransitionRows(EntityRows):
         "target": ("<i4", 2),
         "epoch": ("<u4", 1),
     }
-    __slots__ = ("epoch", "target")
 
     target: I32
     epoch: U32
@@ -109,7 +109,7 @@ class TransitionRows(EntityRows):
     def check(self) -> None:
         """As for entities, and the target must be a sector."""
         super().check()
-        if (self.target == NO_SECTOR).any():
+        if len(self) and self.target.min() == NO_SECTOR:
             raise ProtocolError(f"TransitionRows: a target coordinate of {NO_SECTOR}: none")
 
 
@@ -117,7 +117,6 @@ class EnterRows(EntityRows):
     """Entities that arrive, with the ``epoch`` u32 of the sector that each enters."""
 
     LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {**EntityRows.LAYOUT, "epoch": ("<u4", 1)}
-    __slots__ = ("epoch",)
 
     epoch: U32
 
@@ -137,7 +136,6 @@ class OutcomeRows(Columns):
         "handle": ("<u4", 1),
         "tick": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     sector: I32
@@ -151,7 +149,6 @@ class ClaimRows(Columns):
     """Entities by ``ids`` u64 and ``version`` u32: to destroy, or destroyed, or let go."""
 
     LAYOUT: ClassVar[dict[str, tuple[str, int]]] = {"ids": ("<u8", 1), "version": ("<u4", 1)}
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     version: U32
@@ -170,7 +167,6 @@ class StateRows(Columns):
         "tick": ("<u4", 1),
     }
     RAGGED = True
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     version: U32
@@ -194,7 +190,6 @@ class PlaceRows(Columns):
         "version": ("<u4", 1),
         "tick": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     position: F64
@@ -210,7 +205,7 @@ class PlaceRows(Columns):
 
 
 def _once(rows: EntityRows | ClaimRows | StateRows | PlaceRows) -> None:
-    if len(np.unique(rows.ids)) != len(rows):
+    if not distinct(rows.ids):
         raise ProtocolError(f"{type(rows).__name__}: an entity twice in one batch")
 
 
@@ -222,11 +217,17 @@ def _small_states(rows: EntityRows | StateRows) -> None:
         )
 
 
+_NOBODY = EntityRows.empty()
+
+
 def gather(table: EntityTable, slots: U32) -> EntityRows:
     """Return the whole state of the rows `slots` of `table`, copied."""
+    if not len(slots):
+        return _NOBODY
     lengths, states = table.states(slots)
     columns = {name: getattr(table, name)[slots] for name in EntityRows.LAYOUT}
-    return EntityRows.of({**columns, "lengths": lengths, "states": states})
+    columns["lengths"], columns["states"] = lengths, states
+    return EntityRows.of(columns)
 
 
 def install(table: EntityTable, rows: EntityRows, shard: int) -> U32:

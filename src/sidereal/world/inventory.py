@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from sidereal.errors import ProtocolError
-from sidereal.world.columns import I32, U32, U64, Columns
+from sidereal.world.columns import I32, U32, U64, Columns, distinct
 
 
 class SectorPhase(IntEnum):
@@ -57,7 +57,6 @@ class SectorInventory(Columns):
         "epoch": ("<u4", 1),
         "phase": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     sector: I32
     epoch: U32
@@ -81,7 +80,6 @@ class EntityInventory(Columns):
         "tick": ("<u4", 1),
         "phase": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     sector: I32
@@ -91,7 +89,7 @@ class EntityInventory(Columns):
 
     def check(self) -> None:
         """Refuse an entity that is listed twice."""
-        if len(np.unique(self.ids)) != len(self):
+        if not distinct(self.ids):
             raise ProtocolError("EntityInventory: an entity twice")
 
 
@@ -108,7 +106,6 @@ class EntityVerdicts(Columns):
         "tick": ("<u4", 1),
         "verdict": ("<u4", 1),
     }
-    __slots__ = tuple(LAYOUT)
 
     ids: U64
     sector: I32
