@@ -29,6 +29,10 @@ from sidereal.simulations.blob import ENDLESS
 from sidereal.transport.netsim import NetSim
 from sidereal.world.batch import World
 
+NICENESS = 6
+"""Shards share the machine with their server, and what it does not take in soon is late for all of
+them; a shard that is late catches up."""
+
 CAUSES = {"activation": af.ACTIVATION, "migration": af.MIGRATION, "rehomed": af.REHOMED}
 
 
@@ -153,6 +157,7 @@ def main(config_file: Path, audit_directory: Path) -> int:
     host = shard_process.build(config, witness, network)
     witness.watch(host.shard, host.simulation)
     stop = stop_on_signals()
+    os.nice(NICENESS)
     memory.keep()
     gc.collect()
     gc.freeze()

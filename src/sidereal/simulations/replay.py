@@ -74,9 +74,12 @@ class Replay:
         self._place = as_points(draw.uniform(-self.side / 2, self.side / 2, (entities, 2)))
         self.phase: I64 = (draw.random(entities) * life[self.track]).astype(np.int64)
         # In one place for each copy, since copies come in no order: one trip to memory, not three.
-        self._copies = np.empty(entities, [("turn", "<c16"), ("track", "<i8"), ("phase", "<i8")])
-        self._copies["turn"], self._copies["track"] = self._turn, self.track
-        self._copies["phase"] = self.phase
+        self._copies = np.empty(
+            entities, [("turn", "<c16"), ("first", "<i8"), ("last", "<i8"), ("phase", "<i8")]
+        )
+        self._copies["turn"], self._copies["phase"] = self._turn, self.phase
+        self._copies["first"] = self.steps.first[self.track]
+        self._copies["last"] = life[self.track] - 1
         starts = trace.offsets[:-1]
         low = [np.minimum.reduceat(axis, starts) for axis in (trace.x, trace.y)]
         high = [np.maximum.reduceat(axis, starts) for axis in (trace.x, trace.y)]
@@ -110,8 +113,12 @@ class Replay:
         """How far copies moved between two ages, (n, 2) units."""
         of = self._copies.take(copy)
         start = np.where(loop == 0, of["phase"], 0)
-        before, after = (np.maximum(age, 0) + start for age in (age_from, age_to))
-        moved = self.steps.between(of["track"], before, after)
+        steps = []
+        for age in (age_from, age_to):
+            step = np.maximum(age, 0)
+            step += start
+            steps.append(np.minimum(step, of["last"], out=step))
+        moved = self.steps.between(of["first"], *steps)
         moved *= of["turn"]
         return as_position(moved)
 

@@ -41,7 +41,7 @@ class TraceSimulation:
         """Move each row by what its track moved since its state; end those past their track."""
         alive = blob.account(world)
         state = world.state
-        copy = state["copy"].astype(np.int64)
+        copy = state["copy"].astype(np.intp)
         if len(copy) and copy.max() >= self._replay.entities:
             row = int(copy.argmax())
             raise SimulationError(
@@ -52,6 +52,8 @@ class TraceSimulation:
         since = world.since.astype(np.int64)
         moved = self._replay.moved(copy, state["loop"], since - birth, world.tick - birth)
         world.position += moved
-        world.velocity[:] = moved / (np.maximum(world.tick - since, 1) * dt)[:, None]
+        np.multiply(moved, 1 / dt, out=world.velocity)
+        late = np.flatnonzero(since < world.tick - 1)
+        world.velocity[late] /= (world.tick - since[late])[:, None]
         if not alive.all():
             world.destroy(~alive)

@@ -135,6 +135,8 @@ class Steps:
     ----------
     life : ndarray, (tracks,) int64
         Steps at which the track exists: ``k`` in ``0 .. life - 1``; at least 1.
+    first : ndarray, (tracks,) int64
+        Steps of all tracks before it.
     """
 
     def __init__(self, tracks: Tracks, step_s: float) -> None:
@@ -144,6 +146,7 @@ class Steps:
         steps = np.floor(tracks.trace.duration / step_s * (1 + 1e-12))
         self.life: I64 = np.minimum(steps, LIFE_STEPS_MAX).astype(np.int64) + 1
         self._offset: I64 = np.concatenate(([0], np.cumsum(self.life)))
+        self.first: I64 = self._offset[:-1]
 
     @cached_property
     def _table(self) -> Points | None:
@@ -168,16 +171,16 @@ class Steps:
         first = self._offset.take(track)
         return [self._table.take(first + step) for step in inside]
 
-    def between(
-        self,
-        track: npt.NDArray[np.integer],
-        before: npt.NDArray[np.integer],
-        after: npt.NDArray[np.integer],
-    ) -> Points:
-        """How far tracks (n,) lead from one step each to another, (n,)."""
-        start, end = self.points(track, before, after)
-        end -= start
-        return end
+    def between(self, first: I64, before: I64, after: I64) -> Points:
+        """How far tracks (n,), told by their `first`, lead from one of their steps to another."""
+        if self._table is None:
+            track = np.searchsorted(self.first, first, side="right") - 1
+            moved = self._interpolate(track, after)
+            moved -= self._interpolate(track, before)
+            return moved
+        moved = self._table.take(first + after)
+        moved -= self._table.take(first + before)
+        return moved
 
 
 def as_points(position: F64) -> Points:
