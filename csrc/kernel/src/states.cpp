@@ -77,12 +77,26 @@ Packed pack_states(const EntityTable& table, std::span<const std::uint32_t> slot
 
 void apply_states(EntityTable& table, std::span<const std::uint8_t> payload, std::int32_t shard,
                   UpdateTally& tally) {
-    std::vector<Incoming> rows;
+    thread_local std::vector<Incoming> rows;
     if (!read(payload, rows)) {
         ++tally.malformed;
         return;
     }
     Columns& c = table.columns();
+    // As updates: all that the rows need is asked for before any of it is waited for.
+    for (const Incoming& row : rows) table.prefetch(row.handle);
+    for (const Incoming& row : rows) {
+        const std::uint32_t slot = table.likely(row.handle);
+        if (slot == absent) continue;
+        __builtin_prefetch(&c.handle[slot]);
+        __builtin_prefetch(&c.shard[slot]);
+        __builtin_prefetch(&c.state_tick[slot], 1);
+        table.blobs().prefetch_place(slot);
+    }
+    for (const Incoming& row : rows) {
+        const std::uint32_t slot = table.likely(row.handle);
+        if (slot != absent) table.blobs().prefetch(slot);
+    }
     for (const Incoming& row : rows) {
         const std::uint32_t slot = table.resolve(row.handle);
         if (slot == absent) {
