@@ -121,7 +121,7 @@ def test_what_could_be_a_key_is_hidden() -> None:
 
 def test_a_key_is_replaced_in_two_steps_each_of_which_leaves_a_good_key(tmp_path: Path) -> None:
     keys.create(tmp_path, ["shard:east", "admin"])
-    ring = keys.Keyring(tmp_path)
+    ring = keys.Keyring(tmp_path, look_s=0)
     mine = keys.KeyFile(tmp_path / "shard-east.key")
     old = mine()
     admin = ring.get("admin")
@@ -144,7 +144,7 @@ def test_a_key_that_is_spoilt_while_a_server_runs_leaves_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (file,) = keys.create(tmp_path, ["shard:east"])
-    ring, mine = keys.Keyring(tmp_path), keys.KeyFile(file)
+    ring, mine = keys.Keyring(tmp_path, look_s=0), keys.KeyFile(file)
     before = mine()
     file.write_text("spoilt by an editor")
     assert ring.get("shard:east") == (before,)
@@ -161,3 +161,28 @@ def test_a_key_that_does_not_exist_is_not_replaced(tmp_path: Path) -> None:
     for change in (keys.rotate, keys.retire):
         with pytest.raises(ConfigError, match="sidereal keys new"):
             change(tmp_path, ["shard:east"])
+
+
+def test_a_directory_is_looked_at_once_in_a_while_however_often_strangers_ask(
+    tmp_path, monkeypatch
+):
+    keys.create(tmp_path, ["clients"])
+    looks = []
+    real = keys._look
+    monkeypatch.setattr(keys, "_look", lambda directory: looks.append(1) or real(directory))
+    ring = keys.Keyring(tmp_path, look_s=3600)
+    for _ in range(1000):
+        assert ring.get("clients") is not None
+    assert len(looks) == 1
+
+
+def test_a_file_that_may_be_read_at_last_is_read(tmp_path):
+    keys.create(tmp_path, ["clients"])
+    ring = keys.Keyring(tmp_path, look_s=0)
+    before = ring.get("clients")
+    (tmp_path / "shard-west.key").write_text("ab" * 32 + "\n")
+    (tmp_path / "shard-west.key").chmod(0o644)
+    assert ring.get("shard:west") is None
+    (tmp_path / "shard-west.key").chmod(0o600)
+    assert ring.get("shard:west") is not None
+    assert ring.get("clients") == before

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -118,7 +119,9 @@ def _replace(file: Path, keys: tuple[bytes, ...]) -> None:
     beside = file.with_name(f".{file.name}.new")
     try:
         beside.unlink(missing_ok=True)
+        owner = file.stat()
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE_MAX)
+        os.fchown(handle, owner.st_uid, owner.st_gid)
         with os.fdopen(handle, "w", encoding="ascii") as out:
             out.writelines(key.hex() + "\n" for key in keys)
             out.flush()
@@ -128,15 +131,22 @@ def _replace(file: Path, keys: tuple[bytes, ...]) -> None:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
 
 
+LOOK_S = 0.5
+"""A look costs 0.1 ms, and anybody who has a cookie can ask for one."""
+
+
 class Keyring:
     """The keys of a directory, as they are by now.
 
     Raises `ConfigError` as `load` does, at first; what is wrong later is logged, and the
-    keys that were read before stay good.
+    keys that were read before stay good. The directory is looked at once in `look_s` seconds,
+    however many strangers ask.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, look_s: float = LOOK_S) -> None:
         self._directory = directory
+        self._look_s = look_s
+        self._look_at = time.monotonic() + look_s
         self._seen = _look(directory)
         self._keys = load(directory)
 
@@ -145,15 +155,21 @@ class Keyring:
 
     def get(self, name: str) -> tuple[bytes, ...] | None:
         """Return the keys that are good under a name, the new one first; None for none."""
-        seen = _look(self._directory)
-        if seen != self._seen:
-            self._seen = seen
-            try:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + self._look_s
+            self._read_again()
+        return self._keys.get(name)
+
+    def _read_again(self) -> None:
+        try:
+            seen = _look(self._directory)
+            if seen != self._seen:
+                self._seen = seen
                 self._keys = load(self._directory)
                 log.info("read %d keys again", len(self._keys))
-            except ConfigError as error:
-                log.warning("the keys as they were stay good: %s", error)
-        return self._keys.get(name)
+        except (ConfigError, OSError) as error:
+            log.warning("the keys as they were stay good: %s", error)
 
 
 class KeyFile:
@@ -176,12 +192,12 @@ class KeyFile:
 
 
 def _look(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    """What shows that a key has changed, without reading any."""
+    """What shows that a key, or who may read it, has changed, without reading any."""
     found = []
     for file in sorted(directory.glob("*.key")):
         with suppress(FileNotFoundError):  # replaced at this moment: the next look sees it
             about = file.stat()
-            found.append((file.name, about.st_mtime_ns, about.st_ino))
+            found.append((file.name, max(about.st_mtime_ns, about.st_ctime_ns), about.st_ino))
     return tuple(found)
 
 

@@ -215,6 +215,8 @@ class ReplicationServer:
 
     def _take(self, event: Event) -> None:
         now = now_ns()
+        if event.link not in self._names and not isinstance(event, Connected):
+            return  # this server ended the link: what else came over it counts no more
         match event:
             case Connected():
                 self._names[event.link] = event.key_name

@@ -98,7 +98,9 @@ class Witness(Observer):
         elif life is not None and shard is None:
             self._no_effect(life.name, message)
         elif life is None:
-            self.ledger.doom(destroyed_by_operator(message))
+            ids = destroyed_by_operator(message)
+            if ids:
+                self.ledger.doom(ids, set(self._ids.tolist()))
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server let a message out: has it the right to say so?"""

@@ -61,13 +61,16 @@ class Ledger:
         """Whether somebody asked for an entity of this id."""
         return entity in self._wished
 
-    def doom(self, ids: list[int]) -> None:
-        """An operator ends these entities."""
+    def doom(self, ids: list[int], recorded: set[int]) -> None:
+        """An operator ends these entities.
+
+        What a shard has wished for, and the record has not got, is not ended: it is yet to be.
+        """
         for entity in ids:
             known = self.known.get(entity)
             if known is not None:
                 known.doomed = True
-            elif entity in self._wished:
+            elif entity in self._wished and entity in recorded:
                 self.known[entity] = Known(None, 0, (0, 0), doomed=True)
 
     def heard(self, message: Message, life: Life) -> None:

@@ -78,7 +78,7 @@ class SimulatedShard:
         self.side: Side | None = None
         """Its endpoint, where links are real transport endpoints."""
         if cluster.wires is not None:
-            self.side = cluster.wires.bind(self, ("shard", name), accepts=False)
+            self.side = cluster.wires.bind(self, (name, 1), accepts=False)
         self._begin()
         self._join()
         self._turn_at(cluster.clock.now)
