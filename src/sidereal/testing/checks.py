@@ -98,9 +98,7 @@ class Witness(Observer):
         elif life is not None and shard is None:
             self._no_effect(life.name, message)
         elif life is None:
-            ids = destroyed_by_operator(message)
-            if ids:
-                self.ledger.doom(ids, set(self._ids.tolist()))
+            self.ledger.doom(destroyed_by_operator(message))
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server let a message out: has it the right to say so?"""
@@ -260,7 +258,7 @@ class Witness(Observer):
             if known is None or not known.doomed:
                 raise Violation("nothing is dropped", f"{entity} is in no record", [entity])
         for entity in sorted(recorded - before):
-            known = self.ledger.known.get(entity)
+            known = self.ledger.born(entity)
             if not self.ledger.may_exist(entity) or (known is not None and known.doomed):
                 raise Violation("nothing is dropped", f"{entity} came from nowhere", [entity])
         if self.cluster.server.settled:

@@ -61,17 +61,25 @@ class Ledger:
         """Whether somebody asked for an entity of this id."""
         return entity in self._wished
 
-    def doom(self, ids: list[int], recorded: set[int]) -> None:
-        """An operator ends these entities.
-
-        What a shard has wished for, and the record has not got, is not ended: it is yet to be.
-        """
+    def doom(self, ids: list[int]) -> None:
+        """An operator ends these entities."""
         for entity in ids:
             known = self.known.get(entity)
             if known is not None:
                 known.doomed = True
-            elif entity in self._wished and entity in recorded:
+            elif entity in self._wished:
                 self.known[entity] = Known(None, 0, (0, 0), doomed=True)
+
+    def born(self, entity: int) -> Known | None:
+        """An entity is new in the record: what is known of it, if anything.
+
+        An operator may have ended what was wished for before the record had it, to no effect.
+        """
+        known = self.known.get(entity)
+        if known is not None and known.doomed and known.life is None and known.version == 0:
+            del self.known[entity]
+            return None
+        return known
 
     def heard(self, message: Message, life: Life) -> None:
         """The server took a message of a shard's."""
