@@ -26,6 +26,7 @@ from sidereal.replication.settings import Settings
 from sidereal.replication.tool_ids import ToolIds
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
+from sidereal.world.order import Order
 from sidereal.world.sectors import SECTOR, SectorEvent, SectorState
 
 CUSTODY = -1
@@ -139,8 +140,7 @@ class Books:
         self.rehomed_age_ticks_max = 0
         self.crossed: list[tuple[np.ndarray, np.ndarray]] = []
         """Accepted crossings since the last survey: from, to (i32 (n, 2) each)."""
-        self.strayed = 0
-        """Rows that came, or changed sector, since `arrange`."""
+        self.order = Order(self.table)
         self.wanted: dict[Sector, None] = {}
         """Unloaded sectors that something is in or about to enter, in order of first mention."""
         self.next_id = 1
@@ -231,15 +231,6 @@ class Books:
             self.tool_ids.grant(first, count)
         self.note(Granted(shard_id, first, count))
         return first, count
-
-    def arrange(self) -> None:
-        """Put the table in the order of sectors again, once a fourth of it is elsewhere.
-
-        Updates come sector by sector: in order, each takes a third of the time.
-        """
-        if self.strayed * 4 > len(self.table):
-            self.strayed = 0
-            self.table.arrange()
 
     def give(self, entry: SectorEntry, shard_id: int) -> None:
         """Write down a new owner, one epoch higher."""

@@ -191,7 +191,7 @@ class SectorManager:
             leases.fence(books, shard, now)
         if now - self._survey_ns >= books.settings.survey_ns:
             self._survey_ns = now
-            books.arrange()
+            books.order.keep()
             activation.survey(books, now)
             self.rebalancer.observe(books, now)
             lifecycle.unload_idle(books, now)

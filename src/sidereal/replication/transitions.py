@@ -337,7 +337,7 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
 
 def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]) -> None:
     table = books.table
-    books.strayed += len(slots)
+    books.order.strayed += len(slots)
     table.sector[slots] = sector
     table.group[slots] = rows.group
     table.flags[slots] = rows.flags

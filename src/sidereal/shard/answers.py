@@ -28,7 +28,7 @@ class Answers:
         """Write rows into the table in one phase; return their slots."""
         table = self._holdings.table
         slots = write(table, rows, 0)
-        self._holdings.strayed += len(slots)
+        self._holdings.order.strayed += len(slots)
         table.phase[slots] = phase
         table.dirty[slots] = MOVED | CHANGED if phase == 0 else 0
         # Spread over the interval when their states are sent, or all would be at once.
@@ -67,7 +67,7 @@ class Answers:
             return
         table.version[slots] = rows.version
         table.sector[slots] = rows.sector
-        self._holdings.strayed += len(slots)
+        self._holdings.order.strayed += len(slots)
         table.bind(slots, rows.handle)
         runs = self._sectors.runs(rows.sector)
         table.phase[slots] = np.where(runs, 0, STILL).astype(np.uint8)

@@ -272,7 +272,7 @@ class ShardCore:
                 self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
             self._payloads += self._outbox.collect(table, self.holdings.own, tick, behind=behind)
             self._send += self._outbox.messages(table)
-        self.holdings.arrange()
+        self.holdings.order.keep()
         if step_ms is not None:
             self._load.stepped(step_ms)
         return True

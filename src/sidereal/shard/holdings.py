@@ -12,6 +12,7 @@ from sidereal.kernel import ABSENT, EntityTable, SectorMap, crossings
 from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
 from sidereal.world.columns import F64, U8, U32, U64
 from sidereal.world.entities import TransitionRows, gather
+from sidereal.world.order import Order
 from sidereal.world.rules import WorldRules
 
 
@@ -22,21 +23,11 @@ class Holdings:
         self.rules = rules
         self.table = EntityTable(rules.sector_size)
         self.own = SectorMap()
-        self.strayed = 0
-        """Rows that came, or changed sector, since `arrange`."""
+        self.order = Order(self.table)
 
     def rows_in(self, sector: Sector) -> U32:
         """Return the slots of the rows in a sector."""
         return self.table.find(sector)
-
-    def arrange(self) -> None:
-        """Put the table in the order of sectors again, once a fourth of it is elsewhere.
-
-        Then what goes out sector by sector lies so in memory. Slots mean other rows afterwards.
-        """
-        if self.strayed * 4 > len(self.table):
-            self.strayed = 0
-            self.table.arrange()
 
     def start(self, slots: U32) -> None:
         """Let rows move; all that they are has to be sent."""

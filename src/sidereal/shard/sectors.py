@@ -78,7 +78,7 @@ class Sectors:
         if held is None or held.epoch != message.epoch or held.chunks_open < 1:
             raise ProtocolError(f"an initial state for {message.sector}, which awaits none")
         slots = install(self._holdings.table, message.entities, 0)
-        self._holdings.strayed += len(slots)
+        self._holdings.order.strayed += len(slots)
         self._holdings.table.phase[slots] = STILL
         self._holdings.table.dirty[slots] = 0
         held.arrived.append(message.entities)
