@@ -53,7 +53,7 @@ template <class Arithmetic, class Real>
 bool sectors_near(const Real* v, std::size_t n, Arithmetic size, std::int32_t* out,
                   [[maybe_unused]] bool past_caches) {
     using N = Nearest<Arithmetic>;
-    using Bits = N::Bits;
+    using Bits = typename N::Bits;
     constexpr Arithmetic shift = N::shift + N::most;  // so that whole numbers in range are positive
     constexpr Bits shift_bits = __builtin_bit_cast(Bits, shift);
     constexpr Bits zero = __builtin_bit_cast(Bits, N::shift);
