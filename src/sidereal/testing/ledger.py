@@ -66,19 +66,23 @@ class Ledger:
         for entity in ids:
             known = self.known.get(entity)
             if known is not None:
+                known.early &= known.version == 0
                 known.doomed = True
             elif entity in self._wished:
-                self.known[entity] = Known(None, 0, (0, 0), doomed=True)
+                self.known[entity] = Known(None, 0, (0, 0), doomed=True, early=True)
 
     def born(self, entity: int) -> Known | None:
         """An entity is new in the record: what is known of it, if anything.
 
-        An operator may have ended what was wished for before the record had it, to no effect.
+        An operator may have ended what was wished for before the record had it, to no effect; by
+        now it may have been given to a shard.
         """
         known = self.known.get(entity)
-        if known is not None and known.doomed and known.life is None and known.version == 0:
-            del self.known[entity]
-            return None
+        if known is not None and known.early:
+            known.early = known.doomed = False
+            if known.version == 0:
+                del self.known[entity]
+                return None
         return known
 
     def heard(self, message: Message, life: Life) -> None:
@@ -99,7 +103,7 @@ class Ledger:
         for entity, version in zip(rows.ids.tolist(), rows.version.tolist(), strict=True):
             known = self.known.get(entity)
             if known is not None and known.life is life and known.version == version:
-                known.doomed = True
+                known.doomed, known.early = True, False
 
     def _listed(self, message: sm.SectorRemoved, life: Life) -> None:
         mine = life.owned.get(message.sector) == message.epoch

@@ -46,5 +46,8 @@ class Known:
     sector: Sector
     doomed: bool = False
     """Whether its holder or an operator ended it."""
+    early: bool = False
+    """Whether an operator ended it before anything was heard of it but that a shard wished for it:
+    to no effect, should the record not have had it yet."""
     stepped: tuple[int, int] = (0, -1)
     """The version and tick that were simulated last."""

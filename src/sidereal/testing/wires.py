@@ -102,6 +102,8 @@ class Wires:
         self._clock = clock
         self._random = Random(seed)
         self._sides: dict[Address, Side] = {}
+        self._opening: dict[str, TransportLine] = {}
+        """Lines by the name of the key that each connects with, which is its alone."""
         self._due: int | None = None
         self.struck: Struck = lambda what, source, target: None
         """Called with what the network does to a datagram."""
@@ -135,6 +137,16 @@ class Wires:
         )
         side = self._sides[address] = Side(process, address, endpoint)
         return side
+
+    def opens(self, line: "TransportLine") -> str:
+        """Return the name of the key with which a line is to connect.
+
+        By it the server's end is known to be of this line. The address would not do: the link
+        that a dead process asked for may open when the next one lives there.
+        """
+        name = f"line {line.number:08}"
+        self._opening[name] = line
+        return name
 
     def leave(self, side: Side) -> None:
         """A process is gone: nobody reads what comes for it."""
@@ -188,10 +200,7 @@ class Wires:
 
     def _happened(self, side: Side, event: Event) -> None:
         if isinstance(event, Connected) and event.incoming:
-            opener = self._sides.get(event.address)
-            if opener is not None and opener.lines:
-                newest = opener.lines[max(opener.lines)]
-                newest.accepted(side, event.link)
+            self._opening[event.key_name].accepted(side, event.link)
             return
         line = side.lines.get(event.link)
         if line is not None:
@@ -263,17 +272,25 @@ class TransportLine:
         self.down = Way(wires, server.side.address, shard.side.address)
         now = shard.cluster.clock.now
         self._at_peer = shard.side.endpoint.connect(
-            server.side.address, f"shard:{shard.name}", KEY, now
+            server.side.address, wires.opens(self), KEY, now
         )
         shard.side.lines[self._at_peer] = self
         wires.wake()
 
     def accepted(self, side: Side, link: LinkId) -> None:
-        """The server has a link of this line."""
-        if side is self._server_side and self._at_server is None:
-            self._at_server = link
-            side.lines[link] = self
-            self._server.manager.connected(self.number, f"shard:{self._shard.name}")
+        """A server has a link of this line: the one that was asked, or who has its address now."""
+        if self._at_server is not None or self.over["server"]:
+            return
+        if side is not self._server_side:
+            newest = self._shard.cluster.server
+            if newest.side is not side:
+                return
+            self._server, self._server_side = newest, side
+            newest.lines[self.number] = self
+            newest.shards[self.number] = self._shard
+        self._at_server = link
+        side.lines[link] = self
+        self._server.manager.connected(self.number, f"shard:{self._shard.name}")
 
     def happened(self, side: Side, event: Event) -> None:
         """An endpoint says something of this line's link."""
