@@ -244,6 +244,19 @@ def test_an_entity_without_blobs_costs_at_most_128_bytes() -> None:
     assert table.nbytes / count <= 128.0
 
 
+def test_nor_in_a_table_that_grows_by_itself() -> None:
+    table = kernel.EntityTable(SIZE)
+    still = np.zeros((1_000, 2))
+    most = 0.0
+    for first in range(0, 400_000, 1_000):
+        slots = np.arange(first, first + 1_000, dtype=np.uint32)
+        table.upsert(slots.astype(np.uint64), still, still)
+        table.bind(slots, slots)
+        if first >= 50_000:
+            most = max(most, table.nbytes / len(table))
+    assert 100.0 < most <= 128.0
+
+
 def test_many_ids_in_every_order() -> None:
     rng = np.random.default_rng(32)
     count = 50_000

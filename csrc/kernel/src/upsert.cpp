@@ -207,7 +207,7 @@ void EntityTable::find_rows(std::span<const std::uint64_t> ids, std::span<const 
 
 // Gives a new id the next slot.
 std::uint32_t EntityTable::append(std::uint64_t id) {
-    if (rows() == capacity_) grow(rows() + 1);
+    if (rows() == capacity_) grow();
     const auto slot = static_cast<std::uint32_t>(rows());
     columns_.id.push_back(id);
     index_.insert(id, slot, columns_.id.data());

@@ -138,7 +138,8 @@ class EntityTable {
     void require_slots(std::span<const std::uint32_t> slots) const;
 
   private:
-    void grow(std::size_t rows);
+    void grow();
+    void make_room(std::size_t rows);
     void remove_row(std::uint32_t slot);
     void drop_handle(std::uint32_t slot);
     void find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,

@@ -2,7 +2,7 @@
 //
 // The keys live in the caller's array, `keys[slot]`, without gaps: slots in use are 0 to one less
 // than their number. A bucket holds the slot and 32 bits of the key's hash, so that a search goes
-// to the keys, far away in memory, about once. Linear probing, at most two thirds full; erasing
+// to the keys, far away in memory, about once. Linear probing, at most four fifths full; erasing
 // shifts what follows back, so there are no tombstones and a table that churns for weeks stays as
 // fast as a new one.
 #pragma once
@@ -58,7 +58,7 @@ class SlotIndex {
 
     // Adds a key that is not there yet; keys[slot] must already hold it.
     void insert(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        if ((used_ + 1) * 3 > buckets_.size() * 2) rebuild(used_ + 1, keys);
+        if (too_full(used_ + 1, buckets_.size())) rebuild(used_ + 1, keys);
         place(key, slot);
         ++used_;
     }
@@ -92,7 +92,7 @@ class SlotIndex {
     }
 
     void reserve(std::size_t count, const std::uint64_t* keys) {
-        if (count * 3 > buckets_.size() * 2) rebuild(count, keys);
+        if (too_full(count, buckets_.size())) rebuild(count, keys);
     }
 
     void clear() {
@@ -120,6 +120,8 @@ class SlotIndex {
         }
     }
 
+    static bool too_full(std::size_t used, std::size_t buckets) { return used * 5 > buckets * 4; }
+
     std::size_t mask() const { return buckets_.size() - 1; }
     std::size_t home(std::uint64_t hash) const { return static_cast<std::size_t>(hash) & mask(); }
     std::size_t next(std::size_t b) const { return (b + 1) & mask(); }
@@ -143,7 +145,7 @@ class SlotIndex {
     // Slots are dense: walking the keys in order is kinder to memory than walking the buckets.
     void rebuild(std::size_t count, const std::uint64_t* keys) {
         std::size_t size = 16;
-        while (size * 2 < count * 3) size *= 2;
+        while (too_full(count, size)) size *= 2;
         buckets_.assign(size, nothing);
         for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
     }
