@@ -46,6 +46,19 @@ that comes back at once is answered in a fifth of a second; of a flood the rest 
 HELLO_ANSWERS_BURST = 2048
 """Strangers answered at once, before the rate above counts."""
 
+HANDSHAKES_PER_S_MAX = 2000
+"""HELLOs with a good cookie judged each second by one endpoint: half a core if all have a key, a
+tenth if none has. Every client of a full server that comes back at once is let in within 5 s."""
+
+HANDSHAKES_BURST = 1024
+"""The same at once, before the rate above counts: as many as may be half open."""
+
+HANDSHAKES_OF_HOST_PER_S_MAX = 250
+"""The same from one host: an eighth, so that others are let in beside one that asks without end."""
+
+HANDSHAKES_OF_HOST_BURST = 256
+"""The same at once: all players behind one address that a server of this size would meet."""
+
 KEYS_PER_NAME_MAX = 2
 """Keys that are good at once under one name: the new one and the one that it replaces."""
 

@@ -186,3 +186,37 @@ def test_many_messages_at_once_arrive_as_if_sent_singly_and_all_or_none_are_take
     assert pair.client.endpoint.send_many(pair.client.link, [])
     pair.run(SECOND)
     assert pair.server.messages == [*many, b"last"]
+
+
+@pytest.mark.parametrize("sequence", [None, 3])
+def test_datagrams_queued_before_the_link_is_open_fit_into_what_any_peer_takes(codecs, sequence):
+    """The peer's datagrams are smaller than ours, which is not known yet."""
+    pair = Pair(
+        settings=TransportSettings(datagram_bytes=1400),
+        server_settings=TransportSettings(datagram_bytes=512),
+        codecs=codecs,
+    )
+    link = pair.connect()
+    limit = pair.client.endpoint.datagram_payload_max(link) - (sequence is not None)
+    assert limit >= 483
+    pair.client.endpoint.send_datagrams(link, [bytes(limit)] * 3, sequence)
+    with pytest.raises(LimitError, match=f"longer than {limit}"):
+        pair.client.endpoint.send_datagrams(link, [bytes(limit + 1)], sequence)
+    pair.record = True
+    pair.run(SECOND)
+    assert pair.server.datagrams == [bytes(limit)] * 3
+    assert sorted(pair.client.acked) == [0, 1, 2]
+    sizes = [len(data) for source, _, data in pair.transmitted if data[0] & 15 == 5]
+    assert min(sizes) > 25, "no packet without content"
+
+
+@pytest.mark.parametrize("text", ["r" * 600, "\N{GREEK SMALL LETTER OMEGA}" * 300])
+def test_a_long_close_reason_is_cut_to_what_the_smallest_datagram_holds(codecs, text):
+    small = TransportSettings(datagram_bytes=512)
+    pair = Pair(parse("lan"), server_settings=small, codecs=codecs).open()
+    pair.client.endpoint.close(pair.client.link, text, pair.now)
+    pair.run(SECOND)
+    (closed,) = pair.server.closed
+    assert closed.by_peer
+    assert text.startswith(closed.reason)
+    assert len(closed.reason.encode()) > 480

@@ -5,7 +5,14 @@ import tracemalloc
 
 import pytest
 
-from sidereal.transport import BulkReceived, MessageReceived, TransportSettings, layout
+from sidereal.transport import (
+    BulkReceived,
+    DatagramNotice,
+    LinkClosed,
+    MessageReceived,
+    TransportSettings,
+    layout,
+)
 from sidereal.transport.netsim import parse
 from transport.pair import CLIENT, MS, SECOND, Pair
 
@@ -54,7 +61,7 @@ class Enemy:
             unread = sum(len(e.data) for e in events if isinstance(e, kind))
             early = self.connection._receive[channel].waiting_bytes
             shares[kind.__name__] = (unread + early) / WINDOW
-        shares["datagrams"] = self.connection._unread_datagrams / UNREAD
+        shares["datagrams"] = self.connection.intake.unread / UNREAD
         shares["sent"] = self.connection.outbox.queued_bytes / SETTINGS.send_queue_bytes
         return shares
 
@@ -130,11 +137,11 @@ def test_what_hostile_datagrams_cost_is_memory_that_the_cap_knows():
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        counted = enemy.connection._unread_datagrams
+        counted = enemy.connection.intake.unread
         for _ in range(1500):
             enemy.says(floods_tiny_datagrams(enemy))
         grown = tracemalloc.get_traced_memory()[0] - before
-        counted = enemy.connection._unread_datagrams - counted
+        counted = enemy.connection.intake.unread - counted
     finally:
         tracemalloc.stop()
     assert grown <= 1.05 * max(counted, UNREAD)
@@ -155,3 +162,50 @@ def test_a_user_that_does_not_drain_slows_its_peer_and_nothing_is_lost_unnoticed
     assert len(pair.server.datagrams) >= len(pair.client.acked)
     pair.client.endpoint.send(pair.client.link, b"and all is well")
     assert pair.run(2 * SECOND, lambda: pair.server.messages == [b"and all is well"])
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_no_cap_is_exceeded_by_one_large_batch_either(attack):
+    """All that a socket had is looked at packet by packet once a cap is near."""
+    enemy = Enemy(reading=False)
+    packets = [(enemy.sealer.seal(attack(enemy)), CLIENT) for _ in range(1000)]
+    enemy.endpoint.receive(packets, enemy.pair.now)
+    held = enemy.held()
+    assert max(held.values()) <= 1.0, held
+
+
+def test_a_peer_that_was_thrown_out_cannot_hold_its_place_with_bad_frames():
+    enemy = Enemy(reading=True)
+    answers = 0
+    assert not enemy.says(b"\xff bad")
+    for _ in range(100):
+        now = enemy.pair.now = enemy.pair.now + SECOND // 10
+        enemy.endpoint.receive([(enemy.sealer.seal(b"\xff worse"), CLIENT)], now)
+        enemy.endpoint.handle_timeout(now)
+        answers += len(enemy.endpoint.poll_transmit(now))
+        if not enemy.endpoint.endpoint_stats().connections:
+            break
+    assert enemy.endpoint.endpoint_stats().connections == 0
+    assert enemy.pair.now < 1_005 * SECOND, "two seconds to hear the farewell, and no more"
+    assert answers < 15, "it is not answered for each bad frame"
+
+
+def test_a_good_ack_beside_a_false_one_still_has_its_notice():
+    """Every datagram has one notice, however the link ends."""
+    enemy = Enemy(reading=False)
+    endpoint, link, now = enemy.endpoint, enemy.pair.server.link, enemy.pair.now
+    first = enemy.connection.outbox._sealer.next_number
+    endpoint.send_datagrams(link, [bytes(1000)] * 8)
+    endpoint.poll_transmit(now)
+    last = enemy.connection.outbox._sealer.next_number - 1
+    good = layout.ACK.pack(layout.FRAME_ACK, last, 0, 1) + bytes([0b111]) + bytes(7)
+    false = layout.ACK.pack(layout.FRAME_ACK, last + 1000, 0, 0)
+    assert last - first >= 7
+    enemy.says(good + false)
+    events = endpoint.events()
+    acked = [token for e in events if isinstance(e, DatagramNotice) for token in e.acked]
+    lost = [token for e in events if isinstance(e, DatagramNotice) for token in e.lost]
+    assert sorted(acked + lost) == list(range(8))
+    assert len(acked) == 4
+    assert isinstance(events[-1], LinkClosed)
+    assert "never sent" in events[-1].reason

@@ -49,11 +49,13 @@ def test_jitter_and_reordering_are_not_taken_for_a_queue():
     assert share(conditions, 5_000_000) > 0.4
 
 
-def test_control_passes_bulk_with_little_delay():
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_control_passes_bulk_with_little_delay(seed):
     """A message once in a while, beside bulk that fills the link: no queue of our own making."""
-    pair = Pair(Conditions(delay_ns=10 * MS, rate_bits_per_s=50e6, queue_ns=SECOND)).open()
+    conditions = Conditions(delay_ns=10 * MS, rate_bits_per_s=50e6, queue_ns=SECOND)
+    pair = Pair(conditions, seed=seed).open()
     pair.client.endpoint.send(pair.client.link, bytes(30_000_000), BULK)
-    pair.run(1500 * MS, steps_max=2_000_000)
+    pair.run(2500 * MS, steps_max=2_000_000)
     delays = []
     for i in range(20):
         pair.client.endpoint.send(pair.client.link, b"order %d" % i)

@@ -68,6 +68,8 @@ cdef class Flight:
     cdef public Py_ssize_t spurious_distance
     cdef public Py_ssize_t spurious_bytes
     cdef bint _impossible
+    cdef uint64_t _acked_newest
+    cdef int64_t _rate_ns
 
     def __cinit__(self):
         self._capacity = 64
@@ -99,6 +101,8 @@ cdef class Flight:
         self.acked_bytes = self.acked_packets = 0
         self.acked_sent_ns = -1
         self.acked_after = 0
+        self._acked_newest = 0
+        self._rate_ns = 0
         self.acked_flight_ns = 0
         self.acked_flight_min_ns = self.acked_flight_max_ns = 0
         self.acked_largest = False
@@ -209,14 +213,13 @@ cdef class Flight:
             self.acked_flight_min_ns = elapsed
         self.delivered += slot.size
         self.delivered_ns = now
-        if slot.sent_ns >= self.acked_sent_ns:
+        if number >= self._acked_newest:
+            self._acked_newest = number
             self.acked_sent_ns = slot.sent_ns
             self.acked_after = slot.delivered
             self._first_sent_ns = slot.sent_ns
             # Acks that come in a bunch would make a rate that nobody sent at.
-            elapsed = max(now - slot.delivered_ns, slot.sent_ns - slot.first_sent_ns)
-            if elapsed > 0:
-                self.delivery_rate = (self.delivered - slot.delivered) * 1e9 / elapsed
+            self._rate_ns = max(now - slot.delivered_ns, slot.sent_ns - slot.first_sent_ns)
         if slot.tokens:
             for token in range(slot.token, slot.token + slot.tokens):
                 self.acked_tokens.append(token)
@@ -259,6 +262,9 @@ cdef class Flight:
                 self._one(number, now)
         if <int64_t>largest > self._largest_acked:
             self._largest_acked = <int64_t>largest
+        # Only now, with all that this ack names: the newest is named first.
+        if self.acked_packets and self._rate_ns > 0:
+            self.delivery_rate = (self.delivered - self.acked_after) * 1e9 / self._rate_ns
         return not self._impossible
 
     def detect_lost(self, int64_t now, int64_t delay_ns, Py_ssize_t packets):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sidereal.errors import HandshakeError
 from sidereal.limits import KEYS_PER_NAME_MAX
+from sidereal.transport.budget import HandshakeBudget
 from sidereal.transport.handshake import (
     REJECT_FULL,
     REJECT_KEY,
@@ -31,11 +32,12 @@ class Accepted:
 
 
 class Acceptor:
-    """Judges HELLOs whose cookie is good. What it counts is all that it remembers."""
+    """Judges HELLOs whose cookie is good, within a budget. It remembers nothing but counts."""
 
-    def __init__(self, psk_of: PskOf, rng: Callable[[int], bytes]) -> None:
+    def __init__(self, psk_of: PskOf, rng: Callable[[int], bytes], budget: HandshakeBudget) -> None:
         self._psk_of = psk_of
         self._rng = rng
+        self.budget = budget
         self.rejects_sent = 0
 
     def full(self, hello: Hello) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
-from sidereal.limits import DATAGRAM_COST_BYTES
 from sidereal.transport.acks import AckSchedule
 from sidereal.transport.bulk import ReceiveBulk
 from sidereal.transport.codec import Codec
@@ -27,6 +26,7 @@ from sidereal.transport.events import (
 )
 from sidereal.transport.handshake import Parameters
 from sidereal.transport.initiator import Initiator
+from sidereal.transport.intake import Intake, cost
 from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import (
     BULK,
@@ -34,22 +34,16 @@ from sidereal.transport.layout import (
     CLOSE,
     CONTROL,
     FRAME_CLOSE,
-    REASON_BYTES_MAX,
 )
 from sidereal.transport.lifecycle import State, Trigger, after
 from sidereal.transport.outbox import Outbox
 from sidereal.transport.reliable import ReceiveMessages, ReceiveStream, joined
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
-from sidereal.transport.statistics import Rates, of_channel
+from sidereal.transport.statistics import Rates, of_channels, of_link
 from sidereal.transport.tracking import Out
 
 DRAIN_NS = 3 * SECOND
 """How long the side that heard a farewell still acknowledges repeats of it."""
-
-
-def cost(payloads: list[bytes]) -> int:
-    """Return what datagrams count for while nobody has read them."""
-    return sum(map(len, payloads)) + DATAGRAM_COST_BYTES * len(payloads)
 
 
 class Connection:
@@ -58,30 +52,21 @@ class Connection:
     __slots__ = (
         "_acks",
         "_bulk",
-        "_bytes_received",
         "_close_reason",
         "_codec",
-        "_datagrams_lost",
-        "_datagrams_overtaken",
-        "_datagrams_received",
         "_events",
-        "_forged",
         "_idle_at",
         "_messages",
-        "_opener",
         "_over_at",
-        "_packets_received",
         "_rates",
         "_receive",
-        "_replayed",
         "_settings",
         "_started_ns",
-        "_unheard",
-        "_unread_datagrams",
         "address",
         "attempt",
         "due_at",
         "initiator",
+        "intake",
         "key_name",
         "link",
         "local_id",
@@ -124,7 +109,6 @@ class Connection:
         self._settings = settings
         self._codec = codec
         self._events = events
-        self._opener: Any = None
         self._acks: AckSchedule | None = None
         self._messages = ReceiveMessages(CONTROL, settings.receive_window_bytes)
         self._bulk = ReceiveBulk(BULK, settings.receive_window_bytes)
@@ -133,11 +117,8 @@ class Connection:
         self._close_reason = ""
         self._idle_at: int | None = None
         self._over_at: int | None = now + settings.handshake_timeout_ns
-        self._bytes_received = self._packets_received = 0
-        self._datagrams_received = self._datagrams_lost = self._datagrams_overtaken = 0
-        self._unread_datagrams = self._unheard = 0
+        self.intake = Intake(settings.datagrams_unread_bytes)
         self._rates = Rates(now, 2 + 2 * CHANNELS)
-        self._forged = self._replayed = 0
 
     # -- opening -------------------------------------------------------------------------
 
@@ -145,8 +126,8 @@ class Connection:
         self, send_secret: bytes, receive_secret: bytes, cipher: Cipher, peer: Parameters, now: int
     ) -> None:
         """Both secrets are known: packets can flow."""
-        self._opener = self._codec.opener(KeyChain(receive_secret, cipher))
-        self._acks = AckSchedule(self._opener, self._settings)
+        opener = self.intake.opener = self._codec.opener(KeyChain(receive_secret, cipher))
+        self._acks = AckSchedule(opener, self._settings)
         self.outbox.open(
             send_secret,
             cipher,
@@ -180,7 +161,7 @@ class Connection:
     @property
     def opened(self) -> bool:
         """Whether data packets flow, if only to say farewell."""
-        return self._opener is not None
+        return self._acks is not None
 
     @property
     def usable(self) -> bool:
@@ -192,20 +173,10 @@ class Connection:
     def receive(self, packets: list[bytes], inbox: Any, now: int) -> None:
         """Take packets that carry this connection's id and came from its address."""
         inbox.clear()
-        if self._opener is None or self._acks is None:
-            return
-        if self._unread_datagrams >= self._settings.datagrams_unread_bytes:
-            self._unheard += len(packets)
-            return
-        self._opener.open_batch(packets, now, inbox)
-        self._forged += inbox.forged
-        self._replayed += inbox.replayed
-        if not inbox.opened:
+        if self._acks is None or not self.intake.open(packets, now, inbox):
             return
         if self._rates.due(now):
             self._measure(now)
-        self._packets_received += inbox.opened
-        self._bytes_received += inbox.opened_bytes
         if self.state is State.HALF_OPEN:
             self.state = after(self.state, Trigger.CONFIRMED)
             self._opened(incoming=True, now=now)
@@ -214,7 +185,10 @@ class Connection:
             self._acks.received(inbox.eliciting, inbox.gap, now)
         try:
             if inbox.acks:
-                self._notice(*self.outbox.acknowledge(inbox.acks, now))
+                acked, lost, possible = self.outbox.acknowledge(inbox.acks, now)
+                self._notice(acked, lost)
+                if not possible:
+                    raise ProtocolError("an ack names a packet that was never sent")
             for channel, limit in inbox.credits:
                 stream = self.outbox.streams[channel]
                 stream.limit = max(stream.limit, limit)
@@ -231,7 +205,7 @@ class Connection:
 
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
-        events = self._events
+        events, intake = self._events, self.intake
         for channel, offset, data in joined(inbox.segments):
             if channel == CONTROL:
                 for message in self._messages.receive(offset, data):
@@ -242,17 +216,17 @@ class Connection:
             if self._receive[channel].credit_due:
                 self.outbox.credit_due[channel] = True
         if inbox.datagrams:
-            self._datagrams_received += len(inbox.datagrams)
-            self._unread_datagrams += cost(inbox.datagrams)
+            intake.datagrams += len(inbox.datagrams)
+            intake.unread += cost(inbox.datagrams)
             events.append(DatagramsReceived(self.link, inbox.datagrams))
         if inbox.sequenced or inbox.overtaken:
-            self._datagrams_received += len(inbox.sequenced)
-            self._datagrams_overtaken += inbox.overtaken
+            intake.datagrams += len(inbox.sequenced)
+            intake.datagrams_overtaken += inbox.overtaken
             sequences: dict[int, list[bytes]] = {}
             for sequence, payload in inbox.sequenced:
                 sequences.setdefault(sequence, []).append(payload)
             for sequence, payloads in sequences.items():
-                self._unread_datagrams += cost(payloads)
+                intake.unread += cost(payloads)
                 events.append(DatagramsReceived(self.link, payloads, sequence))
 
     def _notice(self, acked: list[int], lost: list[int]) -> None:
@@ -261,13 +235,13 @@ class Connection:
             lost = lost + dropped
             self.outbox.dropped = []
         if (acked or lost) and self.state is State.OPEN:
-            self._datagrams_lost += len(lost)
+            self.intake.datagrams_lost += len(lost)
             self._events.append(DatagramNotice(self.link, acked, lost))
 
     def read(self) -> bool:
         """The user drained the events; return whether the peer is to hear of more room."""
         due = False
-        self._unread_datagrams = 0
+        self.intake.unread = 0
         if self.state is not State.OPEN:
             return due
         for stream in self._receive:
@@ -296,8 +270,9 @@ class Connection:
         """The peer broke the protocol."""
         if self.state is State.OPEN:
             self._end(f"the peer broke the protocol: {reason}", by_peer=False)
-        self.state = after(self.state, Trigger.PEER_WRONG)
-        if self.state is State.CLOSING:
+        before, self.state = self.state, after(self.state, Trigger.PEER_WRONG)
+        # One farewell: who goes on with bad frames has no more time, and no more answers.
+        if self.state is State.CLOSING and before is not State.CLOSING:
             self._farewell(1, reason, now)
 
     def _peer_closed(self, close: tuple[int, bytes], now: int) -> None:
@@ -316,12 +291,12 @@ class Connection:
         outbox.dropped = []
         lost.sort()
         if lost:
-            self._datagrams_lost += len(lost)
+            self.intake.datagrams_lost += len(lost)
             self._events.append(DatagramNotice(self.link, [], lost))
         self._events.append(LinkClosed(self.link, reason, by_peer))
 
     def _farewell(self, code: int, reason: str, now: int) -> None:
-        text = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
+        text = reason.encode()[: self.outbox.reason_max].decode(errors="ignore").encode()
         self.outbox.say_farewell(CLOSE.pack(FRAME_CLOSE, code, len(text)) + text)
         self._over_at = now + self._settings.linger_ns
 
@@ -398,7 +373,7 @@ class Connection:
                 self._notice([], [])
 
     def _measure(self, now: int) -> None:
-        counters = [self.outbox.bytes_sent, self._bytes_received]
+        counters = [self.outbox.bytes_sent, self.intake.bytes]
         for send, receive in zip(self.outbox.streams, self._receive, strict=True):
             counters += [send.next, receive.next]
         self._rates.update(now, tuple(counters))
@@ -407,42 +382,10 @@ class Connection:
         """Return the counters of each reliable channel."""
         if self._rates.due(now):
             self._measure(now)
-        rates = self._rates.per_s[2:]
-        return [
-            of_channel(send, receive, rates[2 * at], rates[2 * at + 1])
-            for at, (send, receive) in enumerate(
-                zip(self.outbox.streams, self._receive, strict=True)
-            )
-        ]
+        return of_channels(self.outbox, self._receive, self._rates)
 
     def stats(self, now: int) -> LinkStats:
         """Return the counters."""
-        outbox = self.outbox
         if self._rates.due(now):
             self._measure(now)
-        return LinkStats(
-            sent_bytes_per_s=self._rates.per_s[0],
-            received_bytes_per_s=self._rates.per_s[1],
-            rtt_ns=outbox.recovery.smoothed_ns if outbox.recovery.sampled else 0,
-            rtt_variation_ns=outbox.recovery.variation_ns if outbox.recovery.sampled else 0,
-            window_bytes=outbox.congestion.window,
-            bytes_in_flight=outbox.flight.bytes_in_flight,
-            bytes_sent=outbox.bytes_sent,
-            bytes_received=self._bytes_received,
-            packets_sent=outbox.packets_sent,
-            packets_received=self._packets_received,
-            packets_lost=outbox.packets_lost,
-            packets_lost_wrongly=outbox.packets_lost_wrongly,
-            datagrams_sent=outbox.datagrams_sent,
-            datagrams_received=self._datagrams_received,
-            datagrams_lost=self._datagrams_lost,
-            datagrams_overtaken=self._datagrams_overtaken,
-            messages_sent=sum(stream.messages for stream in outbox.streams),
-            messages_received=sum(stream.messages for stream in self._receive),
-            retransmitted_bytes=sum(stream.retransmitted for stream in outbox.streams),
-            send_queue_bytes=outbox.queued_bytes,
-            datagram_queue_bytes=outbox.datagrams.bytes,
-            forged=self._forged,
-            replayed=self._replayed,
-            unheard=self._unheard,
-        )
+        return of_link(self.outbox, self._receive, self.intake, self._rates)

@@ -17,6 +17,7 @@ from typing import Any
 from sidereal.errors import ConfigError, HandshakeError
 from sidereal.ids import LinkId
 from sidereal.transport.acceptor import Acceptor, PskOf
+from sidereal.transport.budget import HandshakeBudget
 from sidereal.transport.codec import COMPILED, Codec
 from sidereal.transport.connection import Connection
 from sidereal.transport.cookie import SECRET_BYTES
@@ -41,6 +42,10 @@ __all__ = ["BULK", "CONTROL", "Endpoint"]
 
 _READ = (MessageReceived, BulkReceived, DatagramsReceived)
 """To drain one of these makes room for more of its link."""
+
+
+def _nobody(_name: str) -> None:
+    """No key, by any name: whoever accepts nobody has no secret for cookies either."""
 
 
 class Endpoint:
@@ -74,8 +79,10 @@ class Endpoint:
         self._settings = settings or TransportSettings()
         self._rng = rng
         self._codec = codec
-        self._acceptor = Acceptor(psk_of, rng) if psk_of is not None else None
-        self._sieve = codec.sieve(rng(SECRET_BYTES) if psk_of is not None else None, now)
+        secret = rng(SECRET_BYTES) if psk_of is not None else None
+        budget = HandshakeBudget(secret or b"", now)
+        self._acceptor = Acceptor(psk_of or _nobody, rng, budget)
+        self._sieve = codec.sieve(secret, now)
         self._inbox = codec.inbox()
         self._events: list[Event] = []
         self._links: dict[LinkId, Connection] = {}
@@ -111,7 +118,7 @@ class Endpoint:
                 address=address,
                 key_name=key_name,
                 psk=psk,
-                parameters=self._parameters(local_id),
+                parameters=Parameters.of(self._settings, local_id),
                 settings=self._settings,
                 rng=self._rng,
                 now=now,
@@ -187,7 +194,10 @@ class Endpoint:
             self._touch(connection)
 
     def datagram_payload_max(self, link: LinkId) -> int:
-        """Return the longest datagram payload; 0 if the link is gone."""
+        """Return the longest datagram payload (before the link is open, what any peer takes);
+
+        0 if the link is gone.
+        """
         connection = self._links.get(link)
         return connection.outbox.payload_max if connection is not None else 0
 
@@ -208,7 +218,7 @@ class Endpoint:
 
     def endpoint_stats(self) -> EndpointStats:
         """Return what concerns no single link."""
-        acceptor, sieve = self._acceptor, self._sieve
+        sieve = self._sieve
         return EndpointStats(
             connections=len(self._links),
             half_open=len(self._half_open),
@@ -219,7 +229,8 @@ class Endpoint:
             hellos_unanswered=sieve.unanswered,
             cookies_sent=sieve.cookies_sent,
             cookies_refused=sieve.cookies_refused,
-            rejects_sent=sieve.versions_refused + (acceptor.rejects_sent if acceptor else 0),
+            handshakes_postponed=self._acceptor.budget.postponed,
+            rejects_sent=sieve.versions_refused + self._acceptor.rejects_sent,
             forged=self._forged,
             replayed=self._replayed,
         )
@@ -246,7 +257,8 @@ class Endpoint:
             for data, address in replies:
                 self._reply(data, address, now)
             for data, address in hellos:
-                self._hello(data, address, now)
+                if self._acceptor.budget.afford(address, now):
+                    self._hello(data, address, now)
             self._replies += answers
 
     def handle_timeout(self, now: int) -> None:
@@ -319,15 +331,6 @@ class Endpoint:
 
     # -- inside --------------------------------------------------------------------------
 
-    def _parameters(self, local_id: int) -> Parameters:
-        return Parameters(
-            cipher=self._settings.cipher,
-            datagram_bytes=self._settings.datagram_bytes,
-            receive_window_bytes=self._settings.receive_window_bytes,
-            ack_delay_us=self._settings.ack_delay_ns // 1000,
-            connection_id=local_id,
-        )
-
     def _new_id(self) -> int:
         while True:
             local_id = int.from_bytes(self._rng(4), "little")
@@ -391,24 +394,23 @@ class Endpoint:
 
     def _hello(self, data: bytes, address: Address, now: int) -> None:
         """A HELLO whose cookie is good."""
-        acceptor, hello = self._acceptor, parse_hello(data)
-        assert acceptor is not None, "who accepts nobody has no secret for cookies"
+        hello = parse_hello(data)
         if hello is None:
             self._malformed += 1
             return
         known = self._half_open.get((address, hello.echo))
-        answer = known.reply if known is not None else self._accept(acceptor, hello, address, now)
+        answer = known.reply if known is not None else self._accept(hello, address, now)
         self._replies.append((answer, address))
 
-    def _accept(self, acceptor: Acceptor, hello: Hello, address: Address, now: int) -> bytes:
-        settings = self._settings
+    def _accept(self, hello: Hello, address: Address, now: int) -> bytes:
+        settings, acceptor = self._settings, self._acceptor
         if (
             len(self._links) >= settings.connections_max
             or len(self._half_open) >= settings.half_open_max
         ):
             return acceptor.full(hello)
         local_id = self._new_id()
-        accepted = acceptor.accept(hello, self._parameters(local_id))
+        accepted = acceptor.accept(hello, Parameters.of(self._settings, local_id))
         if isinstance(accepted, bytes):
             return accepted
         connection = self._add(address, accepted.key_name, local_id, now, reply=accepted.reply)

@@ -152,6 +152,8 @@ class EndpointStats:
     """Those of a flood: beyond `limits.HELLO_ANSWERS_PER_S_MAX`."""
     cookies_sent: int
     cookies_refused: int
+    handshakes_postponed: int
+    """HELLOs with a good cookie beyond `limits.HANDSHAKES_PER_S_MAX`, or one host's share of it."""
     rejects_sent: int
     forged: int
     replayed: int

@@ -49,7 +49,7 @@ class Flight:
         self.acked_cargo: list[Any] = []
         self.acked_bytes = self.acked_packets = 0
         self.acked_sent_ns = -1
-        self.acked_after = 0
+        self.acked_after = self._acked_newest = self._rate_ns = 0
         self.acked_flight_ns = self.acked_flight_min_ns = self.acked_flight_max_ns = 0
         self.acked_largest = False
         self.delivery_rate = 0.0
@@ -125,6 +125,9 @@ class Flight:
                 impossible = impossible or number in self._skipped
             bits ^= lowest
         self.largest_acked = max(self.largest_acked, largest)
+        # Only now, with all that this ack names: the newest is named first.
+        if self.acked_packets and self._rate_ns > 0:
+            self.delivery_rate = (self.delivered - self.acked_after) * 1e9 / self._rate_ns
         return not impossible
 
     def _one(self, number: int, now: int) -> None:
@@ -148,14 +151,13 @@ class Flight:
         self.acked_flight_min_ns = min(self.acked_flight_min_ns or flight_ns, flight_ns)
         self.delivered += sent.size
         self.delivered_ns = now
-        if sent.sent_ns >= self.acked_sent_ns:
+        if number >= self._acked_newest:
+            self._acked_newest = number
             self.acked_sent_ns = sent.sent_ns
             self.acked_after = sent.delivered
             self._first_sent_ns = sent.sent_ns
             # Acks that come in a bunch would make a rate that nobody sent at.
-            elapsed = max(now - sent.delivered_ns, sent.sent_ns - sent.first_sent_ns)
-            if elapsed > 0:
-                self.delivery_rate = (self.delivered - sent.delivered) * 1e9 / elapsed
+            self._rate_ns = max(now - sent.delivered_ns, sent.sent_ns - sent.first_sent_ns)
         self.acked_tokens += sent.tokens
         if sent.cargo is not None:
             self.acked_cargo.append(sent.cargo)

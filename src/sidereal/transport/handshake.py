@@ -24,7 +24,13 @@ from sidereal.errors import HandshakeError
 from sidereal.transport.cookie import COOKIE_BYTES
 from sidereal.transport.layout import ACCEPT, COOKIE, HELLO, REJECT, VERSION
 from sidereal.transport.noise import MESSAGE_OVERHEAD_BYTES
-from sidereal.transport.settings import CIPHERS, DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, Cipher
+from sidereal.transport.settings import (
+    CIPHERS,
+    DATAGRAM_BYTES_MAX,
+    DATAGRAM_BYTES_MIN,
+    Cipher,
+    TransportSettings,
+)
 
 KEY_NAME_BYTES_MAX: Final = 64
 HELLO_BYTES_MIN: Final = 256
@@ -56,6 +62,17 @@ class Parameters:
     receive_window_bytes: int
     ack_delay_us: int
     connection_id: int
+
+    @classmethod
+    def of(cls, settings: TransportSettings, connection_id: int) -> "Parameters":
+        """What an endpoint with these settings says."""
+        return cls(
+            cipher=settings.cipher,
+            datagram_bytes=settings.datagram_bytes,
+            receive_window_bytes=settings.receive_window_bytes,
+            ack_delay_us=settings.ack_delay_ns // 1000,
+            connection_id=connection_id,
+        )
 
     def pack(self) -> bytes:
         """Return the payload of a handshake message."""

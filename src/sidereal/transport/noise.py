@@ -53,7 +53,8 @@ class NoiseNNpsk0:
         self._digest = digest.lower()
         self._cipher = cipher
         self._initiator = initiator
-        self._private = X25519PrivateKey.from_private_bytes(ephemeral)
+        self._ephemeral = ephemeral
+        self._private: X25519PrivateKey | None = None
         self._remote: bytes | None = None
         name = f"Noise_NNpsk0_25519_{cipher}_{digest}".encode()
         self._hash = name.ljust(32, b"\0") if len(name) <= 32 else self._sum(name)
@@ -70,6 +71,9 @@ class NoiseNNpsk0:
 
     def write(self, payload: bytes) -> bytes:
         """Build this side's message around ``payload``."""
+        # Only now: who answers has seen by then that the other side knows the key, and a
+        # stranger's message costs no curve operation.
+        self._private = X25519PrivateKey.from_private_bytes(self._ephemeral)
         public = self._private.public_key().public_bytes_raw()
         self._mix_hash(public)
         self._mix_key(public)
@@ -126,6 +130,7 @@ class NoiseNNpsk0:
 
     def _mix_ee(self) -> None:
         assert self._remote is not None, "the other side's key comes first"
+        assert self._private is not None, "whoever mixes has written its message, or is writing it"
         try:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(self._remote))
         except ValueError as error:  # a low-order point: the shared secret would be zero

@@ -16,17 +16,19 @@ from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import (
     ACK,
+    CLOSE,
     CREDIT,
     DATAGRAM,
     FRAME_CREDIT,
     FRAME_PING,
     OVERHEAD_BYTES,
+    REASON_BYTES_MAX,
     SEQUENCED,
     STREAM,
 )
 from sidereal.transport.pacing import Pacer
 from sidereal.transport.reliable import ReceiveStream
-from sidereal.transport.settings import Cipher, TransportSettings
+from sidereal.transport.settings import DATAGRAM_BYTES_MIN, Cipher, TransportSettings
 from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Tracker
 
 TURN_PACKETS: Final = 16
@@ -105,8 +107,14 @@ class Outbox(Tracker):
 
     @property
     def payload_max(self) -> int:
-        """The longest datagram payload."""
-        return self._datagram_bytes - OVERHEAD_BYTES - DATAGRAM.size
+        """The longest datagram payload: before the link is open, what any peer takes."""
+        size = DATAGRAM_BYTES_MIN if self._sealer is None else self._datagram_bytes
+        return size - OVERHEAD_BYTES - DATAGRAM.size
+
+    @property
+    def reason_max(self) -> int:
+        """The longest close reason in bytes, for its frame is never cut."""
+        return min(REASON_BYTES_MAX, self._datagram_bytes - OVERHEAD_BYTES - CLOSE.size)
 
     @property
     def flushed(self) -> bool:
@@ -143,8 +151,6 @@ class Outbox(Tracker):
         self.more = False
         self._paced_at = None
         self._pacer.rate = self.congestion.pacing_bytes_per_s
-        if self._sealer.next_number >= self._skip_at:
-            self._skip()
         if not self.datagrams and (not self._owing() or self._send_small(now, out, address)):
             return
         in_flight = self.flight.bytes_in_flight
@@ -169,16 +175,19 @@ class Outbox(Tracker):
             self.packets_sent += len(out) - before
             self.bytes_sent += self.flight.bytes_in_flight - in_flight
 
-    def _skip(self) -> None:
-        """Leave a number out, and choose when to do so again.
+    def _numbers(self) -> int:
+        """Return how many numbers follow each other from here; leave one out where it is time.
 
         Nobody can know which: a peer that acknowledges what it has not received, to be sent
         more than the path carries, soon names one of them.
         """
-        if self._skip_at:
-            self.flight.record_skipped(self._sealer.skip())
-        distance = 1 + int.from_bytes(self._rng(2), "little") % (2 * SKIP_PACKETS)
-        self._skip_at = self._sealer.next_number + distance
+        left: int = self._skip_at - self._sealer.next_number
+        if left <= 0:
+            if self._skip_at:
+                self.flight.record_skipped(self._sealer.skip())
+            left = 1 + int.from_bytes(self._rng(2), "little") % (2 * SKIP_PACKETS)
+            self._skip_at = self._sealer.next_number + left
+        return left
 
     def _owing(self) -> bool:
         """Whether there is anything but datagrams to send, were there room."""
@@ -217,6 +226,8 @@ class Outbox(Tracker):
             return False
         ack = acks.frame(now, room + ACK_ROOM_BYTES) if acks.wanted else b""
         sealer = self._sealer
+        if sealer.next_number >= self._skip_at:
+            self._numbers()
         packet = sealer.seal_message(ack, 0, start, control.read(start, end - start))
         control.next = end
         size = len(packet)
@@ -273,6 +284,7 @@ class Outbox(Tracker):
                 eliciting = eliciting or data
             if not frames:
                 return
+            self._numbers()
             packet = self._sealer.seal(frames[0] if len(frames) == 1 else b"".join(frames))
             number = self._sealer.next_number - 1
             if eliciting:
@@ -315,7 +327,7 @@ class Outbox(Tracker):
         block, start, end = run
         before = len(out)
         # Who waits besides has its turn soon; where nobody does, a longer run costs less.
-        most = TURN_PACKETS if self.datagrams else TURN_ALONE
+        most = min(self._numbers(), TURN_PACKETS if self.datagrams else TURN_ALONE)
         stop = self._sealer.seal_stream(
             block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
             most, now, self.flight, address, out,
@@ -352,9 +364,10 @@ class Outbox(Tracker):
         queue = self.datagrams
         before, in_flight = len(out), self.flight.bytes_in_flight
         beside = self.streams[0].pending or self.streams[1].pending
+        most = min(self._numbers(), TURN_PACKETS if beside else TURN_ALONE)
         head = self._sealer.seal_datagrams(
             queue.payloads, queue.sequences, queue.head, queue.head_token, self._datagram_bytes,
-            room, TURN_PACKETS if beside else TURN_ALONE, now, self.flight, address, out,
+            room, most, now, self.flight, address, out,
         )  # fmt: skip
         self.datagrams_sent += head - queue.head
         queue.taken(head)

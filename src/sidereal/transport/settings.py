@@ -7,6 +7,7 @@ from sidereal.errors import ConfigError
 from sidereal.limits import (
     CONNECTIONS_MAX,
     DATAGRAM_BYTES_DEFAULT,
+    DATAGRAM_COST_BYTES,
     DATAGRAM_QUEUE_BYTES_MAX,
     DATAGRAMS_UNREAD_BYTES_MAX,
     HALF_OPEN_MAX,
@@ -19,6 +20,9 @@ SECOND: Final = 1_000_000_000
 
 DATAGRAM_BYTES_MIN: Final = 512
 DATAGRAM_BYTES_MAX: Final = 16_384
+
+DATAGRAM_COST_MAX: Final = DATAGRAM_COST_BYTES // 3 + 1
+"""What a byte of a packet may count for unread, at most: a packet full of empty datagrams."""
 
 Cipher = Literal["aes-128-gcm", "chacha20-poly1305"]
 CIPHERS: Final[tuple[Cipher, ...]] = ("aes-128-gcm", "chacha20-poly1305")
@@ -97,6 +101,12 @@ class TransportSettings:
             raise ConfigError(
                 f"window_bytes_max is {self.window_bytes_max}; choose at least four datagrams "
                 f"and at least window_bytes_min ({self.window_bytes_min})"
+            )
+        most = DATAGRAM_COST_MAX * self.datagram_bytes
+        if self.datagrams_unread_bytes < most:
+            raise ConfigError(
+                f"datagrams_unread_bytes is {self.datagrams_unread_bytes}; choose at least {most}: "
+                "so much one packet may count for, and where it might be too much it is not opened"
             )
         if not 2 * self.datagram_bytes <= self.receive_window_bytes < 2**32:
             raise ConfigError(

@@ -1,9 +1,12 @@
 """What a link tells of itself: counters, and rates from how they grow."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sidereal.transport.events import ChannelStats
-from sidereal.transport.reliable import ReceiveStream, SendStream
+from sidereal.transport.events import ChannelStats, LinkStats
+from sidereal.transport.intake import Intake
+from sidereal.transport.outbox import Outbox
+from sidereal.transport.reliable import ReceiveStream
 from sidereal.transport.settings import SECOND
 
 
@@ -31,20 +34,57 @@ class Rates:
         self._at, self._before = now, counters
 
 
-def of_channel(
-    send: SendStream, receive: ReceiveStream[Any], sent_per_s: float, received_per_s: float
-) -> ChannelStats:
-    """Return one channel's snapshot."""
-    return ChannelStats(
-        messages_sent=send.messages,
-        messages_received=receive.messages,
-        bytes_sent=send.next,
-        bytes_received=receive.next,
-        retransmitted_bytes=send.retransmitted,
-        send_queue_bytes=send.queued_bytes,
-        blocked_by_peer=send.limit <= send.next < send.end,
-        early_bytes=receive.waiting_bytes,
-        unread_bytes=receive.unread,
-        sent_bytes_per_s=sent_per_s,
-        received_bytes_per_s=received_per_s,
+def of_channels(
+    outbox: Outbox, receive: Sequence[ReceiveStream[Any]], rates: Rates
+) -> list[ChannelStats]:
+    """Return the snapshot of each reliable channel."""
+    per_s = rates.per_s[2:]
+    return [
+        ChannelStats(
+            messages_sent=send.messages,
+            messages_received=receive[at].messages,
+            bytes_sent=send.next,
+            bytes_received=receive[at].next,
+            retransmitted_bytes=send.retransmitted,
+            send_queue_bytes=send.queued_bytes,
+            blocked_by_peer=send.limit <= send.next < send.end,
+            early_bytes=receive[at].waiting_bytes,
+            unread_bytes=receive[at].unread,
+            sent_bytes_per_s=per_s[2 * at],
+            received_bytes_per_s=per_s[2 * at + 1],
+        )
+        for at, send in enumerate(outbox.streams)
+    ]
+
+
+def of_link(
+    outbox: Outbox, receive: Sequence[ReceiveStream[Any]], intake: Intake, rates: Rates
+) -> LinkStats:
+    """Return a link's snapshot."""
+    recovery = outbox.recovery
+    return LinkStats(
+        sent_bytes_per_s=rates.per_s[0],
+        received_bytes_per_s=rates.per_s[1],
+        rtt_ns=recovery.smoothed_ns if recovery.sampled else 0,
+        rtt_variation_ns=recovery.variation_ns if recovery.sampled else 0,
+        window_bytes=outbox.congestion.window,
+        bytes_in_flight=outbox.flight.bytes_in_flight,
+        bytes_sent=outbox.bytes_sent,
+        bytes_received=intake.bytes,
+        packets_sent=outbox.packets_sent,
+        packets_received=intake.packets,
+        packets_lost=outbox.packets_lost,
+        packets_lost_wrongly=outbox.packets_lost_wrongly,
+        datagrams_sent=outbox.datagrams_sent,
+        datagrams_received=intake.datagrams,
+        datagrams_lost=intake.datagrams_lost,
+        datagrams_overtaken=intake.datagrams_overtaken,
+        messages_sent=sum(stream.messages for stream in outbox.streams),
+        messages_received=sum(stream.messages for stream in receive),
+        retransmitted_bytes=sum(stream.retransmitted for stream in outbox.streams),
+        send_queue_bytes=outbox.queued_bytes,
+        datagram_queue_bytes=outbox.datagrams.bytes,
+        forged=intake.forged,
+        replayed=intake.replayed,
+        unheard=intake.unheard,
     )

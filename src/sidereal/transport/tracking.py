@@ -6,7 +6,6 @@ datagrams never do: their tokens are returned.
 
 from typing import Final
 
-from sidereal.errors import ProtocolError
 from sidereal.transport.codec import Codec
 from sidereal.transport.congestion import Controller, Fixed, Sample
 from sidereal.transport.datagrams import DatagramQueue
@@ -82,19 +81,18 @@ class Tracker:
 
     def acknowledge(
         self, acks: list[tuple[int, int, bytes]], now: int
-    ) -> tuple[list[int], list[int]]:
+    ) -> tuple[list[int], list[int], bool]:
         """Take ack frames; return the tokens of datagrams ``(acked, lost)`` by them.
 
-        Raises
-        ------
-        ProtocolError
-            One names a packet that was never sent.
+        Also whether all of them may be: one that names a packet that was never sent takes
+        nothing back of what those before it said.
         """
         flight = self.flight
-        delay_us = 0
+        delay_us, possible = 0, True
         for largest, ack_delay_us, bitmap in acks:
             if not flight.acknowledge(largest, bitmap, now):
-                raise ProtocolError("an ack names a packet that was never sent")
+                possible = False
+                break
             if flight.acked_largest:
                 delay_us = ack_delay_us
         if flight.acked_flight_max_ns:
@@ -108,7 +106,7 @@ class Tracker:
             if flight.acked_largest:
                 delay_ns = min(delay_us * 1000, self._peer_ack_delay_ns)
                 self.recovery.sample(now - flight.acked_sent_ns, delay_ns)
-        return self._settle(now)
+        return *self._settle(now), possible
 
     def _settle(self, now: int) -> tuple[list[int], list[int]]:
         """Look for losses, and deal with all findings."""
