@@ -205,6 +205,15 @@ inline constexpr const char* arrange = R"(Put the rows in the order of their sec
 By y, then x; rows of a sector stay as they were. Whatever goes through a sector's rows then finds
 them side by side in memory. Slots mean other rows afterwards.)";
 
+inline constexpr const char* batch = R"(Copies of rows, as a tick needs them.
+
+Returns
+-------
+ids : uint64, (n,)
+position, velocity : float64, (n, 2)
+tick, flags : uint32, (n,)
+phase : uint8, (n,))";
+inline constexpr const char* stamp = "Write one tick to rows by their slots (uint32, (n,)).";
 inline constexpr const char* advance = R"(Write positions and velocities of rows by their slots.
 
 Rows that differ from what was there get the bits of `mark` in their dirty column. A row whose
@@ -243,8 +252,8 @@ inline constexpr const char* reserve = "Make room for n rows, so that views may 
 inline constexpr const char* update_tally = R"(What became of the rows that arrived.
 
 ``applied``, ``stale_tick`` (not newer), ``wrong_owner`` (the sender may not speak for them),
-``wrong_handle`` (nobody has it) count rows; ``malformed`` counts payloads, none of whose rows
-count.)";
+``wrong_handle`` (nobody has it) count rows; ``malformed`` and ``ahead`` (of a tick that is yet to
+come) count payloads, none of whose rows count.)";
 
 inline constexpr const char* pack_updates = R"(EntityUpdate payloads of rows, grouped by sector.
 
@@ -286,6 +295,8 @@ offsets : uint32, (d+1,)
 skipped : uint32
     As `pack_updates`.)";
 
+inline constexpr const char* cut =
+    "The datagrams of ``data``, which ``offsets`` tell apart, as a list of bytes.";
 inline constexpr const char* mark_updates = R"(Mark the rows that payloads carry: they were lost.
 
 Parameters
@@ -299,7 +310,8 @@ inline constexpr const char* apply_updates = R"(Write the updates of a shard to 
 
 A row is applied (position, velocity, tick) if its group's sector and epoch are the shard's in
 ``epochs``, its handle resolves to a row of that sector and shard, and its tick is newer. A malformed
-payload has no effect. ``payloads`` is a list of bytes-like objects; any bytes are safe.)";
+payload, or one of a tick above ``last_tick``, has no effect. ``payloads`` is a list of bytes-like
+objects; any bytes are safe.)";
 
 inline constexpr const char* pack_states = R"(State payloads of rows, in the order given.
 

@@ -119,6 +119,19 @@ py::array advance(PyTable& self, py::handle slots, py::handle position, py::hand
                 self.shared->mutex));
 }
 
+py::tuple batch(PyTable& self, py::handle slots) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    Batch b = guarded([&] { return self.shared->table.batch(rows); }, self.shared->mutex);
+    return py::make_tuple(out(std::move(b.id)), out(std::move(b.position)),
+                          out(std::move(b.velocity)), out(std::move(b.tick)),
+                          out(std::move(b.flags)), out(std::move(b.phase)));
+}
+
+void stamp(PyTable& self, py::handle slots, std::uint32_t tick) {
+    const auto rows = in<std::uint32_t>(slots, "slots");
+    guarded([&] { self.shared->table.stamp(rows, tick); }, self.shared->mutex);
+}
+
 void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle data,
                 std::uint8_t mark) {
     const auto rows = in<std::uint32_t>(slots, "slots");
@@ -199,6 +212,8 @@ void register_entity_table(py::module_& m) {
         .def("states", &states, "slots"_a, docs::states)
         .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a, "mark"_a = 0,
              docs::set_states)
+        .def("batch", &batch, "slots"_a, docs::batch)
+        .def("stamp", &stamp, "slots"_a, "tick"_a, docs::stamp)
         .def("advance", &advance, "slots"_a, "position"_a, "velocity"_a, "mark"_a = 0,
              docs::advance)
         .def(

@@ -1,4 +1,4 @@
-// pack_updates, collect_updates, mark_updates, apply_updates, pack_states, apply_states.
+// pack_updates, collect_updates, cut, mark_updates, apply_updates, pack_states, apply_states.
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
@@ -35,6 +35,19 @@ py::tuple py_collect_updates(py::handle table, double size, std::uint32_t tick, 
                           out(std::move(p.skipped)));
 }
 
+py::list py_cut(py::handle data, py::handle offsets) {
+    const auto bytes = in<std::uint8_t>(data, "data");
+    const auto ends = in<std::uint32_t>(offsets, "offsets");
+    py::list payloads(ends.empty() ? 0 : ends.size() - 1);
+    for (std::size_t i = 0; i + 1 < ends.size(); ++i) {
+        if (ends[i] > ends[i + 1] || ends[i + 1] > bytes.size())
+            throw py::value_error("offsets fall, or end outside of data");
+        payloads[i] = py::bytes(reinterpret_cast<const char*>(bytes.data()) + ends[i],
+                                ends[i + 1] - ends[i]);
+    }
+    return payloads;
+}
+
 void py_mark_updates(py::handle table, py::handle payloads, std::uint8_t mark) {
     SharedTable& t = shared(table);
     const Payloads list(payloads);
@@ -48,7 +61,7 @@ void py_mark_updates(py::handle table, py::handle payloads, std::uint8_t mark) {
 }
 
 UpdateTally py_apply_updates(py::handle table, py::handle payloads, std::int32_t shard,
-                             SharedMap& epochs, double size) {
+                             SharedMap& epochs, double size, std::uint32_t last_tick) {
     SharedTable& t = shared(table);
     require_cells(size);
     const Payloads list(payloads);
@@ -56,7 +69,7 @@ UpdateTally py_apply_updates(py::handle table, py::handle payloads, std::int32_t
         [&] {
             UpdateTally tally;
             for (const auto payload : list.spans())
-                apply_updates(t.table, payload, shard, epochs.map, size, tally);
+                apply_updates(t.table, payload, shard, epochs.map, size, tally, last_tick);
             return tally;
         },
         t.mutex, epochs.mutex);
@@ -87,7 +100,8 @@ std::string described_tally(const UpdateTally& t) {
            ", stale_tick=" + std::to_string(t.stale_tick) +
            ", wrong_owner=" + std::to_string(t.wrong_owner) +
            ", wrong_handle=" + std::to_string(t.wrong_handle) +
-           ", malformed=" + std::to_string(t.malformed) + ")";
+           ", malformed=" + std::to_string(t.malformed) + ", ahead=" + std::to_string(t.ahead) +
+           ")";
 }
 
 }  // namespace
@@ -100,14 +114,16 @@ void register_updates(py::module_& m) {
         .def_readonly("wrong_owner", &UpdateTally::wrong_owner)
         .def_readonly("wrong_handle", &UpdateTally::wrong_handle)
         .def_readonly("malformed", &UpdateTally::malformed)
+        .def_readonly("ahead", &UpdateTally::ahead)
         .def("__repr__", &described_tally);
     m.def("pack_updates", &py_pack_updates, "table"_a, "slots"_a, "size"_a, "tick"_a, "epochs"_a,
           "kind"_a, "payload_bytes"_a, docs::pack_updates);
     m.def("collect_updates", &py_collect_updates, "table"_a, "size"_a, "tick"_a, "epochs"_a,
           "mark"_a, "kind"_a, "payload_bytes"_a, docs::collect_updates);
+    m.def("cut", &py_cut, "data"_a, "offsets"_a, docs::cut);
     m.def("mark_updates", &py_mark_updates, "table"_a, "payloads"_a, "mark"_a, docs::mark_updates);
     m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
-          "size"_a, docs::apply_updates);
+          "size"_a, "last_tick"_a = UINT32_MAX, docs::apply_updates);
     m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a,
           docs::pack_states);
     m.def("apply_states", &py_apply_states, "table"_a, "payloads"_a, "shard"_a, docs::apply_states);

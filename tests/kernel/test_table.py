@@ -91,11 +91,34 @@ class TableMachine(RuleBasedStateMachine):
     def write_states(self, seed: int) -> None:
         slots = self.slots(seed)
         rng = np.random.default_rng(seed)
-        lengths = u32(rng.choice([0, 1, 7, 8, 9, 900, 60_000], len(slots)))
+        sizes = [[0, 1, 7, 8, 9, 900, 60_000], [32], [64], [31, 72]][rng.integers(4)]
+        lengths = u32(rng.choice(sizes, len(slots)))
         data = rng.integers(0, rng.choice([1, 256]), int(lengths.sum()), dtype=np.uint8)
         mark = int(rng.choice([0, 2, 4]))
         self.compiled.set_states(slots, lengths, data, mark)
         self.twin.set_states(slots, lengths, data, mark)
+
+    @rule(seed=seeds)
+    def batch(self, seed: int) -> None:
+        every = np.arange(len(self.twin), dtype=np.uint32)
+        some = np.sort(self.slots(seed))
+        for slots in (every, some, np.delete(every, some), self.slots(seed)):
+            pairs = zip(self.compiled.batch(slots), self.twin.batch(slots), strict=True)
+            for got, want in pairs:
+                assert got.dtype == want.dtype
+                assert got.tobytes() == want.tobytes()
+            lengths, data = self.compiled.states(slots)
+            want_lengths, want_data = self.twin.states(slots)
+            assert (lengths.tolist(), data.tobytes()) == (
+                want_lengths.tolist(),
+                want_data.tobytes(),
+            )
+
+    @rule(seed=seeds)
+    def stamp(self, seed: int) -> None:
+        slots = self.slots(seed)
+        self.compiled.stamp(slots, seed // 2)
+        self.twin.stamp(slots, seed // 2)
 
     @rule(seed=seeds, data=st.data())
     def advance(self, seed: int, data: st.DataObject) -> None:

@@ -13,7 +13,7 @@ from sidereal.kernel import reference
 from sidereal.kernel.reference.table import COLUMNS
 
 SHARD = 3
-TALLY = ("applied", "stale_tick", "wrong_owner", "wrong_handle", "malformed")
+TALLY = ("applied", "stale_tick", "wrong_owner", "wrong_handle", "malformed", "ahead")
 Tables = tuple[kernel.EntityTable, reference.EntityTable]
 Maps = tuple[kernel.SectorMap, reference.SectorMap]
 
@@ -108,14 +108,23 @@ def test_a_tick_is_collected_as_the_twin_collects_it(payload_bytes: int) -> None
     assert len(got[2]) > 50
     assert_same(tables)
     # What was packed, and lost, goes again; a handle that is out of date marks nobody.
-    data, offsets = got[0].tobytes(), got[1].tolist()
-    lost = [data[a:b] for a, b in itertools.pairwise(offsets)][1::2]
+    datagrams = kernel.cut(got[0], got[1])
+    assert datagrams == reference.cut(want[0], want[1])
+    lost = datagrams[1::2]
     gone = tables[0].ids[:40].copy()
     for table, twin in [(tables[0], kernel), (tables[1], reference)]:
         table.remove(gone)
         twin.mark_updates(table, lost, 2)
     assert_same(tables)
     assert np.count_nonzero(tables[0].dirty & 2) > 100
+
+
+def test_datagrams_are_cut_within_their_data_only() -> None:
+    data = np.arange(10, dtype=np.uint8)
+    for ends in ([0, 11], [4, 2]):
+        with pytest.raises(ValueError, match="offsets"):
+            kernel.cut(data, np.array(ends, np.uint32))
+    assert kernel.cut(data, np.array([0], np.uint32)) == []
 
 
 def test_more_sectors_than_anybody_counts_on_are_packed_as_the_twin_packs_them() -> None:
@@ -148,7 +157,12 @@ def test_updates_arrive_in_their_sector_and_close_to_where_they_were(size: float
     sent = tables[0].position.copy()
     before = kernel.sectors(sent, size)[0]
     set_columns(tables, "tick", np.full(len(slots), 6))
-    got = kernel.apply_updates(tables[0], payloads(packed), SHARD, maps[0], size)
+    early = [payloads(packed), SHARD]
+    ahead = kernel.apply_updates(tables[0], *early, maps[0], size, 6)
+    assert counted(ahead) == list(reference.apply_updates(tables[1], *early, maps[1], size, 6))
+    assert (ahead.applied, ahead.ahead) == (0, len(early[0]))
+    assert_same(tables)
+    got = kernel.apply_updates(tables[0], payloads(packed), SHARD, maps[0], size, 7)
     want = reference.apply_updates(tables[1], payloads(packed), SHARD, maps[1], size)
     assert counted(got) == list(want)
     assert_same(tables)

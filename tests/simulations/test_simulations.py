@@ -89,6 +89,29 @@ def test_a_state_rolled_back_shows_in_the_blob():
     assert (world.state["repeated"] == 1).all()
 
 
+def test_the_compiled_tick_and_its_twin_do_the_same_to_whatever_blobs():
+    replay, simulation = Replay.from_options(OPTIONS), TraceSimulation(OPTIONS)
+    draw = np.random.default_rng(5)
+    worlds = [spawned(replay, np.arange(300)) for _ in range(2)]
+    for tick in [*range(1, 8), 12, 11, 13]:
+        for name in ("loop", "birth", "end", "last"):
+            changed = draw.integers(0, 300, 40)
+            value = draw.integers(0, 20, 40)
+            for world in worlds:
+                world.state[name][changed] = value
+        late = draw.integers(0, 300, 30)
+        for world, step in zip(worlds, (simulation.step, simulation.step_at_length), strict=True):
+            world.tick, world.since[:] = tick, tick - 1
+            world.since[late] = max(0, tick - 3)
+            step(world, 1 / world.tick_hz)
+        one, other = worlds
+        np.testing.assert_array_equal(one.state, other.state)
+        np.testing.assert_allclose(one.position, other.position, rtol=1e-14, atol=1e-11)
+        np.testing.assert_allclose(one.velocity, other.velocity, rtol=1e-12, atol=1e-9)
+        assert one.destroyed == other.destroyed
+    assert one.destroyed
+
+
 def test_past_the_track_s_end_an_entity_rests_and_is_destroyed():
     replay, simulation = Replay.from_options(OPTIONS), TraceSimulation(OPTIONS)
     copies = np.arange(300)

@@ -1,5 +1,5 @@
-// What a tick writes: new positions and states of rows that are known by their slots, and beside
-// them a mark on each row that is not as it was.
+// What a tick reads and writes: rows that are known by their slots are copied out; new positions
+// and states come back, and beside them a mark on each row that is not as it was.
 #include <algorithm>
 #include <array>
 
@@ -11,7 +11,19 @@ namespace sidereal {
 namespace {
 
 bool differ(Vec2 a, Vec2 b) {
-    return a.x != b.x || a.y != b.y;
+    return (a.x != b.x) | (a.y != b.y);
+}
+
+// Calls f with where each run of slots that follow one another begins, and how long it is. Those
+// that a tick simulates are almost all that there are.
+template <class F>
+void each_run(std::span<const std::uint32_t> slots, F&& f) {
+    for (std::size_t begin = 0; begin < slots.size();) {
+        std::size_t end = begin + 1;
+        while (end < slots.size() && slots[end] == slots[begin] + (end - begin)) ++end;
+        f(begin, end - begin);
+        begin = end;
+    }
 }
 
 // The rows of a batch that must not be written, ascending.
@@ -47,11 +59,34 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
         const std::uint32_t slot = slots[i];
         Vec2& at = columns_.position[slot];
         Vec2& speed = columns_.velocity[slot];
-        if (differ(at, position[i]) || differ(speed, velocity[i])) columns_.dirty[slot] |= mark;
+        const bool moved = differ(at, position[i]) | differ(speed, velocity[i]);
+        columns_.dirty[slot] |= moved ? mark : std::uint8_t{0};
         at = position[i];
         speed = velocity[i];
     }
     return invalid;
+}
+
+Batch EntityTable::batch(std::span<const std::uint32_t> slots) const {
+    require_slots(slots);
+    Batch out;
+    const auto copy = [slots]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
+        to.resize(slots.size());
+        each_run(slots, [&](std::size_t begin, std::size_t rows) {
+            std::copy_n(column.begin() + slots[begin], rows, to.begin() + begin);
+        });
+    };
+    copy(columns_.id, out.id), copy(columns_.position, out.position);
+    copy(columns_.velocity, out.velocity), copy(columns_.tick, out.tick);
+    copy(columns_.flags, out.flags), copy(columns_.phase, out.phase);
+    return out;
+}
+
+void EntityTable::stamp(std::span<const std::uint32_t> slots, std::uint32_t tick) {
+    require_slots(slots);
+    each_run(slots, [&](std::size_t begin, std::size_t rows) {
+        std::fill_n(columns_.tick.begin() + slots[begin], rows, tick);
+    });
 }
 
 void EntityTable::set_states(std::span<const std::uint32_t> slots,
@@ -62,11 +97,10 @@ void EntityTable::set_states(std::span<const std::uint32_t> slots,
         if (i + ahead < slots.size()) blobs_.prefetch(slots[i + ahead]);
         const std::span<const std::uint8_t> blob = bytes.first(lengths[i]);
         bytes = bytes.subspan(lengths[i]);
-        const auto before = blobs_.get(slots[i]);
-        if (before.size() == blob.size() && std::equal(before.begin(), before.end(), blob.begin()))
-            continue;
-        blobs_.set(slots[i], blob);
-        columns_.dirty[slots[i]] |= mark;
+        const bool changed = blobs_.length(slots[i]) == blob.size()
+                                 ? blobs_.overwrite(slots[i], blob)
+                                 : (blobs_.set(slots[i], blob), true);
+        columns_.dirty[slots[i]] |= changed ? mark : std::uint8_t{0};
     }
 }
 

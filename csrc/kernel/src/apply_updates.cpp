@@ -85,8 +85,14 @@ bool read(std::span<const std::uint8_t> payload, std::int32_t shard, const Secto
 }  // namespace
 
 void apply_updates(EntityTable& table, std::span<const std::uint8_t> payload, std::int32_t shard,
-                   const SectorMap& epochs, double size, UpdateTally& tally) {
+                   const SectorMap& epochs, double size, UpdateTally& tally,
+                   std::uint32_t last_tick) {
     std::uint32_t tick = 0;
+    if (payload.size() >= update_header_bytes) std::memcpy(&tick, payload.data() + 4, sizeof tick);
+    if (tick > last_tick) {
+        ++tally.ahead;
+        return;
+    }
     // One datagram's rows at a time: the memory is kept from one to the next.
     thread_local Incoming rows;
     rows.resize(0);

@@ -20,13 +20,42 @@ std::span<const std::uint8_t> BlobArena::get(std::size_t row) const {
 
 void BlobArena::gather(std::span<const std::uint32_t> rows, std::uint8_t* to) const {
     constexpr std::size_t ahead = 16;
+    // Blobs that lie side by side, as those of a table in order do, are copied as one.
+    std::size_t begin = 0, end = 0;
+    const auto flush = [&] {
+        if (end > begin) std::memcpy(to, arena_.data() + begin, end - begin);
+        to += end - begin;
+    };
     for (std::size_t i = 0; i < rows.size(); ++i) {
         if (i + ahead < rows.size()) prefetch(rows[i + ahead]);
         const std::size_t length = lengths_[rows[i]];
-        if (length == 0) continue;
-        std::memcpy(to, arena_.data() + std::size_t{places_[rows[i]]} * 8, length);
-        to += length;
+        const std::size_t at = std::size_t{places_[rows[i]]} * 8;
+        if (at != end) {
+            flush();
+            begin = at;
+        }
+        end = at + length;
     }
+    flush();
+}
+
+bool BlobArena::overwrite(std::size_t row, std::span<const std::uint8_t> bytes) {
+    std::uint8_t* const to = arena_.data() + std::size_t{places_[row]} * 8;
+    if (bytes.size() % 8 != 0 || bytes.size() > small_blob_bytes) {
+        if (std::equal(bytes.begin(), bytes.end(), to)) return false;
+        std::memmove(to, bytes.data(), bytes.size());
+        return true;
+    }
+    // Word by word: calls to compare and to copy cost more than small blobs themselves.
+    std::uint64_t differ = 0;
+    for (std::size_t at = 0; at < bytes.size(); at += 8) {
+        std::uint64_t before, after;
+        std::memcpy(&before, to + at, 8);
+        std::memcpy(&after, bytes.data() + at, 8);
+        std::memcpy(to + at, &after, 8);
+        differ |= before ^ after;
+    }
+    return differ != 0;
 }
 
 void BlobArena::set(std::size_t row, std::span<const std::uint8_t> bytes) {

@@ -1,8 +1,8 @@
 // Packing updates by sector.
 //
-// Sectors are few beside rows, so no row is sorted: each is encoded and told its sector's number
-// in one pass, then the layout of all datagrams follows from the numbers of rows in each sector,
-// and a second pass puts every row straight into its place.
+// Sectors are few beside rows, so no row is sorted: each is encoded in one pass, and told with its
+// neighbours of the same sector; then the layout of all datagrams follows from the numbers of rows
+// in each sector, and a second pass puts whole runs of rows straight into their places.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -80,13 +80,19 @@ class Groups {
     std::uint32_t last_number_ = no_group;
 };
 
-// The rows that can be packed, in the order given, and the number of each one's sector.
+// Rows that follow each other and are of the sector with this number.
+struct Run {
+    std::uint32_t group, rows;
+};
+
+// The rows that can be packed, in the order given, with their slots where the caller wants them.
 struct Outgoing {
     RawVector<UpdateRow> rows;
-    RawVector<std::uint32_t> slots, groups;
+    RawVector<std::uint32_t> slots;
+    std::vector<Run> runs;
     std::size_t n = 0;
 
-    explicit Outgoing(std::size_t most) : rows(most), slots(most), groups(most) {}
+    Outgoing(std::size_t most, bool with_slots) : rows(most), slots(with_slots ? most : 0) {}
 };
 
 // Encodes a block of rows; those that cannot be packed are skipped.
@@ -124,9 +130,10 @@ void encode(const Columns& c, std::span<const std::uint32_t> slots, double size,
             skipped.push_back(slot);
             continue;
         }
-        ++groups.all[group].rows;
-        out.slots[out.n] = slot;
-        out.groups[out.n++] = group;
+        if (out.runs.empty() || out.runs.back().group != group) out.runs.push_back({group, 0});
+        ++out.runs.back().rows;
+        if (!out.slots.empty()) out.slots[out.n] = slot;
+        ++out.n;
     }
 }
 
@@ -238,21 +245,31 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
     require_payload_bytes(payload_bytes,
                           update_header_bytes + update_group_bytes + update_row_bytes);
     Packed out;
-    Outgoing rows(slots.size());
+    Outgoing rows(slots.size(), with_order);
     Groups groups(epochs);
     for (std::size_t at = 0; at < slots.size(); at += block)
         encode(table.columns(), slots.subspan(at, std::min(block, slots.size() - at)), size, tick,
                groups, rows, out.skipped);
+    for (const Run& run : rows.runs) groups.all[run.group].rows += run.rows;
     Layout layout(out, groups.all, kind, tick, payload_bytes);
     if (with_order) out.order.resize(rows.n);
-    for (std::size_t i = 0; i < rows.n; ++i) {
-        std::size_t& at = layout.first[rows.groups[i]];
-        Place& place = layout.places[at];
-        std::memcpy(place.bytes, &rows.rows[i], update_row_bytes);
-        if (with_order) out.order[place.order++] = rows.slots[i];
-        place.bytes += update_row_bytes;
-        if (--place.rows == 0) ++at;
-    }
+    std::size_t next = 0;
+    for (const Run& run : rows.runs)
+        for (std::size_t left = run.rows; left > 0;) {
+            std::size_t& at = layout.first[run.group];
+            Place& place = layout.places[at];
+            const std::size_t n = std::min(left, place.rows);
+            std::memcpy(place.bytes, &rows.rows[next], n * update_row_bytes);
+            if (with_order) {
+                std::copy_n(rows.slots.begin() + next, n, out.order.begin() + place.order);
+                place.order += n;
+            }
+            place.bytes += n * update_row_bytes;
+            place.rows -= n;
+            if (place.rows == 0) ++at;
+            next += n;
+            left -= n;
+        }
     return out;
 }
 

@@ -10,6 +10,7 @@ from sidereal.apps.values import Number
 from sidereal.demo.options import CHAOS_ENTITIES, DemoOptions
 from sidereal.demo.strikes import KINDS, read
 from sidereal.transport import netsim
+from sidereal.transport.settings import DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN
 
 _USUAL = DemoOptions()
 _READABLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -96,6 +97,13 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     metavar="SPEC",
     help="A bad network between shards and server: lan, wifi, mobile or awful, or properties as in"
     " loss=2%,delay=80ms,jitter=20ms,reorder=5%,duplicate=1%,rate=20mbit, or both.",
+)
+@click.option(
+    "--datagram-bytes",
+    type=click.IntRange(DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_MAX),
+    default=_USUAL.datagram_bytes,
+    show_default=True,
+    help="UDP payload of a full packet between shards and server; 9000 suits jumbo frames.",
 )
 def demo(**flags: object) -> int:
     """Run a whole world here, and audit it.

@@ -132,7 +132,11 @@ def play(
         processes = Processes(
             directory,
             {"sector_size": options.sector_size, "tick_hz": options.tick_hz},
-            {"idle_unload_s": IDLE_UNLOAD_S, "rebalance_s": REBALANCE_S},
+            {
+                "idle_unload_s": IDLE_UNLOAD_S,
+                "rebalance_s": REBALANCE_S,
+                "datagram_bytes": options.datagram_bytes,
+            },
         )
         try:
             names = [f"shard-{number}" for number in range(options.shards)]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from sidereal.limits import DATAGRAM_BYTES_DEFAULT
+
 CHAOS_ENTITIES = 4_000
 """With `chaos`, unless a number is given: few enough that a small machine keeps its leases while
 processes die and start."""
@@ -43,6 +45,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     netsim
         The network between the shards and the server, as `sidereal.transport.netsim.parse`
         reads it; None is this machine's own.
+    datagram_bytes
+        UDP payload of a full packet between shards and server.
     """
 
     trace: Path | None = None
@@ -59,3 +63,4 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     kill_shard: float | None = None
     chaos: tuple[str, ...] = ()
     netsim: str | None = None
+    datagram_bytes: int = DATAGRAM_BYTES_DEFAULT

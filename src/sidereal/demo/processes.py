@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sidereal.errors import SiderealError
+from sidereal.limits import DATAGRAM_BYTES_DEFAULT
 from sidereal.runtime import keys
 from sidereal.runtime.address import Address
 from sidereal.runtime.clock import now_ns
@@ -126,6 +127,7 @@ class Processes:
             "listen": "127.0.0.1:0",
             "keys": str(self.keys),
             "data": str(directory / "data"),
+            "datagram_bytes": DATAGRAM_BYTES_DEFAULT,
             **replication,
         }
         self.server: Process | None = None
@@ -163,6 +165,7 @@ class Processes:
                 "server": str(server),
                 "simulation": simulation,
                 "key": str(self.keys / f"shard-{name}.key"),
+                "datagram_bytes": self._replication["datagram_bytes"],
                 "options": dict(options),
             }
             shard_config = self._write(f"shard-{name}", section)

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sidereal.demo import audit_file as af
+from sidereal.demo._eye import look
 from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.idhash import U64
-from sidereal.demo.rowset import RowSet
-from sidereal.kernel import hash_ids
+from sidereal.demo.rowset import Index, RowSet
 
 Ints = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
@@ -138,20 +138,17 @@ class Recorder:
             file["unwritten"] += 1
             return
         ids = np.ascontiguousarray(ids)
-        counted = (birth <= tick) & (tick <= end)
+        since, birth, end = (np.asarray(column, np.uint32) for column in (since, birth, end))
         if pending is None:
             pending = np.zeros(len(ids), np.bool_)
-        shadows = np.flatnonzero(pending)
+        columns = ids, since, birth, end, pending.view(np.uint8)
+        count, total, shadows, late, likely = look(tick, *columns, self._entrants.maybe)
         if len(shadows):
             self._shadow(tick, ids[shadows], since[shadows], birth[shadows], end[shadows])
-            counted[shadows] = False
-        others = ids[np.flatnonzero(~counted)]
-        file.count[slot] += len(ids) - len(others)
-        file.hash[slot : slot + 1] += np.uint64((hash_ids(ids) - hash_ids(others)) % 2**64)
+        file.count[slot] += count
+        file.hash[slot : slot + 1] += np.uint64(total)
         file.step_ns[slot] += ended_ns - started_ns
-        late = np.flatnonzero(since + np.asarray(1, since.dtype) < tick)
-        late = late[~pending[late]]
-        cause = self._arrive(tick, ids, since, pending, late, ended_ns)
+        cause = self._arrive(tick, ids, since, pending, late, likely, ended_ns)
         self._gaps(tick, ids[late], since[late], birth[late], end[late], cause)
         if tick != file.last_tick:
             file["ticks_run"] += 1
@@ -258,12 +255,13 @@ class Recorder:
         ids: U64,
         since: Ints,
         pending: Mask,
-        late: npt.NDArray[np.intp],
+        late: Index,
+        likely: Index,
         now_ns: int,
     ) -> npt.NDArray[np.uint16]:
         """Write down who is simulated here for the first time; why each late row has a gap."""
         cause = np.full(len(late), af.OTHER, np.uint16)
-        row, entrant = self._entrants.match(ids)
+        row, entrant = self._entrants.match_among(ids, likely)
         own = ~pending[row]
         row, entrant = row[own], entrant[own]
         if len(row):

@@ -28,7 +28,8 @@ class RowSet:
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.ids: U64 = np.empty(0, np.uint64)
         self.rows: npt.NDArray[Any] = np.empty(0, dtype)
-        self._maybe: npt.NDArray[np.bool_] = np.zeros(1 << 16, np.bool_)
+        self.maybe: npt.NDArray[np.uint8] = np.zeros(1 << 16, np.uint8)
+        """1 for each low half of an id that is here: `sidereal.demo._eye.look` asks it."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,7 +45,7 @@ class RowSet:
         last = np.flatnonzero(np.append(every[1:] != every[:-1], True))
         self.ids = every.take(last)
         self.rows = np.concatenate((self.rows, rows)).take(order.take(last))
-        self._maybe[ids & _LOW_BITS] = True
+        self.maybe[ids & _LOW_BITS] = 1
 
     def drop(self, ids: U64) -> None:
         """Remove these ids, where they are there."""
@@ -54,11 +55,11 @@ class RowSet:
                 return
             keep = np.ones(len(self.ids), np.bool_)
             keep[gone] = False
-            self._maybe[self.ids[gone] & _LOW_BITS] = False
+            self.maybe[self.ids[gone] & _LOW_BITS] = 0
             left = np.flatnonzero(keep)
             self.ids, self.rows = self.ids.take(left), self.rows.take(left)
             # Another id may have the low bits of one that went.
-            self._maybe[self.ids & _LOW_BITS] = True
+            self.maybe[self.ids & _LOW_BITS] = 1
 
     def find(self, ids: U64) -> Index:
         """Indices of the rows whose id is among these, rising, each once."""
@@ -68,7 +69,12 @@ class RowSet:
         """Pairs (index in ``ids``, index of the row), by rising index in ``ids``."""
         if not len(self.ids) or not len(ids):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        likely = np.flatnonzero(self._maybe.take(ids.astype(np.uint16)))
+        return self.match_among(ids, np.flatnonzero(self.maybe.take(ids.astype(np.uint16))))
+
+    def match_among(self, ids: U64, likely: Index) -> tuple[Index, Index]:
+        """As `match`, where only these of `ids` can be here: rising indices."""
+        if not len(self.ids) or not len(likely):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         wanted = ids.take(likely)
         place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
         same = np.flatnonzero(self.ids.take(place) == wanted)

@@ -139,22 +139,27 @@ class SectorManager:
         if shard is None:
             counters["datagrams_unexpected"] += len(payloads)
             return
-        updates = [p for p in payloads if p and p[0] == ENTITY_UPDATE]
-        states = [p for p in payloads if p and p[0] == ENTITY_STATE]
-        counters["datagrams_malformed"] += len(payloads) - len(updates) - len(states)
         books = self.books
-        last = books.last_tick(now)
-        known = [p for p in updates if int.from_bytes(p[4:8], "little") <= last]
-        counters["datagrams_ahead"] += len(updates) - len(known)
-        updates = known
+        updates: Sequence[bytes] = payloads
+        others = [p for p in payloads if not p or p[0] != ENTITY_UPDATE]
+        states = [p for p in others if p and p[0] == ENTITY_STATE]
+        if others:
+            updates = [p for p in payloads if p and p[0] == ENTITY_UPDATE]
+            counters["datagrams_malformed"] += len(others) - len(states)
         if updates:
             tally = apply_updates(
-                books.table, updates, shard.shard_id, books.owners, books.rules.sector_size
+                books.table,
+                updates,
+                shard.shard_id,
+                books.owners,
+                books.rules.sector_size,
+                books.last_tick(now),
             )
             counters["updates"] += tally.applied
             counters["updates_stale"] += tally.stale_tick
             counters["updates_fenced"] += tally.wrong_owner + tally.wrong_handle
             counters["datagrams_malformed"] += tally.malformed
+            counters["datagrams_ahead"] += tally.ahead
         if states:
             tally = apply_states(books.table, states, shard.shard_id)
             counters["states"] += tally.applied

@@ -11,7 +11,7 @@ from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.network import Network
 from sidereal.runtime.stages import Stages
-from sidereal.transport import Endpoint, Event
+from sidereal.transport import Endpoint, Event, TransportSettings
 from sidereal.transport.acceptor import PskOf
 from sidereal.transport.sockets import UdpSocket
 from sidereal.world.rules import NS_PER_S
@@ -38,6 +38,8 @@ class Channel:
         A simulated network before the real one; None: there is none.
     stages
         The account of the processor time that its stages take: receive, open, seal, send.
+    settings
+        The endpoint's; the defaults where there are none.
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class Channel:
         psk_of: PskOf | None = None,
         network: Network | None = None,
         stages: Stages | None = None,
+        settings: TransportSettings | None = None,
     ) -> None:
         self.network = network
         self.stages = stages or Stages()
         self.socket = UdpSocket(bind)
-        self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of)
+        self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of, settings=settings)
 
     def connect(self, address: Address, key_name: str, psk: bytes) -> LinkId:
         """Begin a connection; `Connected` or `LinkClosed` will follow from `pump`."""
@@ -64,6 +67,7 @@ class Channel:
             batch = self.socket.receive(RECEIVE_BATCH)
             self.stages.lap("receive")
             self._take(batch, now)
+            self.stages.lap("open")
             if len(batch) < RECEIVE_BATCH:
                 break
         if self.network is not None:

@@ -19,10 +19,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sidereal.errors import ConfigError
+from sidereal.limits import DATAGRAM_BYTES_DEFAULT
 from sidereal.runtime.address import Address
 from sidereal.runtime.keys import hide, looks_like_a_key
+from sidereal.transport.settings import DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+DatagramBytes = Annotated[int, Meta(ge=DATAGRAM_BYTES_MIN, le=DATAGRAM_BYTES_MAX)]
+"""UDP payload of a full packet, as large as the path carries whole: most of what a datagram costs,
+it costs whatever its size. The smaller of both ends' holds."""
+
 _SIMULATION = r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$"
 
 
@@ -53,6 +59,7 @@ class ReplicationConfig(Struct, frozen=True, kw_only=True):
     store: Literal["sqlite", "memory"] = "sqlite"
     data: Path = Path("data")
     snapshot_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 5.0
+    datagram_bytes: DatagramBytes = DATAGRAM_BYTES_DEFAULT
 
 
 class ShardConfig(Struct, frozen=True, kw_only=True):
@@ -65,6 +72,7 @@ class ShardConfig(Struct, frozen=True, kw_only=True):
     simulation: Annotated[str, Meta(pattern=_SIMULATION)]
     server: Address = Address("127.0.0.1", 7777)
     key: Path
+    datagram_bytes: DatagramBytes = DATAGRAM_BYTES_DEFAULT
     options: Mapping[str, Any] = {}
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sidereal.errors import HandshakeError, ProtocolError, SimulationError
 from sidereal.ids import Incarnation
 from sidereal.kernel import ABSENT
+from sidereal.limits import DATAGRAM_BYTES_DEFAULT
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.line import Line
@@ -34,6 +35,7 @@ from sidereal.transport import (
     DatagramsReceived,
     LinkClosed,
     MessageReceived,
+    TransportSettings,
 )
 from sidereal.wire import codec
 from sidereal.world.batch import Ghosts, Spawn, World
@@ -66,6 +68,8 @@ class Shard:
         Layout of every entity's state; None where the game reads the bytes by itself.
     network
         A simulated network before the real one, for tests.
+    datagram_bytes
+        UDP payload of a full packet; the server's is the bound.
 
     Raises
     ------
@@ -82,6 +86,7 @@ class Shard:
         ghosts: bool = False,
         state_dtype: np.dtype[Any] | None = None,
         network: Network | None = None,
+        datagram_bytes: int = DATAGRAM_BYTES_DEFAULT,
     ) -> None:
         self.name = name
         self.ghosts = Ghosts.none()
@@ -91,7 +96,8 @@ class Shard:
         self._dtype = state_dtype
         self.stages = Stages()
         """Processor time by stage of the work."""
-        self._channel = Channel(None, network=network, stages=self.stages)
+        settings = TransportSettings(datagram_bytes=datagram_bytes)
+        self._channel = Channel(None, network=network, stages=self.stages, settings=settings)
         self._line = Line(self._channel, server, f"shard:{name}", key)
         self._core: ShardCore | None = None
         self._ever = False
@@ -209,22 +215,17 @@ class Shard:
         core = self._connected()
         table = core.holdings.table
         slots = core.runnable(tick)
-        whole, rows = len(slots) == len(table), slots.astype(np.intp)
-
-        def copied(column: NDArray[Any]) -> NDArray[Any]:
-            return column.copy() if whole else column.take(rows, axis=0)
-
+        ids, position, velocity, since, flags, phase = table.batch(slots)
         world = World(
             tick=tick,
             tick_hz=core.rules.tick_hz,
             slots=slots,
-            ids=copied(table.ids),
-            position=copied(table.position),
-            velocity=copied(table.velocity),
-            since=copied(table.tick),
-            flags=copied(table.flags),
-            version=copied(table.version),
-            shadow=copied(table.phase) & SHADOW != 0,
+            ids=ids,
+            position=position,
+            velocity=velocity,
+            since=since,
+            flags=flags,
+            shadow=phase & SHADOW != 0,
             state=None if self._dtype is None else self._states(core, slots, self._dtype),
             ghosts=self.ghosts,
         )
@@ -250,13 +251,9 @@ class Shard:
             self._write_states(core, world.slots, world.state)
         self.stages.lap("end")
         self._ticked = world.tick
+        behind = core.clock is not None and core.clock.tick_at(now) > world.tick
         left = core.complete(
-            world.tick,
-            world.slots,
-            now,
-            step_ms,
-            destroyed=world.destroyed,
-            behind=core.clock is not None and core.clock.tick_at(now) > world.tick,
+            world.tick, world.slots, now, step_ms, destroyed=world.destroyed, behind=behind
         )
         self.stages.lap("pack")
         for spawn in world.wishes:
@@ -388,6 +385,8 @@ class Shard:
                 self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=term_seen
             )
             self._core = core
+        if self._line.link is not None:
+            core.payload_bytes = self._channel.endpoint.datagram_payload_max(self._line.link)
         core.open(now)
 
     def _message(self, data: bytes, now: int) -> None:

@@ -35,6 +35,7 @@ from sidereal.transport import (
     Event,
     LinkClosed,
     MessageReceived,
+    TransportSettings,
 )
 from sidereal.wire import codec
 from sidereal.world.rules import NS_PER_S, WorldRules
@@ -86,6 +87,8 @@ class ReplicationServer:
         Opens the store of the journal, from which a successor takes over; None: nothing is kept.
     snapshot_s
         How often the whole record is written beside the journal.
+    transport
+        What may be set about its links; the defaults where that is None.
 
     Raises
     ------
@@ -103,11 +106,12 @@ class ReplicationServer:
         psks: dict[str, bytes] | keys.Keyring,
         store: Callable[[], Store] | None = None,
         snapshot_s: float = 5.0,
+        transport: TransportSettings | None = None,
     ) -> None:
         began = now_ns()
         self.stages = Stages()
         try:
-            self.channel = Channel(listen, psks.get, stages=self.stages)
+            self.channel = Channel(listen, psks.get, stages=self.stages, settings=transport)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {listen}: {error.strerror}: is another server running there?"
@@ -279,7 +283,12 @@ def run(config: Config) -> int:
     replication = config.replication
     store = None if replication.store == "memory" else partial(SqliteStore, replication.data)
     server = ReplicationServer(
-        settings_of(config), replication.listen, psks, store, replication.snapshot_s
+        settings_of(config),
+        replication.listen,
+        psks,
+        store,
+        replication.snapshot_s,
+        TransportSettings(datagram_bytes=replication.datagram_bytes),
     )
     stop = stop_on_signals()
     memory.keep()

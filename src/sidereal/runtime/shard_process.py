@@ -27,6 +27,7 @@ def build(config: Config, witness: Witness | None = None, network: Network | Non
         ghosts=getattr(simulation, "ghosts", False),
         state_dtype=getattr(simulation, "state_dtype", None),
         network=network,
+        datagram_bytes=chosen.datagram_bytes,
     )
     return Host(shard, simulation, witness)
 

@@ -31,6 +31,7 @@ from sidereal.shard.steering import Steering
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
+from sidereal.wire.datagrams import PAYLOAD_BYTES
 from sidereal.world.clock import WorldClock
 from sidereal.world.columns import F32, F64, U8, U32, U64
 from sidereal.world.entities import ClaimRows, EntityRows, TransitionRows
@@ -59,13 +60,12 @@ class ShardCore:
         self.sectors = Sectors(self.holdings)
         self._answers = Answers(self.holdings, self.sectors)
         self._outbox = Outbox(self.rules)
+        self.payload_bytes = PAYLOAD_BYTES  # of the longest datagram that the link carries
         self._send: list[Message] = []
         self._held_back: list[Message] = []
         self._payloads: list[bytes] = []
         self._events: list[ev.Event] = []
-        self._heartbeat_at = 0
-        self._report_at = 0
-        self._propose_at = 0
+        self._heartbeat_at = self._report_at = self._propose_at = 0
         self._mailbox = Mailbox()
         self._sightings = Sightings()
         self._ids = Grants()
@@ -115,9 +115,7 @@ class ShardCore:
     def lost(self) -> None:
         """The link has ended: what was in flight is forgotten; the simulation goes on."""
         self.session.happen(SessionEvent.LOST)
-        self._send = []
-        self._held_back = []
-        self._payloads = []
+        self._send, self._held_back, self._payloads = [], [], []
         self._outbox.forget()
         self._ids.asked = False
 
@@ -258,7 +256,7 @@ class ShardCore:
         what was to be destroyed is, once the lease is back.
         """
         table = self.holdings.table
-        table.tick[slots if len(slots) < len(table) else np.s_[:]] = tick
+        table.stamp(slots, tick)
         if not self.has_lease(now):
             self._doomed = np.unique(np.concatenate([self._doomed, *destroyed]))
             self.tick(now)
@@ -270,7 +268,8 @@ class ShardCore:
             if len(rows):
                 self._request(rows)
                 self._events.append(ev.EntitiesCrossing(rows.ids, rows.version, tick))
-            self._payloads += self._outbox.collect(table, self.holdings.own, tick, behind=behind)
+            own, room = self.holdings.own, self.payload_bytes
+            self._payloads += self._outbox.collect(table, own, tick, room, behind=behind)
             self._send += self._outbox.messages(table)
         self.holdings.order.keep()
         if step_ms is not None:

@@ -8,7 +8,6 @@ that the newest value goes next, and a world at rest converges exactly.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from sidereal.kernel import (
     EntityTable,
     SectorMap,
     collect_updates,
+    cut,
     mark_updates,
     pack_states,
 )
@@ -25,7 +25,7 @@ from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE, PAYLOAD_BYTES
 from sidereal.wire.shard_messages import EntityPlaces, EntityStates
-from sidereal.world.columns import I64, U8, U32, U64
+from sidereal.world.columns import I64, U32, U64
 from sidereal.world.entities import PlaceRows, StateRows
 from sidereal.world.rules import WorldRules
 
@@ -72,7 +72,13 @@ class Outbox:
         self._afar: U32 = np.empty(0, np.uint32)
 
     def collect(
-        self, table: EntityTable, own: SectorMap, tick: int, *, behind: bool = False
+        self,
+        table: EntityTable,
+        own: SectorMap,
+        tick: int,
+        payload_bytes: int = PAYLOAD_BYTES,
+        *,
+        behind: bool = False,
     ) -> list[bytes]:
         """Return the datagrams of this tick. Only held rows of `tick` are looked at.
 
@@ -89,19 +95,19 @@ class Outbox:
             own,
             MOVED,
             ENTITY_UPDATE,
-            PAYLOAD_BYTES,
+            payload_bytes,
         )
-        payloads = _cut(data, offsets)
+        payloads = cut(data, offsets)
         flight = Flight(payloads, len(payloads), _NO_ROWS, _NO_IDS)
         changed = self._changed(table, tick)
         if len(changed):
             table.state_tick[changed] = tick  # which the rows carry
             data, offsets, order, flight.row_offsets, self._oversized = pack_states(
-                table, changed, ENTITY_STATE, PAYLOAD_BYTES
+                table, changed, ENTITY_STATE, payload_bytes
             )
             table.dirty[changed] &= ~np.uint8(CHANGED)
             flight.ids = table.ids[order]
-            payloads += _cut(data, offsets)
+            payloads += cut(data, offsets)
         self._unsent = flight if payloads else None
         return payloads
 
@@ -166,8 +172,3 @@ class Outbox:
         """A session ended: nothing is in flight any more."""
         self._flights.clear()
         self._unsent = None
-
-
-def _cut(data: U8, offsets: U32) -> list[bytes]:
-    view = data.tobytes()
-    return [view[start:end] for start, end in pairwise(offsets.tolist())]

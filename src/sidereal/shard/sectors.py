@@ -58,13 +58,15 @@ class Sectors:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
         self.held: dict[Sector, Held] = {}
+        self._stopped = SectorMap()
+        """Those that stand still: few beside all, and each batch of arrivals asks for them."""
 
     def assign(self, message: sm.AssignSector, send: list[Message], out: list[ev.Event]) -> None:
         """Own a sector from here on; it runs once all its chunks are here."""
         if message.sector in self.held and self.held[message.sector].epoch >= message.epoch:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
         held = Held(message.epoch, message.first_time, message.cause, message.chunks)
-        held.happen(PlaceEvent.ASSIGN)
+        self._happen(message.sector, held, PlaceEvent.ASSIGN)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -86,8 +88,16 @@ class Sectors:
         if held.chunks_open == 0:
             self._run(message.sector, held, send, out)
 
+    def _happen(self, coords: Sector, held: Held, event: PlaceEvent) -> None:
+        held.happen(event)
+        where = np.array([coords], np.int32)
+        if held.place in (Place.LOADING, Place.FROZEN):
+            self._stopped.set(where, 0, 0)
+        else:
+            self._stopped.remove(where)
+
     def _run(self, sector: Sector, held: Held, send: list[Message], out: list[ev.Event]) -> None:
-        held.happen(PlaceEvent.LOADED)
+        self._happen(sector, held, PlaceEvent.LOADED)
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
         self._holdings.start(self._holdings.rows_in(sector))
@@ -103,7 +113,7 @@ class Sectors:
     ) -> None:
         """Stand still, and list all that is there: pending too, not what awaits its spawn."""
         held = self._fenced(message)
-        held.happen(PlaceEvent.FREEZE)
+        self._happen(message.sector, held, PlaceEvent.FREEZE)
         held.attempt = message.attempt
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
@@ -123,7 +133,7 @@ class Sectors:
         held = self._fenced(message)
         if held.attempt != message.attempt:
             raise ProtocolError(f"release of {message.sector}: attempt {message.attempt} unknown")
-        held.happen(PlaceEvent.RELEASE)
+        self._happen(message.sector, held, PlaceEvent.RELEASE)
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
         ids = table.ids[slots[table.phase[slots] & SHADOW == 0]]
@@ -137,7 +147,7 @@ class Sectors:
         held = self._fenced(message)
         if held.attempt != message.attempt:
             raise ProtocolError(f"resume of {message.sector}: attempt {message.attempt} unknown")
-        held.happen(PlaceEvent.RESUME)
+        self._happen(message.sector, held, PlaceEvent.RESUME)
         held.attempt = None
         table = self._holdings.table
         slots = self._holdings.rows_in(message.sector)
@@ -149,7 +159,7 @@ class Sectors:
     def only(self, wanted: frozenset[Sector], out: list[ev.Event]) -> None:
         """A session resumed: of the sectors here, these are still this shard's."""
         for coords in [c for c in self.held if c not in wanted]:
-            self.held.pop(coords).happen(PlaceEvent.DROP)
+            self._happen(coords, self.held.pop(coords), PlaceEvent.DROP)
             self._holdings.own.remove(np.array([coords], np.int32))
             out.append(ev.SectorUnassigned(coords, np.empty(0, np.uint64)))
 
@@ -158,7 +168,7 @@ class Sectors:
         table = self._holdings.table
         for coords, held in self.held.items():
             was = held.place
-            held.happen(PlaceEvent.KEEP)
+            self._happen(coords, held, PlaceEvent.KEEP)
             if was is Place.LOADING:
                 arrived = EntityRows.concat(held.arrived)
                 held.arrived = []
@@ -181,11 +191,8 @@ class Sectors:
     def runs(self, sectors: np.ndarray) -> np.ndarray:
         """Return for each row of sectors (i32 (n, 2)) whether its entities may move here."""
         moving = self.owns(sectors)
-        still = [coords for coords, held in self.held.items() if held.still]
-        if still and len(sectors):
-            stopped = SectorMap()
-            stopped.set(np.array(still, np.int32), 0, 0)
-            moving &= stopped.get(sectors)[0] < 0
+        if len(self._stopped) and len(sectors):
+            moving &= self._stopped.get(sectors)[0] < 0
         return moving
 
     def propose(self, idle_ns: int, now: int) -> list[Message]:

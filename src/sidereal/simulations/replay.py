@@ -22,6 +22,12 @@ from sidereal.simulations.tracks import F64, I64, Steps, Tracks, as_points, as_p
 
 Ints = npt.NDArray[np.integer]
 
+COPY = np.dtype([("turn", "<c16"), ("first", "<i8"), ("last", "<u4"), ("phase", "<u4")])
+"""What a tick needs of a copy: its rotation, its track's first step among all tracks' and the
+number of its last one, and the step at which its first life begins. 32 bytes."""
+
+LINE_BYTES = 64
+
 
 class Replay:
     """Copies of tracks, overlapping in one square world around the origin.
@@ -45,6 +51,7 @@ class Replay:
         Side of the square that the copies' middles lie in, units.
     track, phase : ndarray, (entities,) int64
         Each copy's track, and the step of it at which its first life begins.
+    copies : ndarray, (entities,) `COPY`
     """
 
     foreseen = True
@@ -74,12 +81,13 @@ class Replay:
         self._place = as_points(draw.uniform(-self.side / 2, self.side / 2, (entities, 2)))
         self.phase: I64 = (draw.random(entities) * life[self.track]).astype(np.int64)
         # In one place for each copy, since copies come in no order: one trip to memory, not three.
-        self._copies = np.empty(
-            entities, [("turn", "<c16"), ("first", "<i8"), ("last", "<i8"), ("phase", "<i8")]
-        )
-        self._copies["turn"], self._copies["phase"] = self._turn, self.phase
-        self._copies["first"] = self.steps.first[self.track]
-        self._copies["last"] = life[self.track] - 1
+        # In whole cache lines: a copy that lay across two would cost two trips.
+        room = np.empty(entities * COPY.itemsize + LINE_BYTES, np.uint8)
+        start = -room.ctypes.data % LINE_BYTES
+        self.copies = room[start : start + entities * COPY.itemsize].view(COPY)
+        self.copies["turn"], self.copies["phase"] = self._turn, self.phase
+        self.copies["first"] = self.steps.first[self.track]
+        self.copies["last"] = life[self.track] - 1
         starts = trace.offsets[:-1]
         low = [np.minimum.reduceat(axis, starts) for axis in (trace.x, trace.y)]
         high = [np.maximum.reduceat(axis, starts) for axis in (trace.x, trace.y)]
@@ -111,8 +119,8 @@ class Replay:
 
     def moved(self, copy: Ints, loop: Ints, age_from: Ints, age_to: Ints) -> F64:
         """How far copies moved between two ages, (n, 2) units."""
-        of = self._copies.take(copy)
-        start = np.where(loop == 0, of["phase"], 0)
+        of = self.copies.take(copy)
+        start = np.where(loop == 0, of["phase"], 0).astype(np.int64)
         steps = []
         for age in (age_from, age_to):
             step = np.maximum(age, 0)

@@ -6,13 +6,14 @@ entity: whoever loses or delays a state shows up as an error in the end.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from sidereal.errors import SimulationError
 from sidereal.simulations import blob
+from sidereal.simulations._play import play
 from sidereal.simulations.api import World
 from sidereal.simulations.replay import Replay
 
@@ -39,15 +40,23 @@ class TraceSimulation:
 
     def step(self, world: World, dt: float) -> None:
         """Move each row by what its track moved since its state; end those past their track."""
-        alive = blob.account(world)
+        points = self._replay.steps.table
+        if points is None:
+            self.step_at_length(world, dt)
+            return
+        columns = world.state, world.since, world.position, world.velocity
+        dead, stranger = play(*columns, self._replay.copies, points, world.tick, 1 / dt)
+        if stranger >= 0:
+            self._refuse(world, stranger)
+        if len(dead):
+            world.destroy(dead)
+
+    def step_at_length(self, world: World, dt: float) -> None:
+        """As `step`, for recordings of more steps than a table holds: `play`, in readable steps."""
         state = world.state
         copy = state["copy"].astype(np.intp)
         if len(copy) and copy.max() >= self._replay.entities:
-            row = int(copy.argmax())
-            raise SimulationError(
-                f"entity {world.ids[row]} replays copy {copy[row]}, but the options plan"
-                f" {self._replay.entities} entities: give all shards the launcher's options"
-            )
+            self._refuse(world, int(copy.argmax()))
         birth = state["birth"].astype(np.int64)
         since = world.since.astype(np.int64)
         moved = self._replay.moved(copy, state["loop"], since - birth, world.tick - birth)
@@ -55,5 +64,12 @@ class TraceSimulation:
         np.multiply(moved, 1 / dt, out=world.velocity)
         late = np.flatnonzero(since < world.tick - 1)
         world.velocity[late] /= (world.tick - since[late])[:, None]
+        alive = blob.account(world)
         if not alive.all():
             world.destroy(~alive)
+
+    def _refuse(self, world: World, row: int) -> NoReturn:
+        raise SimulationError(
+            f"entity {world.ids[row]} replays copy {world.state['copy'][row]}, but the options"
+            f" plan {self._replay.entities} entities: give all shards the launcher's options"
+        )

@@ -149,7 +149,8 @@ class Steps:
         self.first: I64 = self._offset[:-1]
 
     @cached_property
-    def _table(self) -> Points | None:
+    def table(self) -> Points | None:
+        """Points of all tracks at all their steps, one track after the other; None: too many."""
         total = int(self._offset[-1])
         if total > STEPS_MAX:
             return None
@@ -166,20 +167,20 @@ class Steps:
         """Points (n,) of tracks (n,) at each of some columns of steps, clipped to their lives."""
         last = self.life.take(track) - 1
         inside = [np.minimum(np.maximum(step, 0), last) for step in steps]
-        if self._table is None:
+        if self.table is None:
             return [self._interpolate(track, step) for step in inside]
         first = self._offset.take(track)
-        return [self._table.take(first + step) for step in inside]
+        return [self.table.take(first + step) for step in inside]
 
     def between(self, first: I64, before: I64, after: I64) -> Points:
         """How far tracks (n,), told by their `first`, lead from one of their steps to another."""
-        if self._table is None:
+        if self.table is None:
             track = np.searchsorted(self.first, first, side="right") - 1
             moved = self._interpolate(track, after)
             moved -= self._interpolate(track, before)
             return moved
-        moved = self._table.take(first + after)
-        moved -= self._table.take(first + before)
+        moved = self.table.take(first + after)
+        moved -= self.table.take(first + before)
         return moved
 
 

@@ -243,6 +243,7 @@ class SimulatedShard:
         table = core.holdings.table
         slots = core.runnable(tick)
         shadow = table.phase[slots] != 0
+        version = table.version[slots]
         world = World(
             tick=tick,
             tick_hz=core.rules.tick_hz,
@@ -252,7 +253,6 @@ class SimulatedShard:
             velocity=table.velocity[slots],
             since=table.tick[slots],
             flags=table.flags[slots],
-            version=table.version[slots],
             shadow=shadow,
             state=self._states(slots),
             ghosts=self._ghosts,
@@ -260,7 +260,7 @@ class SimulatedShard:
         self.cluster.step(world, 1 / core.rules.tick_hz)
         held = ~shadow
         for observer in self.cluster.observers:
-            observer.stepped(self, tick, world.ids[held], world.version[held])
+            observer.stepped(self, tick, world.ids[held], version[held])
         if self.busy_ns:
             self._stepping = True
             clock = self.cluster.clock

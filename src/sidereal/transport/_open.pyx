@@ -6,10 +6,10 @@ runs over both, and each opens what the other sealed. ``layout.py`` says what th
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.buffer cimport PyBUF_READ
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cryptography.exceptions import InvalidTag
 
@@ -17,6 +17,7 @@ from sidereal.transport import layout
 
 cdef enum:
     WORDS = 129
+    PLAIN_MAX = 65536
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
@@ -130,9 +131,21 @@ cdef class Inbox:
     cdef public Py_ssize_t forged
     cdef public Py_ssize_t replayed
     cdef public bint gap
+    cdef bytearray _plain  # where packets are decrypted, one after the other
+    cdef object _view      # of the first `_room` bytes of it
+    cdef Py_ssize_t _room
 
     def __cinit__(self):
+        self._plain = bytearray(PLAIN_MAX)
+        self._room = -1
         self.clear()
+
+    cdef object room(self, Py_ssize_t n):
+        """The first ``n`` bytes of the buffer; packets are mostly as long as the last one."""
+        if self._room != n:
+            self._room = n
+            self._view = PyMemoryView_FromMemory(<char*>self._plain, n, PyBUF_WRITE)
+        return self._view
 
     cpdef clear(self):
         """Empty it for the next batch."""
@@ -164,6 +177,7 @@ cdef class Opener:
     cdef uint64_t _bits[WORDS]
     cdef readonly int64_t largest_ns
     cdef bytearray _nonce
+    cdef bytearray _head
     cdef uint64_t _lowest        # of those opened since the last ack
     cdef uint64_t _lowests[3]    # the same of the acks before it
     cdef int _ack_at
@@ -172,8 +186,9 @@ cdef class Opener:
     def __init__(self, object chain):
         self._chain = chain
         self._shift = chain.shift
-        self._decrypt = chain.decryptor(0)
+        self._decrypt = chain.decryptor_into(0)
         self._nonce = bytearray(12)
+        self._head = bytearray(HEADER_BYTES)
         memset(self._bits, 0, sizeof(self._bits))
         memset(self._newest, 0, sizeof(self._newest))
         memset(self._lowests, 255, sizeof(self._lowests))
@@ -225,23 +240,28 @@ cdef class Opener:
         cdef uint64_t number = expand(self._next, get32(p + 5))
         cdef uint64_t epoch = number >> self._shift
         cdef object decrypt = self._decrypt
-        cdef bytes plain
+        cdef Py_ssize_t n = size - HEADER_BYTES - TAG_BYTES
         cdef uint8_t* nonce
+        if n < 0 or n > PLAIN_MAX:
+            inbox.forged += 1
+            return
         if not self._fresh(number):
             inbox.replayed += 1
             return
         if epoch != self._epoch:
-            decrypt = self._chain.decryptor(epoch)
+            decrypt = self._chain.decryptor_into(epoch)
             if decrypt is None:
                 inbox.forged += 1
                 return
         nonce = <uint8_t*>(<char*>self._nonce)
         put64(nonce + 4, number)
+        memcpy(<char*>self._head, p, HEADER_BYTES)
         try:
-            plain = decrypt(
+            decrypt(
                 self._nonce,
                 PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, size - HEADER_BYTES, PyBUF_READ),
-                PyMemoryView_FromMemory(<char*>p, HEADER_BYTES, PyBUF_READ),
+                self._head,
+                inbox.room(n),
             )
         except InvalidTag:
             inbox.forged += 1
@@ -255,11 +275,11 @@ cdef class Opener:
             self._epoch = epoch
         inbox.opened += 1
         inbox.opened_bytes += size
-        self._parse(plain, number, inbox)
+        self._parse(n, number, inbox)
 
-    cdef _parse(self, bytes plain, uint64_t number, Inbox inbox):
-        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(plain)
-        cdef Py_ssize_t n = PyBytes_GET_SIZE(plain), at = 0, length
+    cdef _parse(self, Py_ssize_t n, uint64_t number, Inbox inbox):
+        cdef const uint8_t* p = <const uint8_t*><char*>inbox._plain
+        cdef Py_ssize_t at = 0, length
         cdef bint eliciting = False
         cdef uint8_t kind
         while at < n:

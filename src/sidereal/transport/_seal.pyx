@@ -48,18 +48,23 @@ cdef class Sealer:
     cdef object _encrypt
     cdef int _shift
     cdef uint64_t _epoch
-    cdef uint32_t _connection_id
     cdef readonly uint64_t next_number
     cdef bytearray _nonce
+    cdef bytearray _head
 
     def __init__(self, object chain, uint32_t connection_id):
         self._chain = chain
-        self._connection_id = connection_id
         self._shift = chain.shift
         self._encrypt = chain.encryptor(0)
         self._nonce = bytearray(12)
+        self._head = bytearray(HEADER_BYTES)
+        put32(<uint8_t*>(<char*>self._head) + 1, connection_id)
+        self._head[0] = DATA_BYTE
 
     cdef bytes _seal(self, uint8_t* plain, Py_ssize_t n):
+        return self._seal_view(PyMemoryView_FromMemory(<char*>plain, n, PyBUF_READ), n)
+
+    cdef bytes _seal_view(self, object plain, Py_ssize_t n):
         cdef uint64_t number = self.next_number
         cdef uint64_t epoch = number >> self._shift
         cdef bytes packet = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + n + TAG_BYTES)
@@ -67,14 +72,13 @@ cdef class Sealer:
         if epoch != self._epoch:
             self._encrypt = self._chain.encryptor(epoch)
             self._epoch = epoch
-        p[0] = DATA_BYTE
-        put32(p + 1, self._connection_id)
-        put32(p + 5, <uint32_t>number)
+        put32(<uint8_t*>(<char*>self._head) + 5, <uint32_t>number)
+        memcpy(p, <char*>self._head, HEADER_BYTES)
         put64(<uint8_t*>(<char*>self._nonce) + 4, number)
         self._encrypt(
             self._nonce,
-            PyMemoryView_FromMemory(<char*>plain, n, PyBUF_READ),
-            PyMemoryView_FromMemory(<char*>p, HEADER_BYTES, PyBUF_READ),
+            plain,
+            self._head,
             PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, n + TAG_BYTES, PyBUF_WRITE),
         )
         self.next_number = number + 1
@@ -120,6 +124,8 @@ cdef class Sealer:
         cdef const uint8_t* sequence = <const uint8_t*>(<char*>sequences)
         cdef bytes payload, packet
         cdef object record = flight.record_datagrams
+        # Most packets are full: one view serves them all.
+        cdef object full = PyMemoryView_FromMemory(<char*>plain, room, PyBUF_READ)
         while at < end and sent < packets_max and budget > 0:
             n = 0
             first = at
@@ -142,7 +148,7 @@ cdef class Sealer:
             if at < end and room - n <= PADDING_WORTH:
                 memset(plain + n, 0, room - n)
                 n = room
-            packet = self._seal(plain, n)
+            packet = self._seal_view(full, n) if n == room else self._seal(plain, n)
             size = PyBytes_GET_SIZE(packet)
             record(self.next_number - 1, now, size, token + <uint64_t>(first - start), at - first)
             out.append((packet, address))

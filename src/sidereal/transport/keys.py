@@ -18,6 +18,7 @@ REKEY_SHIFT: Final = 22
 
 Encrypt = Callable[[Any, Any, Any, Any], Any]
 Decrypt = Callable[[Any, Any, Any], bytes]
+DecryptInto = Callable[[Any, Any, Any, Any], Any]
 
 
 class KeyChain:
@@ -68,6 +69,11 @@ class KeyChain:
         """Return ``decrypt`` under the key of the epoch before, this one or the next, or None."""
         aead = self._aead(epoch)
         return None if aead is None else aead.decrypt
+
+    def decryptor_into(self, epoch: int) -> DecryptInto | None:
+        """As `decryptor`, but what it returns decrypts into a buffer of the exact length."""
+        aead = self._aead(epoch)
+        return None if aead is None else aead.decrypt_into
 
     def advance(self, epoch: int) -> None:
         """A packet of ``epoch`` was authentic: older keys but the last one are forgotten."""

@@ -96,7 +96,6 @@ class World:
     velocity: F64
     since: U32
     flags: U32
-    version: U32
     shadow: NDArray[np.bool_]
     state: NDArray[Any] | None = None
     ghosts: Ghosts = field(default_factory=Ghosts.none)

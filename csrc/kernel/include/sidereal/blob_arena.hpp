@@ -35,6 +35,9 @@ class BlobArena {
     // `bytes` may lie in the arena itself.
     void set(std::size_t row, std::span<const std::uint8_t> bytes);
 
+    // Writes a blob over one of the same length; whether it differs.
+    bool overwrite(std::size_t row, std::span<const std::uint8_t> bytes);
+
     // Rows that are added have empty blobs.
     void resize(std::size_t rows);
     void reserve(std::size_t rows);

@@ -54,6 +54,14 @@ struct Upsert {
     std::vector<std::uint32_t> invalid;  // rows of the batch that were not written
 };
 
+// Rows as a tick sees them: copies, in the order of their slots.
+struct Batch {
+    RawVector<std::uint64_t> id;
+    RawVector<Vec2> position, velocity;
+    RawVector<std::uint32_t> tick, flags;
+    RawVector<std::uint8_t> phase;
+};
+
 class EntityTable {
   public:
     explicit EntityTable(double size, std::size_t capacity = 0);
@@ -73,6 +81,12 @@ class EntityTable {
     // Throws std::invalid_argument, and changes nothing, if an id comes twice.
     Upsert upsert(std::span<const std::uint64_t> ids, std::span<const Vec2> position,
                   std::span<const Vec2> velocity, std::span<std::uint32_t> slots);
+
+    // Copies of rows. Throws std::invalid_argument for a slot out of range.
+    Batch batch(std::span<const std::uint32_t> slots) const;
+
+    // Writes one tick to rows. Throws std::invalid_argument for a slot out of range.
+    void stamp(std::span<const std::uint32_t> slots, std::uint32_t tick);
 
     // Writes positions and velocities of rows by their slots, and marks, in the dirty column,
     // those that differ from what was there. A row whose position has no sector, or whose

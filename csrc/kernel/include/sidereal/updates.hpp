@@ -24,6 +24,7 @@ struct UpdateTally {
     std::uint64_t wrong_owner = 0;   // rows whose sender may not speak for them
     std::uint64_t wrong_handle = 0;  // rows whose handle means nobody
     std::uint64_t malformed = 0;     // payloads, not rows: none of their rows counted
+    std::uint64_t ahead = 0;         // payloads, not rows, of a tick that is yet to come: likewise
 };
 
 // Packs the rows `slots` by their sector column, sectors by y, then x; rows of a sector in the
@@ -47,9 +48,10 @@ bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std
 
 // Reads one payload from `shard` and adds to the tally. A row is applied (position, velocity and
 // tick are written) if its group's sector and epoch are that shard's in `epochs`, its handle
-// resolves to a row of that sector and that shard, and its tick is newer. A malformed payload has
-// no effect at all. Safe for any bytes.
+// resolves to a row of that sector and that shard, and its tick is newer. A malformed payload, or
+// one of a tick above `last_tick`, has no effect at all. Safe for any bytes.
 void apply_updates(EntityTable& table, std::span<const std::uint8_t> payload, std::int32_t shard,
-                   const SectorMap& epochs, double size, UpdateTally& tally);
+                   const SectorMap& epochs, double size, UpdateTally& tally,
+                   std::uint32_t last_tick = UINT32_MAX);
 
 }  // namespace sidereal

@@ -29,13 +29,14 @@ CELLS = 2**30
 
 
 class UpdateTally(NamedTuple):
-    """What became of the rows that arrived; payloads in ``malformed``."""
+    """What became of the rows that arrived; payloads in ``malformed`` and ``ahead``."""
 
     applied: int
     stale_tick: int
     wrong_owner: int
     wrong_handle: int
     malformed: int
+    ahead: int
 
 
 def cell_of(k: int, x: float, size: float) -> int | None:
@@ -121,6 +122,11 @@ def pack_updates(
             parts += [GROUP.pack(x, y, epochs.owners[x, y][1], len(rows), 0), *rows]
         payloads.append(b"".join(parts))
     return _columns(payloads, [slot for _, slot, _ in packed], row_offsets, skipped)
+
+
+def cut(data: U8, offsets: U32) -> list[bytes]:
+    """The datagrams of `data`, told apart by `offsets`."""
+    return [data[start:end].tobytes() for start, end in itertools.pairwise(offsets.tolist())]
 
 
 def collect_updates(
@@ -220,10 +226,14 @@ def apply_updates(
     shard: int,
     epochs: SectorMap,
     size: float,
+    last_tick: int = 2**32 - 1,
 ) -> UpdateTally:
-    """Write the rows that ``shard`` may speak for, and that are newer."""
+    """Write the rows that ``shard`` may speak for, and that are newer, up to ``last_tick``."""
     tally = dict.fromkeys(UpdateTally._fields, 0)
     for payload in payloads:
+        if len(payload) >= HEADER.size and HEADER.unpack_from(payload)[3] > last_tick:
+            tally["ahead"] += 1
+            continue
         try:
             tick, rows = _read_updates(payload, size)
         except _Malformed:

@@ -192,6 +192,16 @@ class EntityTable:
                 self.rows[slot].dirty |= mark
             self.rows[slot].state = state
 
+    def batch(self, slots: U32) -> tuple[NDArray[Any], ...]:
+        """Copies of rows: ids, position, velocity, tick, flags, phase."""
+        columns = (self.column(name) for name in ("position", "velocity", "tick", "flags", "phase"))
+        return self.ids[slots], *(column[slots] for column in columns)
+
+    def stamp(self, slots: U32, tick: int) -> None:
+        """Write one tick to rows."""
+        for slot in slots.tolist():
+            self.rows[slot].tick = tick
+
     def advance(self, slots: U32, position: F64, velocity: F64, mark: int = 0) -> U32:
         """Write rows by slot; mark those that differ; where in the batch the refused ones are."""
         _, nowhere = space.sectors(position, self.size)

@@ -1,0 +1,64 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""The audit's eye on one tick of a shard, compiled: one pass over all that was simulated.
+
+The readable twin is in ``eye_twin.py``; one test runs over both.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+import numpy as np
+
+
+cdef inline uint64_t _mixed(uint64_t z) noexcept nogil:
+    """SplitMix64, as `idhash.mixed_ids`."""
+    z += <uint64_t>0x9E3779B97F4A7C15
+    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+def look(
+    uint32_t tick, const uint64_t[::1] ids, const uint32_t[:] since, const uint32_t[:] birth,
+    const uint32_t[:] end, const uint8_t[::1] pending, const uint8_t[::1] maybe,
+):
+    """Count the rows of a tick, and find those that something is to be said of.
+
+    Parameters
+    ----------
+    ids : (n,) uint64
+    since, birth, end : (n,) uint32
+        The tick of each row's state, the first and the last tick of its life.
+    pending : (n,) uint8
+        1 for shadows.
+    maybe : (65536,) uint8
+        Which low halves of ids may be looked for.
+
+    Returns
+    -------
+    count, hash : int
+        Rows alive that are no shadows, and the sum of their ids' hashes mod 2^64.
+    shadows, late, likely : (m,) int64
+        Shadows; rows, not shadows, of an earlier tick than the one before; rows whose ids may be
+        looked for. Each rising.
+    """
+    cdef Py_ssize_t n = ids.shape[0], i, shadows = 0, late = 0, likely = 0
+    cdef uint64_t total = 0, count = 0, counted
+    if not since.shape[0] == birth.shape[0] == end.shape[0] == pending.shape[0] == n:
+        raise ValueError("the columns differ in length")
+    if maybe.shape[0] != 65536:
+        raise ValueError("maybe has not 65536 entries")
+    # One more than there are rows: an index is written before it is known whether it stays.
+    found = np.empty((3, n + 1), np.int64)
+    cdef long long[:, ::1] out = found
+    with nogil:
+        for i in range(n):
+            counted = (birth[i] <= tick) & (tick <= end[i]) & (pending[i] == 0)
+            count += counted
+            total += _mixed(ids[i]) & (0 - counted)
+            out[0, shadows] = i
+            shadows += pending[i] != 0
+            out[1, late] = i
+            late += (<uint64_t>since[i] + 1 < tick) & (pending[i] == 0)
+            out[2, likely] = i
+            likely += maybe[ids[i] & 0xFFFF]
+    return count, total, found[0, :shadows], found[1, :late], found[2, :likely]
