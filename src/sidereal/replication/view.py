@@ -71,9 +71,7 @@ class View:
         self.state_tick, self.doubtful = self.state_tick[~gone], self.doubtful[~gone]
         return ids
 
-    def fly(
-        self, row_offsets: U32, ids: U64, ticks: I64, doubtful: Mask | bool = False
-    ) -> None:
+    def fly(self, row_offsets: U32, ids: U64, ticks: I64, doubtful: Mask | bool = False) -> None:
         """Rows are about to be sent, datagram after datagram; `sent` says under which tokens."""
         at, _ = self.find(ids)
         self.tick[at] = ticks
