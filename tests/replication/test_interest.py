@@ -7,6 +7,7 @@ from sidereal.client import events as ev
 from sidereal.kernel import ABSENT
 from sidereal.replication.interest import LEAVE_FACTOR
 from sidereal.replication.settings import MS, Settings
+from sidereal.testing.clocks import LocalClock
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.links import Weather
 from sidereal.wire import operator_messages as om
@@ -198,6 +199,33 @@ def test_entities_in_custody_are_seen_to_move_on():
     cluster.add_shard("next")
     cluster.run(1)
     assert client.picture.position[entity][0] > before + moved
+
+
+def test_what_was_seen_to_move_on_in_custody_and_rests_is_seen_where_it_rests():
+    """Seed 100434: a shard that was a tick behind took it over, and had nothing more to say."""
+
+    def clock_of(name, clock):
+        return LocalClock(clock, 0, -50_000 if name == "behind" else 0)
+
+    weather = Weather(delay_ns=1 * MS, jitter_ns=0, datagram_loss=0.2)
+    cluster = Cluster(
+        11, shards=1, settings=SETTINGS, step=still, weather=weather, clock_of=clock_of
+    )
+    cluster.run(1)
+    cluster.spawn(np.full((9, 2), 50.0), np.tile([3.0, 1.0], (9, 1)))
+    cluster.run(1)
+    behind = cluster.add_shard("behind")
+    client = cluster.add_client()
+    client.core.subscribe(200.0, point=(0.0, 0.0))
+    cluster.run(1)
+    cluster.order(om.Command(1, "cordon", None, behind.core.shard_id))
+    cluster.kill(cluster.shards[0])
+    cluster.run(8)
+    assert all(x > 53 for x, _ in client.picture.position.values())
+    cluster.order(om.Command(1, "uncordon", None, behind.core.shard_id))
+    cluster.run(2)
+    for at in client.picture.position.values():
+        assert at == pytest.approx((50.0, 50.0))
 
 
 def test_nothing_is_computed_for_clients_when_there_are_none(monkeypatch):

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.kernel import ABSENT, Snapshot
-from sidereal.replication.books import Books, SendDatagrams
+from sidereal.replication.books import CUSTODY, Books, SendDatagrams
 from sidereal.replication.sessions import Session
 from sidereal.replication.shown import ROW_BYTES, Shown, shown
+from sidereal.replication.view import Mask
 from sidereal.wire.client_messages import (
     EntitiesChanged,
     EntitiesEnter,
@@ -50,6 +51,10 @@ ALLOWANCE_S = 0.5
 
 NEAR = 0.25
 """An entity at the centre goes out 1 + 1/NEAR times as often as one at the edge."""
+
+CORRECTED_S = 0.5
+"""An entity that was seen to move on in custody, and rests at an earlier tick, is shown there so
+much later. One that moves has passed that tick by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,9 @@ def _tell(books: Books, world: Shown, session: Session, hits: Hits) -> None:
     stale[known] = world.now_tick - view.tick[at[known]]
     _change(books, session, hits.slots[known], at[known])
     risen = known.copy()
-    risen[known] = world.tick[hits.slots[known]] > view.tick[at[known]]
+    ticks = world.tick[hits.slots]
+    ticks[_mistaken(books, world, session, hits.slots, at, known)] = world.now_tick
+    risen[known] = ticks[known] > view.tick[at[known]]
     new = ~known & (hits.ratio <= 1)
     # Where both want to go, arrivals leave half of the room to the updates.
     room_bytes = view.allowance_bytes * (0.5 if risen.any() else 1.0)
@@ -142,7 +149,23 @@ def _tell(books: Books, world: Shown, session: Session, hits: Hits) -> None:
         _enter(books, world, session, hits.slots[nearest], room_bytes)
     if risen.any():
         urgency = stale[risen] / (NEAR + hits.ratio[risen])
-        _update(books, world, session, hits.slots[risen], urgency)
+        _update(books, world, session, hits.slots[risen], ticks[risen], urgency)
+
+
+def _mistaken(
+    books: Books, world: Shown, session: Session, slots: U32, at: NDArray[np.int64], known: Mask
+) -> Mask:
+    """Return which were told as of a tick that the record has not come to, and seems to rest."""
+    view, found = session.view, known.copy()
+    found[known] = view.doubtful[at[known]]
+    if np.count_nonzero(found):
+        rows, told = slots[found], view.tick[at[found]]
+        found[found] = (
+            (books.table.shard[rows] != CUSTODY)
+            & (world.tick[rows] <= told)
+            & (world.now_tick - told >= CORRECTED_S * books.rules.tick_hz)
+        )
+    return found
 
 
 def _first_of_each(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -180,7 +203,8 @@ def _enter(books: Books, world: Shown, session: Session, slots: U32, room_bytes:
     columns["position"] = world.position[slots]
     columns["tick"] = world.tick[slots]
     rows = EntityRows(**columns, lengths=rows.lengths, states=rows.states)
-    session.view.enter(rows.ids, rows.tick, books.table.state_tick[slots])
+    held = books.table.shard[slots] == CUSTODY
+    session.view.enter(rows.ids, rows.tick, books.table.state_tick[slots], held)
     session.view.allowance_bytes -= int(ends[len(slots) - 1]) + OVERHEAD_BYTES
     books.counters["client_enters"] += len(rows)
     books.tell_session(session, EntitiesEnter(rows))
@@ -214,15 +238,17 @@ def _change(books: Books, session: Session, slots: U32, at: NDArray[np.int64]) -
     books.tell_session(session, EntitiesChanged(rows))
 
 
-def _update(books: Books, world: Shown, session: Session, slots: U32, urgency: F64) -> None:
-    """Send the most urgent of the rows that there is room for, datagrams of one tick each."""
+def _update(
+    books: Books, world: Shown, session: Session, slots: U32, ticks: U32, urgency: F64
+) -> None:
+    """Send the most urgent of the rows that there is room for, datagrams of one of `ticks` each."""
     view = session.view
     room = int(max(view.allowance_bytes, 0)) // ROW_BYTES
     if room < len(slots):
         if room == 0:
             return
-        slots = slots[np.argpartition(-urgency, room)[:room]]
-    ticks = world.tick[slots]
+        urgent = np.argpartition(-urgency, room)[:room]
+        slots, ticks = slots[urgent], ticks[urgent]
     order = np.argsort(ticks, kind="stable")
     slots, ticks = slots[order], ticks[order]
     starts = _first_of_each(ticks).tolist()
@@ -233,7 +259,8 @@ def _update(books: Books, world: Shown, session: Session, slots: U32, urgency: F
         payloads += packed
         row_offsets.append(rows[1:] + np.uint32(start))
     offsets = np.concatenate(row_offsets)
-    view.fly(offsets, books.table.ids[slots], ticks.astype(np.int64))
+    held = books.table.shard[slots] == CUSTODY
+    view.fly(offsets, books.table.ids[slots], ticks.astype(np.int64), held)
     view.allowance_bytes -= sum(map(len, payloads)) + OVERHEAD_BYTES * len(payloads)
     books.counters["client_updates"] += len(slots)
     assert session.link is not None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sidereal.world.columns import U32, U64
 
 I64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -30,13 +31,15 @@ class Flight:
 
 class View:
     """One client's view. ``ids`` u64 (n,), rising; ``tick`` i64 (n,), of what was sent last, and
-    ``state_tick`` i64 (n,), of the state that was.
+    ``state_tick`` i64 (n,), of the state that was. ``doubtful`` bool (n,): what was sent last was
+    a guess, of an entity in custody, or is lost; the record may never come to that tick.
     """
 
     def __init__(self) -> None:
         self.ids: U64 = np.empty(0, np.uint64)
         self.tick: I64 = np.empty(0, np.int64)
         self.state_tick: I64 = np.empty(0, np.int64)
+        self.doubtful: Mask = np.empty(0, bool)
         self.allowance_bytes = 0.0
         self._unsent: deque[Flight] = deque()
         self._flights: deque[Flight] = deque()
@@ -51,25 +54,28 @@ class View:
         known[known] = self.ids[at[known]] == ids[known]
         return at, known
 
-    def enter(self, ids: U64, tick: U32, state_tick: U32) -> None:
+    def enter(self, ids: U64, tick: U32, state_tick: U32, doubtful: Mask | bool = False) -> None:
         """Entities that were not in it came into view, told as of `tick`, with that state."""
+        doubtful = np.broadcast_to(doubtful, len(ids))
         order = np.argsort(ids)
         at = np.searchsorted(self.ids, ids[order])
         self.ids = np.insert(self.ids, at, ids[order])
         self.tick = np.insert(self.tick, at, tick[order].astype(np.int64))
         self.state_tick = np.insert(self.state_tick, at, state_tick[order].astype(np.int64))
+        self.doubtful = np.insert(self.doubtful, at, doubtful[order])
 
     def leave(self, gone: NDArray[np.bool_]) -> U64:
         """Take the rows that the mask selects out of view; return their ids."""
         ids = self.ids[gone]
         self.ids, self.tick = self.ids[~gone], self.tick[~gone]
-        self.state_tick = self.state_tick[~gone]
+        self.state_tick, self.doubtful = self.state_tick[~gone], self.doubtful[~gone]
         return ids
 
-    def fly(self, row_offsets: U32, ids: U64, ticks: I64) -> None:
+    def fly(self, row_offsets: U32, ids: U64, ticks: I64, doubtful: Mask | bool = False) -> None:
         """Rows are about to be sent, datagram after datagram; `sent` says under which tokens."""
         at, _ = self.find(ids)
         self.tick[at] = ticks
+        self.doubtful[at] = doubtful
         self._unsent.append(Flight(-1, row_offsets, ids, ticks, len(row_offsets) - 1))
 
     def sent(self, first_token: int) -> None:
@@ -101,3 +107,4 @@ class View:
         at, ticks = at[known], ticks[known]
         still = self.tick[at] == ticks
         self.tick[at[still]] = ticks[still] - 1
+        self.doubtful[at[still]] = True

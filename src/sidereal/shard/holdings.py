@@ -15,6 +15,8 @@ from sidereal.world.entities import TransitionRows, gather
 from sidereal.world.order import Order
 from sidereal.world.rules import WorldRules
 
+_NOBODY = TransitionRows.empty()
+
 
 class Holdings:
     """The kernel's table of this shard's entities, and the map of its own sectors."""
@@ -38,7 +40,8 @@ class Holdings:
         """Return the rows that `tick` simulates: all but those that stand still or are ahead."""
         table = self.table
         running = (table.phase & STOPPED == 0) & (table.tick < tick)
-        return np.flatnonzero(running).astype(np.uint32)
+        slots: U32 = running.nonzero()[0].astype(np.uint32)
+        return slots
 
     def move(self, slots: U32, position: F64, velocity: F64) -> U64:
         """Write positions; return the ids of those that are invalid and did not move."""
@@ -62,16 +65,20 @@ class Holdings:
             self.rules.margin,
             self.own,
         )
+        if not len(index):
+            return _NOBODY
         free = table.phase[index] == 0
         group = table.group[index]
-        if group.any():
+        if np.count_nonzero(group):
             # Without its root a member is on its own.
             left = index[(group != 0) & (table.slots(group) == ABSENT)]
             table.group[left] = 0
             group = table.group[index]
         free &= (group == 0) | (group == table.ids[index])
         slots, target = index[free], target[free]
-        if len(slots) and table.group.any():
+        if not len(slots):
+            return _NOBODY
+        if np.count_nonzero(table.group):
             slots, target = self._with_members(slots, target)
         return self.request(slots, target)
 

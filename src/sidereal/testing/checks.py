@@ -166,22 +166,23 @@ class Witness(Observer):
         record, here = books.table, shard.core.holdings
         there = record.slots(ids)
         known = there != ABSENT
-        if not known.all():
+        if np.count_nonzero(known) < len(ids):
             gone = [e for e in ids[~known].tolist() if not self.ledger.known[e].doomed]
             if gone:
                 raise Violation("nothing is dropped", f"{gone[:5]} are in no record", gone)
             ids, versions, there = ids[known], versions[known], there[known]
-        sector = here.table.sector[here.table.slots(ids)]
+        sector = here.table.sector.take(here.table.slots(ids), axis=0)
         owner, epoch = books.owners.get(sector)
         _, own = here.own.get(sector)
         shard_id = shard.core.shard_id
-        for wrong, what in (
+        for differs, what in (
             (versions != record.version[there], "at versions that are not the record's"),
-            ((sector != record.sector[there]).any(axis=1), "in sectors that are not the record's"),
+            (sector != record.sector.take(there, axis=0), "in sectors that are not the record's"),
             (record.shard[there] != shard_id, "and was not sent them"),
             ((owner != shard_id) | (epoch != own), "in sectors that are not its own"),
         ):
-            if wrong.any():
+            if np.count_nonzero(differs):
+                wrong = differs.reshape(len(ids), -1).any(axis=1)
                 raise Violation(
                     "agrees with the record",
                     f"{shard.name} simulates {ids[wrong][:5]} {what}",
@@ -196,10 +197,10 @@ class Witness(Observer):
         table = server.manager.books.table
         before, after = self._ticks_before, table.tick
         if len(before) == len(after):
-            changed = table.ids[before != after]
+            changed = (before != after).nonzero()[0]
             life = self.ledger.lives.get(link)
             over = link not in server.lines
-            for entity in changed.tolist():
+            for entity in table.ids[changed].tolist() if len(changed) else ():
                 known = self.ledger.known.get(entity)
                 if known is not None and (over or known.life is not life) and not known.doomed:
                     sender = life.name if life is not None else "nobody known"
@@ -237,7 +238,7 @@ class Witness(Observer):
         if np.array_equal(ids, self._ids):
             version, tick = table.version, table.tick
             fell = (version < self._version) | ((version == self._version) & (tick < self._tick))
-            if fell.any():
+            if np.count_nonzero(fell):
                 raise Violation(
                     "versions only rise",
                     f"in the record version or tick of {ids[fell][:5]} fell",
@@ -246,8 +247,7 @@ class Witness(Observer):
         else:
             self._population(ids)
         self._ids, self._version, self._tick = ids.copy(), table.version.copy(), table.tick.copy()
-        groups = table.group
-        if groups.any():
+        if np.count_nonzero(table.group):
             self._groups()
 
     def _population(self, ids: U64) -> None:
@@ -299,14 +299,16 @@ class Witness(Observer):
         cluster = self.cluster
         if cluster.accusations and self.honest:
             raise Violation("honest peers are believed", cluster.accusations[0])
-        touched = [shard for shard in cluster.shards if shard.touched]
-        if not touched:
+        if not cluster.touched:
             return
+        cluster.touched = False
         self.checks += 1
         leased = [shard for shard in cluster.shards if shard.leased]
         same = all(shard in self._leased_last for shard in leased)
         self._leased_last = leased
-        for shard in touched:
+        for shard in cluster.shards:
+            if not shard.touched:
+                continue
             shard.touched = False
             simulates = _unfrozen(shard)
             same = same and np.array_equal(simulates, shard.simulates)

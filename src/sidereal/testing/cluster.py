@@ -115,6 +115,8 @@ class Cluster:
         """Called with what each shard's game is told, when it is told."""
         self.shards: list[SimulatedShard] = []
         self.clients: list[SimulatedClient] = []
+        self.touched = False
+        """Whether anything happened to a shard since the last check."""
         self.witness = Witness(self)
         self.observers: list[Observer] = [self.witness]
         self.digest = 0
@@ -213,7 +215,7 @@ class Cluster:
     def kill(self, shard: SimulatedShard) -> None:
         """End a shard process at once; its link breaks."""
         shard.alive = False
-        shard.touched = True
+        shard.touch()
         self.break_link(shard)
 
     def break_link(self, shard: SimulatedShard, *, noticed: bool = True) -> None:

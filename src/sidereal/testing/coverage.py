@@ -144,15 +144,16 @@ class Traffic(Observer):
         now = self._cluster.clock.now
         if abs(shard.clock.drift_ppm) >= DRIFT_PPM:
             strike(42, shard)
-        born = rows.version == 0
-        if born.any() and self._at_border(rows, born):
-            strike(45, shard)
-        crossing = rows.take(~born) if born.any() else rows
-        step = np.abs(crossing.target.astype(np.int64) - crossing.sector)
-        if ((step > 0).all(axis=1)).any():
+        born, crossing = rows.version == 0, rows
+        if np.count_nonzero(born):
+            if self._at_border(rows, born):
+                strike(45, shard)
+            crossing = rows.take(~born)
+        step = crossing.target != crossing.sector
+        if np.count_nonzero(step[:, 0] & step[:, 1]):
             strike(35, shard)
         size = self._cluster.settings.rules.sector_size
-        if (crossing.group != 0).any():
+        if np.count_nonzero(crossing.group):
             where = np.floor(crossing.position / size)
             if ((where != crossing.target).any(axis=1) & (crossing.group != 0)).any():
                 strike(44, shard)

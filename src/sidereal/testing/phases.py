@@ -69,12 +69,26 @@ class Phases(Observer):
         at = self.sessions[shard.link]
         if at.opening or not shard.linked:
             return ["opening"]
-        names = ("asked", "answered", "arriving", "loading", "spawning", "destroying")
-        found = [name for name in names if getattr(at, name)]
+        found = []
+        if at.asked:
+            found.append("asked")
+        if at.answered:
+            found.append("answered")
+        if at.arriving:
+            found.append("arriving")
+        if at.loading:
+            found.append("loading")
+        if at.spawning:
+            found.append("spawning")
+        if at.destroying:
+            found.append("destroying")
         if at.heard:
             found.append("custody")
-        for name in ("freezing", "frozen", "decided"):
-            moves = getattr(at, name)
+        for name, moves in (
+            ("freezing", at.freezing),
+            ("frozen", at.frozen),
+            ("decided", at.decided),
+        ):
             if moves:
                 found.append(name if True in moves.values() else "unloading")
         if not shard.leased:

@@ -88,8 +88,9 @@ class Playground:
         before = world.position[parts.tied]
         world.position += world.velocity * elapsed[:, None]
         out = np.abs(world.position) > EXTENT
-        out[parts.members] = False
-        if out.any():
+        if len(parts.members):
+            out[parts.members] = False
+        if np.count_nonzero(out):
             world.velocity[out] = (-np.sign(world.position) * np.abs(world.velocity))[out]
         if len(parts.members):
             world.velocity[parts.members] = world.velocity[parts.roots]
@@ -143,29 +144,38 @@ class Parts:
         self.tied = np.concatenate([swing, circle, race])
         self.following = np.flatnonzero(kind == FOLLOW)
         self.teleporting = np.flatnonzero(kind == TELEPORT)
-        tied = ids[self.tied]
-        self._swings, self._circles = len(swing), len(circle)
-        self._draws = mixed(tied)
-        self._across = self._draws[6] < 0.5
+        first, last = len(swing), len(swing) + len(circle)
+        draws = mixed(ids[self.tied])
+        self._across = draws[6] < 0.5
+        self._swings, self._circles = slice(first), slice(first, last)
+        self._races = slice(last, None)
+        # Back and forth over one border.
+        a, b, c, d = draws[:4, :first]
+        self._pace = np.where(b < 0.85, 0.3 + 0.8 * b, 4.0 * b)  # some are back within a second
+        self._border = np.floor(a * 4 - 1) * SECTOR_SIZE
+        self._start, self._along = 6.28 * c, (d * 2 - 1) * EXTENT
+        # Round a corner of four sectors.
+        a, b, c, d = draws[:4, first:last]
+        self._turn, self._angle = 0.2 + 0.4 * c, 6.28 * d
+        self._corner = (np.floor(np.stack([a, b]) * 4 - 1) * SECTOR_SIZE).T
+        # Through a row of sectors and back, a sector in a second or two.
+        a, b, c = draws[:3, last:]
+        self._speed, self._ahead = 0.4 + 0.8 * a, b * 4 * EXTENT
+        self._row = (c * 2 - 1) * EXTENT
 
     def places(self, time_s: float) -> F64:
         """Return where the tied ones are at a time, f64 (n, 2)."""
         place = np.empty((len(self.tied), 2))
-        first, last = self._swings, self._swings + self._circles
-        a, b, c, d = self._draws[:4, :first]
-        # Back and forth over one border.
-        pace = np.where(b < 0.85, 0.3 + 0.8 * b, 4.0 * b)  # some are back within a second
-        across = np.floor(a * 4 - 1) * SECTOR_SIZE + 9.0 * np.sin(time_s * pace + 6.28 * c)
-        place[:first, 0], place[:first, 1] = across, (d * 2 - 1) * EXTENT
-        a, b, c, d = self._draws[:4, first:last]
-        # Round a corner of four sectors.
-        angle = time_s * (0.2 + 0.4 * c) + 6.28 * d
-        place[first:last, 0] = np.floor(a * 4 - 1) * SECTOR_SIZE + 8.0 * np.cos(angle)
-        place[first:last, 1] = np.floor(b * 4 - 1) * SECTOR_SIZE + 8.0 * np.sin(angle)
-        a, b, c = self._draws[:3, last:]
-        # Through a row of sectors and back, a sector in a second or two.
-        gone = time_s * SECTOR_SIZE * (0.4 + 0.8 * a) + b * 4 * EXTENT
-        place[last:, 0] = np.abs(gone % (4 * EXTENT) - 2 * EXTENT) - EXTENT
-        place[last:, 1] = (c * 2 - 1) * EXTENT
+        swings, circles, races = place[self._swings], place[self._circles], place[self._races]
+        swings[:, 0] = self._border + 9.0 * np.sin(time_s * self._pace + self._start)
+        swings[:, 1] = self._along
+        if len(circles):
+            angle = time_s * self._turn + self._angle
+            circles[:, 0], circles[:, 1] = 8.0 * np.cos(angle), 8.0 * np.sin(angle)
+            circles += self._corner
+        if len(races):
+            gone = time_s * SECTOR_SIZE * self._speed + self._ahead
+            races[:, 0] = np.abs(gone % (4 * EXTENT) - 2 * EXTENT) - EXTENT
+            races[:, 1] = self._row
         place[self._across] = place[self._across][:, ::-1]
         return place

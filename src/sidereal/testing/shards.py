@@ -59,7 +59,7 @@ class SimulatedShard:
         self.alive = True
         self.linked = False
         """Whether it has a link, or believes so."""
-        self.touched = True
+        self.touched = False
         """Whether anything happened to it since the last check."""
         self.simulates: U64 = np.empty(0, np.uint64)
         """What it may simulate, were its lease not over, as of the last check."""
@@ -114,13 +114,17 @@ class SimulatedShard:
         elif still and not was:
             self.line.quiet("server")
 
+    def touch(self) -> None:
+        """Something happened to it: what it simulates is to be checked."""
+        self.touched = self.cluster.touched = True
+
     def kill(self, *, lost: bool = False) -> None:
         """End the process at once. The server hears nothing more; `lost`: nor what is on its way.
 
         Only its silence tells the server.
         """
         self.alive = False
-        self.touched = True
+        self.touch()
         self.line.down.cut = True
         if self.side is not None and self.cluster.wires is not None:
             self.cluster.wires.leave(self.side)
@@ -150,7 +154,7 @@ class SimulatedShard:
             term_seen=self._term_seen,
         )
         self.ticked = 0
-        self.touched = True
+        self.touch()
 
     def _join(self) -> None:
         """Open a session over a new link."""
@@ -249,8 +253,8 @@ class SimulatedShard:
             tick_hz=core.rules.tick_hz,
             slots=slots,
             ids=table.ids[slots],
-            position=table.position[slots],
-            velocity=table.velocity[slots],
+            position=table.position.take(slots, axis=0),
+            velocity=table.velocity.take(slots, axis=0),
             since=table.tick[slots],
             flags=table.flags[slots],
             shadow=shadow,
@@ -285,7 +289,7 @@ class SimulatedShard:
         self._turn_at(self.cluster.clock.now)
 
     def _finish(self, core: ShardCore, world: World) -> None:
-        self.touched = True
+        self.touch()
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
             data = np.frombuffer(np.ascontiguousarray(world.state).tobytes(), np.uint8)
@@ -370,7 +374,7 @@ class SimulatedShard:
             self.cluster.accused(self.name, "the server", str(error))
             self.line.end("peer", str(error))
             return
-        self.touched = True
+        self.touch()
         for observer in observers:
             observer.shard_heard(self, message)
         if core.fenced:

@@ -199,22 +199,27 @@ class Simulation:
         self.phases.changed = False
         now = self.cluster.clock.now
         waiting = []
-        at = self._whereabouts()
+        at = self._by_phase()
         for since, strike in self._armed:
             if now - since > PATIENCE_S * NS_PER_S:
                 continue
-            found = [shard for shard, phases in at if strike.phase in phases]
+            found = at.get(strike.phase)
             if found:
                 random = Random(strike.salt)
                 struck = self._strike(strike, random.choice(found), random)
-                at = self._whereabouts()
+                at = self._by_phase()
                 if struck:
                     continue
             waiting.append((since, strike))
         self._armed = waiting
 
-    def _whereabouts(self) -> list[tuple[SimulatedShard, list[str]]]:
-        return [(shard, self.phases.of(shard)) for shard in self.standing()]
+    def _by_phase(self) -> dict[str, list[SimulatedShard]]:
+        """Return who may be struck in each phase."""
+        at: dict[str, list[SimulatedShard]] = {}
+        for shard in self.standing():
+            for phase in self.phases.of(shard):
+                at.setdefault(phase, []).append(shard)
+        return at
 
     def _strike(self, strike: Strike, shard: SimulatedShard, random: Random) -> bool:
         phases = self.phases.of(shard)

@@ -170,7 +170,7 @@ class Columns:
             offset += count * row_bytes
         if cls.RAGGED:
             lengths = columns["lengths"] = np.ndarray(count, "<u4", data, offset)
-            if int(lengths.sum(dtype=np.uint64)) != total:
+            if int(np.add.reduce(lengths, dtype=np.uint64)) != total:
                 raise ProtocolError(f"{name}: state lengths do not add up to {total} bytes")
             columns["states"] = np.ndarray(total, "u1", data, offset + 4 * count)
         rows = cls.of(columns)

@@ -82,11 +82,11 @@ class EntityRows(Columns):
         name = type(self).__name__
         if not len(self):
             return
-        if not np.isfinite(self.position).all() or not np.isfinite(self.velocity).all():
+        if not _finite(self.position) or not _finite(self.velocity):
             raise ProtocolError(f"{name}: a position or velocity that is not finite")
-        if self.sector.min() == NO_SECTOR:
+        if np.count_nonzero(self.sector == NO_SECTOR):
             raise ProtocolError(f"{name}: a sector coordinate of {NO_SECTOR}, which means none")
-        if not (self.sensor.min() >= 0 and self.sensor.max() < np.inf):
+        if np.count_nonzero((self.sensor >= 0) & (self.sensor < np.inf)) < len(self):
             raise ProtocolError(f"{name}: a sensor range that is negative or not finite")
         _small_states(self)
         _once(self)
@@ -109,7 +109,7 @@ class TransitionRows(EntityRows):
     def check(self) -> None:
         """As for entities, and the target must be a sector."""
         super().check()
-        if len(self) and self.target.min() == NO_SECTOR:
+        if np.count_nonzero(self.target == NO_SECTOR):
             raise ProtocolError(f"TransitionRows: a target coordinate of {NO_SECTOR}: none")
 
 
@@ -199,9 +199,14 @@ class PlaceRows(Columns):
 
     def check(self) -> None:
         """Refuse infinities, and an entity in two places."""
-        if not np.isfinite(self.position).all() or not np.isfinite(self.velocity).all():
+        if not _finite(self.position) or not _finite(self.velocity):
             raise ProtocolError("PlaceRows: a position or velocity that is not finite")
         _once(self)
+
+
+def _finite(column: F64) -> bool:
+    # Counting is several times as quick as `all` where there are few.
+    return bool(np.count_nonzero(np.isfinite(column)) == column.size)
 
 
 def _once(rows: EntityRows | ClaimRows | StateRows | PlaceRows) -> None:
@@ -210,10 +215,10 @@ def _once(rows: EntityRows | ClaimRows | StateRows | PlaceRows) -> None:
 
 
 def _small_states(rows: EntityRows | StateRows) -> None:
-    longest = int(rows.lengths.max()) if len(rows) else 0
-    if longest > STATE_BYTES_MAX:
+    if np.count_nonzero(rows.lengths > STATE_BYTES_MAX):
         raise ProtocolError(
-            f"{type(rows).__name__}: a state of {longest} bytes; at most {STATE_BYTES_MAX}"
+            f"{type(rows).__name__}: a state of {rows.lengths.max()} bytes; at most"
+            f" {STATE_BYTES_MAX}"
         )
 
 
@@ -225,7 +230,8 @@ def gather(table: EntityTable, slots: U32) -> EntityRows:
     if not len(slots):
         return _NOBODY
     lengths, states = table.states(slots)
-    columns = {name: getattr(table, name)[slots] for name in EntityRows.LAYOUT}
+    rows = slots.astype(np.intp)  # once, and not for each column
+    columns = {name: getattr(table, name).take(rows, 0) for name in EntityRows.LAYOUT}
     columns["lengths"], columns["states"] = lengths, states
     return EntityRows.of(columns)
 
