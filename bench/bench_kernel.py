@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import machine
 import ratios
 from sidereal import kernel
 
@@ -41,19 +42,12 @@ def where(pos: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def copy_bytes_per_s() -> float:
-    source = np.ones(max(N * 2, 1 << 22), np.float32)
-    target = np.empty_like(source)
-    return 2 * source.nbytes / ratios.best_s(lambda: np.copyto(target, source), 7)
+def memory() -> machine.Bandwidth:
+    """What the machine gives for streams as long as the positions in float32."""
+    return machine.bandwidth(N * 8)
 
 
-@pytest.fixture(scope="module")
-def read_bytes_per_s() -> float:
-    source = np.ones(max(N * 4, 1 << 22), np.float32)
-    return source.nbytes / ratios.best_s(lambda: source.view(np.int32).max(), 7)
-
-
-def test_sectors(benchmark: Any, kind: str, pos: Any, copy_bytes_per_s: float) -> None:
+def test_sectors(benchmark: Any, kind: str, pos: Any, memory: machine.Bandwidth) -> None:
     out, other = np.empty((N, 2), np.int32), np.empty((N, 2), np.int32)
     kernel.sectors(pos, SIZE, out)
     peers.sectors(pos, SIZE, other)
@@ -63,13 +57,13 @@ def test_sectors(benchmark: Any, kind: str, pos: Any, copy_bytes_per_s: float) -
         "numpy": lambda: peers.numpy_sectors(pos, SIZE),
         "numba": lambda: peers.sectors(pos, SIZE, other),
     }
-    limit = (pos.nbytes + out.nbytes) / copy_bytes_per_s
+    limit = (pos.nbytes + out.nbytes) / memory.copy
     own = lambda: kernel.sectors(pos, SIZE, out)  # noqa: E731
     ratios.compare(benchmark, crowds.name("sectors", kind), own, others, N, limit)
 
 
 def test_crossings(
-    benchmark: Any, kind: str, pos: Any, where: Any, read_bytes_per_s: float
+    benchmark: Any, kind: str, pos: Any, where: Any, memory: machine.Bandwidth
 ) -> None:
     moved, movers = displaced(pos)
     room = np.empty(N, np.uint32)
@@ -81,7 +75,7 @@ def test_crossings(
         "numpy": lambda: peers.numpy_crossings(moved, where, SIZE),
         "numba": lambda: peers.crossings(moved, where, SIZE, room),
     }
-    limit = (moved.nbytes + where.nbytes) / read_bytes_per_s
+    limit = (moved.nbytes + where.nbytes) / memory.read
     own = lambda: kernel.crossings(moved, where, SIZE)  # noqa: E731
     ratios.compare(benchmark, crowds.name("crossings", kind), own, others, N, limit)
 
@@ -96,7 +90,7 @@ def displaced(pos: Any) -> tuple[Any, Any]:
     return moved, crossed
 
 
-def test_counts(benchmark: Any, kind: str, where: Any) -> None:
+def test_counts(benchmark: Any, kind: str, where: Any, memory: machine.Bandwidth) -> None:
     dense = peers.counts(where, SIDE)
     found, n = kernel.counts(where)
     np.testing.assert_array_equal(n, dense[dense > 0])
@@ -110,10 +104,11 @@ def test_counts(benchmark: Any, kind: str, where: Any) -> None:
         "polars": lambda: frame.group_by("y", "x").len(),
     }
     own = lambda: kernel.counts(where)  # noqa: E731
-    ratios.compare(benchmark, crowds.name("counts", kind), own, others, N)
+    limit = where.nbytes / memory.read
+    ratios.compare(benchmark, crowds.name("counts", kind), own, others, N, limit)
 
 
-def test_group(benchmark: Any, kind: str, where: Any) -> None:
+def test_group(benchmark: Any, kind: str, where: Any, memory: machine.Bandwidth) -> None:
     order = np.empty(N, np.uint32)
     np.testing.assert_array_equal(kernel.group(where, order)[0], peers.group(where, SIDE))
     flat = peers.flat(where, SIDE)
@@ -122,10 +117,13 @@ def test_group(benchmark: Any, kind: str, where: Any) -> None:
         "numba": lambda: peers.group(where, SIDE),
     }
     own = lambda: kernel.group(where, order)  # noqa: E731
-    ratios.compare(benchmark, crowds.name("group", kind), own, others, N)
+    limit = (where.nbytes + order.nbytes) / memory.copy
+    ratios.compare(benchmark, crowds.name("group", kind), own, others, N, limit)
 
 
-def test_whole_tick(benchmark: Any, kind: str, pos: Any, where: Any) -> None:
+def test_whole_tick(
+    benchmark: Any, kind: str, pos: Any, where: Any, memory: machine.Bandwidth
+) -> None:
     """Crossings, counts and groups brought up to date, by turns there and back."""
     moved, _ = displaced(pos)
     held = where.copy()
@@ -158,30 +156,42 @@ def test_whole_tick(benchmark: Any, kind: str, pos: Any, where: Any) -> None:
         peers.group(where, SIDE)
 
     others = {"numpy": by_numpy, "numba": by_numba}
-    ratios.compare(benchmark, crowds.name("tick", kind), own, others, N)
+    limit = (pos.nbytes + held.nbytes) / memory.read
+    ratios.compare(benchmark, crowds.name("tick", kind), own, others, N, limit)
 
 
-def test_query(benchmark: Any, kind: str, pos: Any) -> None:
-    centres = pos[: 2000 if kind != "clustered" else 200]
-    snapshot, tree = kernel.Snapshot(pos, SIZE), spatial.cKDTree(pos.astype(np.float64))
+@pytest.fixture(scope="module")
+def million(kind: str) -> Any:
+    """Positions for queries: a million at most, as dense as the others."""
+    return crowds.positions(kind, min(N, 1_000_000))
+
+
+def test_query(benchmark: Any, kind: str, million: Any, memory: machine.Bandwidth) -> None:
+    centres = million[: 200 if kind.startswith("clustered") else 2000]
+    snapshot, tree = kernel.Snapshot(million, SIZE), spatial.cKDTree(million.astype(np.float64))
     index, offsets = snapshot.query(centres, SIZE)
     for c, hits in enumerate(tree.query_ball_point(centres[:50].astype(np.float64), SIZE)):
         assert sorted(hits) == sorted(index[offsets[c] : offsets[c + 1]])
     others = {"ckdtree": lambda: tree.query_ball_point(centres, SIZE)}
     own = lambda: snapshot.query(centres, SIZE)  # noqa: E731
-    ratios.compare(benchmark, crowds.name("query", kind), own, others, len(centres))
+    # A hit's coordinates and row are read, its row written.
+    limit = len(index) * (million.itemsize * 2 + 4 + 4) / memory.copy
+    ratios.compare(benchmark, crowds.name("query", kind), own, others, len(centres), limit)
 
 
-def test_building_a_snapshot(benchmark: Any, kind: str, pos: Any) -> None:
-    wide = pos.astype(np.float64)
-    assert len(kernel.Snapshot(pos, SIZE)) == N
-    own = lambda: kernel.Snapshot(pos, SIZE)  # noqa: E731
+def test_building_a_snapshot(
+    benchmark: Any, kind: str, million: Any, memory: machine.Bandwidth
+) -> None:
+    wide = million.astype(np.float64)
+    assert len(kernel.Snapshot(million, SIZE)) == len(million)
+    own = lambda: kernel.Snapshot(million, SIZE)  # noqa: E731
     others = {"ckdtree": lambda: spatial.cKDTree(wide)}
-    ratios.compare(benchmark, crowds.name("build", kind), own, others, N)
+    limit = (2 * million.nbytes + 4 * len(million)) / memory.copy
+    ratios.compare(benchmark, crowds.name("build", kind), own, others, len(million), limit)
 
 
 @pytest.mark.parametrize("order", ["same_order", "random_order", "with_slots"])
-def test_upsert(benchmark: Any, order: str) -> None:
+def test_upsert(benchmark: Any, order: str, memory: machine.Bandwidth) -> None:
     """pandas finds rows, writes both columns, says who has crossed; and only finds rows."""
     rng = np.random.default_rng(3)
     ids = rng.permutation(N).astype(np.uint64) * np.uint64(7)
@@ -212,7 +222,9 @@ def test_upsert(benchmark: Any, order: str) -> None:
         "pandas": by_pandas,
         "pandas, lookup": lambda: frame_index.get_indexer(keys),
     }
-    ratios.compare(benchmark, f"upsert_{order}", own, others, N)
+    # Read are ids, both columns and what tells a row and its sector; both columns are written.
+    limit = (2 * ids.nbytes + 2 * values.nbytes + held.nbytes + 2 * values.nbytes) / memory.copy
+    ratios.compare(benchmark, f"upsert_{order}", own, others, N, limit)
 
 
 def second_core() -> float:
@@ -230,7 +242,8 @@ def second_core() -> float:
 def test_two_threads(work: str) -> None:
     pos = crowds.positions("float32")
     where = kernel.sectors(pos, SIZE)[0]
-    snapshot, centres = kernel.Snapshot(pos, SIZE), pos[:20_000]
+    million = crowds.positions("float32", min(N, 1_000_000))
+    snapshot, centres = kernel.Snapshot(million, SIZE), million[:20_000]
     order = np.empty(N, np.uint32)
 
     def own() -> Any:

@@ -30,7 +30,7 @@ class Figure:
 
     def line(self) -> str:
         """Its line of the table."""
-        share = "" if self.limit_share is None else f"  {self.limit_share:4.0%} of NumPy's"
+        share = "" if self.limit_share is None else f"  {self.limit_share:4.0%} of memory's speed"
         gate = "" if self.gate is None else f"  gate {self.gate:g}"
         if self.gate is not None and self.ratio < self.gate:
             gate += " NOT MET"
@@ -68,8 +68,7 @@ def compare(
 ) -> None:
     """Time ``own`` by pytest-benchmark and the peers beside it; fail below the gates.
 
-    ``limit_s`` is the time that NumPy takes to copy or read as many bytes. It copies through the
-    caches: the kernel, which does not, can be faster.
+    ``limit_s`` is the time that this machine takes to read or copy what the work must, at the best.
     """
     benchmark.pedantic(own, rounds=7, warmup_rounds=2)
     own_s = float(benchmark.stats.stats.min)

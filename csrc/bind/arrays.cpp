@@ -50,6 +50,7 @@ Vectors::Vectors(py::handle h, const char* name) {
         if constexpr (sizeof(Real) == sizeof(double)) {
             span_ = {reinterpret_cast<const Vec2*>(rows.data()), rows.size()};
         } else {
+            const py::gil_scoped_release release;
             widened_.resize(rows.size());
             for (std::size_t i = 0; i < rows.size(); ++i) widened_[i] = {rows[i].x, rows[i].y};
             span_ = widened_;

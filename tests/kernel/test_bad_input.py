@@ -1,6 +1,7 @@
 """Bad input is refused by name, with what was expected, before anything is written."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,11 +166,56 @@ def test_payloads_are_bytes() -> None:
         kernel.unpack_ghosts("text")
 
 
-def test_positions_of_2_to_the_32_rows_are_refused() -> None:
-    # Strides of zero make it small; the check of its length comes before that of its layout.
-    many = np.lib.stride_tricks.as_strided(np.zeros((1, 2)), (2**32, 2), (0, 8))
-    with pytest.raises(ValueError, match="expected"):
-        kernel.sectors(many, 1.0)
+def vast(path: Path, dtype: type, columns: int) -> np.ndarray:
+    """2^32 rows of zeros, which no disk and no memory holds."""
+    with path.open("wb") as file:
+        file.truncate(2**32 * columns * np.dtype(dtype).itemsize)
+    shape = (2**32, columns) if columns > 1 else (2**32,)
+    return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def test_2_to_the_32_rows_are_refused(tmp_path: Path) -> None:
+    pos = vast(tmp_path / "pos", np.float32, 2)
+    where = vast(tmp_path / "where", np.int32, 2)
+    ids = vast(tmp_path / "ids", np.uint64, 1)
+    table = kernel.EntityTable(1.0)
+    calls: list[Callable[[], object]] = [
+        lambda: kernel.sectors(pos, 1.0),
+        lambda: kernel.crossings(pos, where, 1.0),
+        lambda: kernel.near_border(pos, where, 1.0, 0.1),
+        lambda: kernel.reach(pos, pos, 1.0, 1.0, 1.0),
+        lambda: kernel.counts(where),
+        lambda: kernel.group(where),
+        lambda: kernel.flux(where, where),
+        lambda: kernel.Census(1.0).rebuild(pos),
+        lambda: kernel.Snapshot(pos, 1.0),
+        lambda: kernel.Snapshot(GOOD, 1.0).query(pos, 1.0),
+        lambda: table.upsert(ids, pos, pos),
+        lambda: table.remove(ids),
+        lambda: table.slots(ids),
+        lambda: OWNERS.set(where, 1, 1),
+        lambda: OWNERS.get(where),
+        lambda: kernel.hash_ids(ids),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"4294967296 rows: expected fewer than 2\^32 - 1"):
+            call()
+    with pytest.raises(ValueError, match=r"expected between|fewer than 2\^32 - 1 rows"):
+        table.reserve(2**32)
+    assert (len(table), len(OWNERS)) == (0, 0)
+
+
+def test_an_id_twice_in_a_batch_writes_nothing() -> None:
+    table = kernel.EntityTable(1.0)
+    table.upsert(IDS, GOOD, GOOD)
+    slots = SLOTS.copy()
+    for ids in ([0, 1, 1, 3], [9, 2, 9, 3], [3, 9, 0, 3]):
+        with pytest.raises(ValueError, match="comes twice in one batch"):
+            table.upsert(np.array(ids, np.uint64), GOOD + 5, GOOD + 5, slots)
+    assert len(table) == 4
+    np.testing.assert_array_equal(slots, SLOTS)
+    assert not table.position.any()
+    assert not table.velocity.any()
 
 
 def test_group_writes_only_to_an_order_of_its_own() -> None:

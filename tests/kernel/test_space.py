@@ -154,6 +154,15 @@ def test_reach_of_one_mover() -> None:
     assert absurd.tolist() == [[x, 0] for x in range(5)]
 
 
+@pytest.mark.parametrize("size", [1e300, 1e307, 1e308, 1.7e308])
+def test_reach_in_sectors_as_large_as_numbers_get_stays_small(size: float) -> None:
+    pos = np.array([[0.0, size / 2], [-1.7e308, 1.7e308]])
+    speed = np.array([[1e308, -1e308], [0.0, -1e308]])
+    got = kernel.reach(pos, speed, size * 0.9, size, 3.0)
+    assert 1 < len(got) <= 2 * 37**2
+    np.testing.assert_array_equal(got, reference.reach(pos, speed, size * 0.9, size, 3.0))
+
+
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.randoms())
 def test_hash_of_ids_is_that_of_the_set(ids: list[int], random) -> None:
     column = np.array(ids, dtype=np.uint64)

@@ -28,7 +28,16 @@ def answers() -> list[bytes]:
     found = kernel.Snapshot(pos, 10.0).query(pos[:1000], 12.0)
     moved = kernel.crossings(pos, prev, 10.0)
     near = kernel.near_border(pos, where, 10.0, 1.0)
+    table = kernel.EntityTable(10.0)
+    ids = rng.permutation(ROWS).astype(np.uint64)
+    table.upsert(ids, pos, np.zeros_like(pos))
+    shuffle = rng.permutation(ROWS)
+    movers = table.upsert(ids[shuffle], pos[shuffle] + 3.0, pos[shuffle])
+    census = kernel.Census(10.0)
+    census.rebuild(pos)
     arrays = [where, invalid, *moved, near, *kernel.group(where), *kernel.counts(where), *found]
+    arrays += [movers, table.invalid, table.position, table.sector, *census.csr()]
+    arrays += [kernel.reach(pos, pos, 1.0, 10.0, 0.1), *kernel.flux(prev, where)]
     return [array.tobytes() for array in arrays]
 
 

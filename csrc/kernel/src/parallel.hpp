@@ -24,12 +24,14 @@ struct Range {
     std::size_t size() const { return end - begin; }
 };
 
-// How rows are cut: into as many parts as threads, but none below `least` rows, and all but the
-// last a multiple of `step`.
+// How rows are cut: into as many parts as threads (`each` for one of several), but none below
+// `least` rows, and all but the last a multiple of `step`.
 class Cut {
   public:
-    Cut(std::size_t rows, std::size_t least, std::size_t step = 1) : rows_(rows) {
-        parts_ = std::clamp<std::size_t>(rows / least, 1, static_cast<std::size_t>(threads()));
+    Cut(std::size_t rows, std::size_t least, std::size_t step = 1, std::size_t each = 1)
+        : rows_(rows) {
+        const auto most = static_cast<std::size_t>(threads());
+        parts_ = std::clamp<std::size_t>(rows / least, 1, most > 1 ? most * each : 1);
         each_ = (rows / parts_ / step + 1) * step;
     }
     std::size_t parts() const { return parts_; }

@@ -46,6 +46,19 @@ struct Nearest<double> {
     static double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 };
 
+#if defined(__SSE2__)
+// Writes one line of the caches, past them; both are aligned to it.
+inline void stream_line(std::int32_t* to, const std::int32_t* from) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_load_si512(from));
+#else
+    for (std::size_t j = 0; j < 16; j += 4)
+        _mm_stream_si128(reinterpret_cast<__m128i*>(to + j),
+                         _mm_load_si128(reinterpret_cast<const __m128i*>(from + j)));
+#endif
+}
+#endif
+
 // The floor of each quotient; false if any has none or is too far away, and `out` is not to be used
 // then. `past_caches`: lines of `out` are written whole, without being read or kept, and input is
 // asked for early: together twice as fast as memcpy.
@@ -78,10 +91,8 @@ bool sectors_near(const Real* v, std::size_t n, Arithmetic size, std::int32_t* o
             alignas(64) std::int32_t values[line];
             for (std::size_t j = 0; j < line; ++j) values[j] = one(v[i + j], j);
             for (std::size_t j = 0; j < line; j += 64 / sizeof(Real))
-                __builtin_prefetch(v + i + j + ahead);
-            for (std::size_t j = 0; j < line; j += 4)
-                _mm_stream_si128(reinterpret_cast<__m128i*>(out + i + j),
-                                 _mm_load_si128(reinterpret_cast<const __m128i*>(values + j)));
+                __builtin_prefetch(v + i + j + ahead, 0, 0);
+            stream_line(out + i, values);
         }
     }
 #endif
@@ -321,7 +332,7 @@ bool cells(const std::int32_t* sectors, std::size_t rows, std::int32_t x, std::i
     return all;
 }
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !(defined(__AVX512F__) && defined(__AVX512VL__))
 // For each set of hits among four, the bytes that move those hits to the front.
 struct Compress {
     alignas(16) std::uint8_t bytes[16][16];

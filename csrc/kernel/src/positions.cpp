@@ -146,11 +146,11 @@ std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size
     std::vector<std::vector<std::uint32_t>> invalid(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
         std::array<Sector, block_rows> block;
-        each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
+        const auto fast = is_narrow ? block_sectors_narrow<Real> : block_sectors<Real>;
+        const auto one_block = [&](std::size_t begin, std::size_t rows) {
             const Point<Real>* const from = pos.data() + begin;
             Sector* const to = out.data() + begin;
-            if (is_narrow && block_sectors_narrow(from, rows, size, to, past_caches)) return;
-            if (!is_narrow && block_sectors(from, rows, size, to, past_caches)) return;
+            if (fast(from, rows, size, to, past_caches)) return;
             // Looked at again where it stays in the cache.
             if (!block_sectors(from, rows, size, block.data(), false))
                 for (std::size_t i = 0; i < rows; ++i)
@@ -159,7 +159,15 @@ std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size
                         invalid[part].push_back(static_cast<std::uint32_t>(begin + i));
                     }
             (past_caches ? stream_copy : plain_copy)(to, block.data(), rows * sizeof(Sector));
-        });
+        };
+        // Past the caches in long runs: a line that two runs share is not written whole.
+        const std::size_t run_rows = past_caches ? 16 * block_rows : block_rows;
+        for (std::size_t at = cut[part].begin; at < cut[part].end; at += run_rows) {
+            const Range run{at, std::min(at + run_rows, cut[part].end)};
+            if (past_caches && fast(pos.data() + at, run.size(), size, out.data() + at, true))
+                continue;
+            each_block(run, one_block);
+        }
         stores_done();
     });
     return joined(std::move(invalid));

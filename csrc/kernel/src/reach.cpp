@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "blocks.hpp"
 #include "sidereal/slot_index.hpp"
@@ -15,11 +16,13 @@ struct Span {
     friend bool operator==(Span, Span) = default;
 };
 
-// The coordinates that [low, high] touches, within what there is.
+// The coordinates that [low, high] touches, within what there is. Where sectors are as large as
+// numbers get, a bound may have become infinite: the largest number is in the last sector there is.
 Span touched(double low, double high, double size) {
+    constexpr double most = std::numeric_limits<double>::max();
     const auto clamped = [&](double v) {
-        return static_cast<std::int32_t>(
-            std::clamp(coordinate(v, size), -coordinate_max, coordinate_max));
+        return static_cast<std::int32_t>(std::clamp(coordinate(std::clamp(v, -most, most), size),
+                                                    -coordinate_max, coordinate_max));
     };
     return {clamped(low), clamped(high)};
 }

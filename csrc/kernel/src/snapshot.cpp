@@ -98,14 +98,57 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
                   {clamped(edges[2 * i + 1].x), clamped(edges[2 * i + 1].y)}};
 }
 
+// Hits as they are found: in pieces that stay where they are, so that no more is ever held than
+// the answer twice, and nothing is copied but once. A piece is a quarter of what there was before.
+class Snapshot::Found {
+  public:
+    // Room for n more.
+    std::uint32_t* room(std::size_t n) {
+        if (pieces_.empty() || pieces_.back().size() < used_ + n) {
+            constexpr std::size_t first = std::size_t{256} * 1024;
+            close();
+            pieces_.emplace_back(std::max({first, total_ / 4, n}));
+        }
+        return pieces_.back().data() + used_;
+    }
+
+    void add(std::size_t n) { used_ += n, total_ += n; }
+    std::size_t total() const { return total_; }
+
+    // Whether all is in one piece, which can be had as it is.
+    bool one_piece() const { return pieces_.size() == 1; }
+    RawVector<std::uint32_t> take() {
+        close();
+        return std::move(pieces_.back());
+    }
+
+    // Copies all of it, giving each piece's memory back.
+    void move_to(std::uint32_t* out) {
+        close();
+        for (RawVector<std::uint32_t>& piece : pieces_) {
+            out = std::copy(piece.begin(), piece.end(), out);
+            RawVector<std::uint32_t>().swap(piece);
+        }
+    }
+
+  private:
+    void close() {
+        if (!pieces_.empty()) pieces_.back().resize(used_);
+        used_ = 0;
+    }
+
+    std::vector<RawVector<std::uint32_t>> pieces_;
+    std::size_t used_ = 0, total_ = 0;  // of the last piece, of all
+};
+
 Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
-    const Cut cut(centres.size(), part_centres);
-    std::vector<Hits> found(cut.parts());
+    // Crowds are uneven: more parts than threads.
+    const Cut cut(centres.size(), part_centres, 1, 8);
+    std::vector<Found> found(cut.parts());
+    Hits out;
+    out.offsets.resize(centres.size() + 1);
     parallel(cut.parts(), [&](std::size_t part) {
         const std::size_t begin = cut[part].begin, end = cut[part].end;
-        Hits& mine = found[part];
-        mine.offsets.reserve(end - begin + 1);
-        mine.offsets.push_back(0);
         if (begin == end) return;
         // The points of one centre are fetched while those of the one before are looked at.
         std::array<Box, box_batch> boxes;
@@ -123,20 +166,21 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
         for (std::size_t c = begin; c < end; ++c) {
             runs.swap(next);
             if (c + 1 < end) look_ahead(c + 1);
-            const double r = radius[radius.size() == 1 ? 0 : c];
-            const std::size_t so_far = mine.offsets.back();
-            mine.offsets.push_back(so_far + add_hits(runs, centres[c], r, so_far, mine));
+            add_hits(runs, centres[c], radius[radius.size() == 1 ? 0 : c], found[part]);
+            out.offsets[c + 1] = found[part].total();
         }
-        mine.index.resize(mine.offsets.back());
     });
-    Hits out = std::move(found[0]);
-    for (std::size_t p = 1; p < found.size(); ++p) {
-        const std::uint64_t before = out.offsets.back();
-        out.index.insert(out.index.end(), found[p].index.begin(), found[p].index.end());
-        for (std::size_t c = 1; c < found[p].offsets.size(); ++c)
-            out.offsets.push_back(before + found[p].offsets[c]);
-        found[p] = Hits{};
+    std::vector<std::size_t> before(cut.parts() + 1);
+    for (std::size_t p = 0; p < cut.parts(); ++p) before[p + 1] = before[p] + found[p].total();
+    if (cut.parts() == 1 && found[0].one_piece()) {
+        out.index = found[0].take();
+        return out;
     }
+    out.index.resize(before.back());
+    parallel(cut.parts(), [&](std::size_t p) {
+        found[p].move_to(out.index.data() + before[p]);
+        for (std::size_t c = cut[p].begin; c < cut[p].end; ++c) out.offsets[c + 1] += before[p];
+    });
     return out;
 }
 
@@ -170,23 +214,17 @@ void Snapshot::find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) con
     }
 }
 
-// Writes the hits of one centre behind the first `so_far`; returns how many.
-std::size_t Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, std::size_t so_far,
-                               Hits& out) const {
-    std::size_t found = so_far;
+void Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, Found& out) const {
     for (const auto [begin, n] : runs) {
-        if (out.index.size() < found + n)
-            out.index.resize(std::max(found + n, out.index.size() * 2));
-        std::uint32_t* const to = out.index.data() + found;
+        std::uint32_t* const to = out.room(n);
         const std::uint32_t* const index = index_.data() + begin;
         if (const auto* at = std::get_if<Coordinates<float>>(&at_))
-            found += passes().within_f32(at->x.data() + begin, at->y.data() + begin, index, n,
-                                         centre.x, centre.y, r * r, to);
+            out.add(passes().within_f32(at->x.data() + begin, at->y.data() + begin, index, n,
+                                        centre.x, centre.y, r * r, to));
         else if (const auto* wide = std::get_if<Coordinates<double>>(&at_))
-            found += passes().within_f64(wide->x.data() + begin, wide->y.data() + begin, index, n,
-                                         centre.x, centre.y, r * r, to);
+            out.add(passes().within_f64(wide->x.data() + begin, wide->y.data() + begin, index, n,
+                                        centre.x, centre.y, r * r, to));
     }
-    return found - so_far;
 }
 
 template Snapshot::Snapshot(std::span<const Point<float>>, double);

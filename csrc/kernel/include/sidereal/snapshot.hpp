@@ -59,8 +59,8 @@ class Snapshot {
     void find_boxes(std::span<const Vec2> centres, std::span<const double> radius,
                     std::span<Box> out) const;
     void find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) const;
-    std::size_t add_hits(std::span<const Run> runs, Vec2 centre, double r, std::size_t so_far,
-                         Hits& out) const;
+    class Found;
+    void add_hits(std::span<const Run> runs, Vec2 centre, double r, Found& out) const;
 
     double size_;
     std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x

@@ -4,6 +4,7 @@ A float is an integer times a power of two, so the sector of a coordinate is a
 floor division of integers: nothing is rounded.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,8 @@ def _touched(start: float, speed: float, radius: float, size: float, horizon_s: 
 
 
 def _clamped(x: float, size: float) -> int:
-    k = coordinate(x, size)
+    most = sys.float_info.max
+    k = coordinate(min(max(x, -most), most), size)
     if k is None:
         return COORDINATE_MAX if x > 0 else -COORDINATE_MAX
     return k

@@ -1,0 +1,97 @@
+"""Every function that works on many rows lets other Python threads run meanwhile.
+
+Threads are never switched by force here: the main thread runs during a call only if the call lets
+it. A call that is too quick for the main thread to be waken is made again.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from sidereal import kernel
+
+ROWS = 200_000
+SIZE = 10.0
+TRIES = 200
+
+
+def calls() -> dict[str, Callable[[], object]]:
+    rng = np.random.default_rng(9)
+    pos = rng.uniform(0, 700, (ROWS, 2))
+    where = kernel.sectors(pos, SIZE)[0]
+    before = where + np.array([1, 0], np.int32)
+    ids, slots = np.arange(ROWS, dtype=np.uint64), np.arange(ROWS, dtype=np.uint32)
+    census, snapshot = kernel.Census(SIZE), kernel.Snapshot(pos, SIZE)
+    census.rebuild(pos)
+    table, owners = kernel.EntityTable(SIZE, ROWS), kernel.SectorMap()
+    table.upsert(ids, pos, pos)
+    table.bind(slots, slots)
+    owners.set(where, 1, 1)
+    shard, lengths = np.ones(ROWS, np.int32), np.full(ROWS, 8, np.uint32)
+    narrow, data = pos.astype(np.float32), np.zeros(ROWS * 8, np.uint8)
+    return {
+        "sectors": lambda: kernel.sectors(pos, SIZE),
+        "crossings": lambda: kernel.crossings(pos, before, SIZE),
+        "near_border": lambda: kernel.near_border(pos, where, SIZE, 1.0),
+        "reach": lambda: kernel.reach(pos, pos, 1.0, SIZE, 0.1),
+        "counts": lambda: kernel.counts(where),
+        "group": lambda: kernel.group(where),
+        "flux": lambda: kernel.flux(before, where),
+        "hash_ids": lambda: kernel.hash_ids(ids),
+        "Census.rebuild": lambda: census.rebuild(pos),
+        "Census.move": lambda: census.move(slots, None, where),
+        "Census.counts": census.counts,
+        "Census.csr": census.csr,
+        "Snapshot": lambda: kernel.Snapshot(pos, SIZE),
+        "query": lambda: snapshot.query(narrow[:2000], 15.0),
+        "upsert": lambda: table.upsert(ids, narrow, narrow),
+        "slots": lambda: table.slots(ids),
+        "find": lambda: table.find((1, 1)),
+        "bind": lambda: table.bind(slots, slots),
+        "resolve": lambda: table.resolve(slots),
+        "advance": lambda: table.advance(slots, pos, pos),
+        "set_states": lambda: table.set_states(slots, lengths, data),
+        "states": lambda: table.states(slots),
+        "arrange": table.arrange,
+        "SectorMap.set": lambda: owners.set(where, shard, 1),
+        "SectorMap.get": lambda: owners.get(where),
+        "pack_updates": lambda: kernel.pack_updates(table, slots, SIZE, 0, owners, 1, 1200),
+        "pack_states": lambda: kernel.pack_states(table, slots, 1, 1200),
+        "ghosts": lambda: kernel.ghosts(pos, where, shard, SIZE, 1.0, owners),
+        "pack_ghosts": lambda: kernel.pack_ghosts(ids, pos, pos, slots, 1, 1, 1200),
+    }
+
+
+CALLS = calls()
+
+
+@pytest.fixture
+def never_switched() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000.0)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_other_threads_run_meanwhile(name: str, never_switched: None) -> None:
+    inside, seen = [False], [False]
+
+    def work() -> None:
+        for _ in range(TRIES):
+            inside[0] = True
+            CALLS[name]()
+            inside[0] = False
+            if seen[0]:
+                return
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        seen[0] |= inside[0]
+        time.sleep(0)  # lets the thread have the lock, which nothing else does
+    assert seen[0]

@@ -1,0 +1,95 @@
+"""No function holds more than twice its answer, besides its input and a fixed few megabytes.
+
+Two do where they must: counting and grouping rows of which hardly two share a sector, by hashing,
+and flux, which sorts the crossings that it is given. Those have bounds of their own here.
+
+Each call is made in a process of its own, which asks the system for the most that it ever held.
+"""
+
+import ctypes
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sidereal import kernel
+
+ROWS = 1_000_000
+SIZE = 1000.0
+FIXED_BYTES = 8 << 20  # code, stacks, tables of fixed size, pages of 2 MB that are begun
+STATUS = Path("/proc/self/status")
+
+CALLS = {
+    "sectors": lambda d: kernel.sectors(d["pos"], SIZE),
+    "sectors, all invalid": lambda d: kernel.sectors(d["nowhere"], SIZE),
+    "crossings": lambda d: kernel.crossings(d["pos"], d["before"], SIZE),
+    "near_border": lambda d: kernel.near_border(d["pos"], d["where"], SIZE, SIZE / 2),
+    "reach": lambda d: kernel.reach(d["pos"], d["pos"], SIZE, SIZE, 0.01),
+    "counts": lambda d: kernel.counts(d["where"]),
+    "counts, far apart": lambda d: kernel.counts(d["apart"]),
+    "group": lambda d: kernel.group(d["where"]),
+    "group, far apart": lambda d: kernel.group(d["apart"]),
+    "flux": lambda d: kernel.flux(d["before"], d["where"]),
+    "query": lambda d: kernel.Snapshot(d["few"], SIZE).query(d["few"], SIZE * 9),
+}
+TIMES = {"counts, far apart": 6.0, "group, far apart": 5.5}
+FLUX_BYTES = 16  # a row
+
+
+def data(name: str) -> dict[str, np.ndarray]:
+    """What the call of that name reads, and no more: forty rows a sector, or one."""
+    rng = np.random.default_rng(6)
+    side = int((ROWS / 40) ** 0.5)
+    pos = rng.uniform(0, side * SIZE, (ROWS, 2))
+    where = np.floor(pos / SIZE).astype(np.int32)  # the kernel would keep memory of its own
+    made = {
+        "pos": pos,
+        "where": where,
+        "before": where + np.array([1, 0], np.int32),
+        "nowhere": np.full((ROWS, 2), np.nan),
+        "apart": rng.integers(-(2**31) + 1, 2**31, (ROWS, 2)).astype(np.int32),
+        "few": rng.uniform(0, 60 * SIZE, (20_000, 2)),
+    }
+    names = CALLS[name].__code__.co_consts
+    return {key: made[key] for key in names if key in made}
+
+
+def now(field: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def measure(name: str) -> tuple[int, int]:
+    """The most that the call held beyond what there was, and the bytes of its answer."""
+    call, arrays = CALLS[name], data(name)
+    small = {key: array[:100].copy() for key, array in arrays.items()}
+    call(small)
+    ctypes.CDLL(None).malloc_trim(0)  # what the arrays above left free is not there to be used
+    Path("/proc/self/clear_refs").write_text("5")  # the most held so far is forgotten
+    before = now("VmRSS")
+    answer = call(arrays)
+    most = now("VmHWM") - before
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return most, sum(part.nbytes for part in parts)
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_holds_at_most_twice_its_answer(name: str) -> None:
+    code = f"from kernel.test_memory import *; print(*measure({name!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    most, answer = map(int, done.stdout.split())
+    bound = TIMES.get(name, 2.0) * answer + FIXED_BYTES
+    if name == "flux":
+        bound += FLUX_BYTES * ROWS
+    assert answer <= most <= bound, f"{most / answer:.2f} times {answer:,} bytes"
