@@ -192,11 +192,15 @@ class End:
 
 
 def datagram_receiver(
-    begin: Callable[[int], None], pipe: Connection, packets: int, size: int
+    begin: Callable[[int], None],
+    pipe: Connection,
+    packets: int,
+    size: int,
+    drain: bool | None = None,
 ) -> int:
     """Count whole payloads until the sender is done."""
     arrived = 0
-    with UdpSocket((HOST, 0)) as sock:
+    with UdpSocket((HOST, 0), drain=drain) as sock:
         end = End(sock, server=True)
         begin(sock.address[1])
         while not pipe.poll():
@@ -278,10 +282,15 @@ def message_sender(
 
 
 def echo_receiver(
-    begin: Callable[[int], None], pipe: Connection, count: int, size: int, spin_ns: int = 0
+    begin: Callable[[int], None],
+    pipe: Connection,
+    count: int,
+    size: int,
+    spin_ns: int = 0,
+    drain: bool | None = None,
 ) -> int:
     """Send each message back."""
-    with UdpSocket((HOST, 0), spin_ns=spin_ns) as sock:
+    with UdpSocket((HOST, 0), spin_ns=spin_ns, drain=drain) as sock:
         end = End(sock, server=True)
         begin(sock.address[1])
         arrived = 0
