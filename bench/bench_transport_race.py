@@ -19,12 +19,11 @@ import ratios
 import transport_ends as own
 from sidereal.transport import Connected, Endpoint
 from sidereal.transport import handshake as hs
-from sidereal.transport.settings import SECOND, TransportSettings
+from sidereal.transport.settings import MS, SECOND, TransportSettings
 from sidereal.transport.sockets import UdpSocket
 
 peers = pytest.importorskip("transport_peers", reason="needs pyenet313 and aioquic")
 
-SPIN_NS = 200_000
 PUMP_NOTED = 502_000
 """Packets a second that the same path reached where the project's figures were first taken."""
 
@@ -99,18 +98,18 @@ def echoes(receiver, times, count=3000):
 
 
 def test_round_trips_against_a_raw_socket_and_quic():
-    """Ends that sleep while they wait, as the raw socket's do, and ends that spin."""
-    ours, awake, raw, quic = [], [], [], []
-    spin = partial(own.echo_receiver, spin_ns=SPIN_NS), partial(own.echo_times, spin_ns=SPIN_NS)
+    """Sockets as they are by default, and ends that sleep at once, as the raw socket's do."""
+    ours, asleep, raw, quic = [], [], [], []
+    sleep = partial(own.echo_receiver, spin_ns=0), partial(own.echo_times, spin_ns=0)
     for _ in range(3):  # in turns, so that a busy moment of the machine meets all alike
         raw += echoes(peers.raw_echo_receiver, peers.raw_echo_times)
         ours += echoes(own.echo_receiver, own.echo_times)
-        awake += echoes(*spin)
+        asleep += echoes(*sleep)
     quic += echoes(peers.quic_echo_receiver, peers.quic_echo_times, 1000)
     missed = []
     for part, share in (("p50", 0.50), ("p99", 0.99)):
-        slept, spun, *others = (sorted(t)[int(share * len(t))] for t in (ours, awake, raw, quic))
-        for mine, how in ((slept, ""), (spun, "_spinning")):
+        usual, slept, *others = (sorted(t)[int(share * len(t))] for t in (ours, asleep, raw, quic))
+        for mine, how in ((usual, ""), (slept, "_asleep")):
             for peer, other in zip(("raw", "aioquic"), others, strict=True):
                 try:
                     judge(f"round_trip_{part}{how}", 1 / mine, {peer: (1 / other, 1)})
@@ -202,18 +201,18 @@ def resident_bytes():
 def test_an_idle_peer_costs_little_memory():
     """Connections that have each carried a message both ways and then fall silent."""
     count = 2000
-    address = ("10.0.0.1", 1)
     now = SECOND
     rng = os.urandom
     server = Endpoint(now=now, rng=rng, psk_of={"k": own.KEY}.get)
 
     def connect(i):
         nonlocal now
-        now += 1000  # strangers are answered so many a second
+        now += MS  # strangers are let in so many a second, and fewer of one host
+        address = (f"10.0.{i % 200}.1", i)
         client = Endpoint(now=now, rng=rng, psk_of=None)
         link = client.connect(("s", 1), "k", own.KEY, now)
         for turn in range(5):
-            server.receive([(d, (address[0], i)) for d, _ in client.poll_transmit(now)], now)
+            server.receive([(d, address) for d, _ in client.poll_transmit(now)], now)
             for event in server.events():
                 if isinstance(event, Connected):
                     server.send(event.link, b"welcome")

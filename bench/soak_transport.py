@@ -4,14 +4,14 @@
 
 Two endpoints hand each other their datagrams. Each connection carries a message and
 datagrams both ways, and is ended from either side, by silence, or half-way through the
-handshake. Memory is compared between an early and the last moment with none open.
+handshake. What is left is compared between an early moment and the last, with none open:
+the interpreter's own count of blocks (exact, and free, unlike a tracer), and the process's memory.
 """
 
 import gc
 import os
 import sys
 import time
-import tracemalloc
 
 from sidereal.transport import BULK, Connected, Endpoint, LinkClosed
 from sidereal.transport.settings import MS, SECOND
@@ -28,7 +28,7 @@ class Soak:
         self.now = SECOND
         self.client = Endpoint(now=self.now, rng=os.urandom, psk_of=None)
         self.server = Endpoint(now=self.now, rng=os.urandom, psk_of={"k": KEY}.get)
-        self.opened = self.ended = 0
+        self.made = self.half = self.opened = self.ended = 0
 
     def exchange(self, turns: int, *, deaf: bool = False) -> list:
         """Let so many round trips pass; return the links that the server has got."""
@@ -52,12 +52,16 @@ class Soak:
 
     def round(self, number: int) -> None:
         """Some connections, from their HELLO to their end."""
+        self.made += TOGETHER
         links = [self.client.connect(SERVER, "k", KEY, self.now) for _ in range(TOGETHER)]
         if number % 10 == 9:
-            self.exchange(2)  # given up when the server knows them and they do not know it
+            self.exchange(1)
+            half = [(data, CLIENT) for data, _ in self.client.poll_transmit(self.now)]
+            self.server.receive(half, self.now)
+            self.server.poll_transmit(self.now)  # lost: the server knows them, they do not know it
+            self.half += self.server.endpoint_stats().half_open
             for link in links:
                 self.client.close(link, "changed my mind", self.now)
-            self.exchange(3)
         fresh = self.exchange(4)
         for one, mine in ((self.client, links), (self.server, fresh)):
             for link in mine:
@@ -81,28 +85,36 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def soak(count: int) -> tuple[int, int, int]:
-    """Return ``(connections opened, bytes of objects grown, bytes of memory grown)``."""
-    it, rounds = Soak(), count // TOGETHER
-    tracemalloc.start()
-    for number in range(rounds):
-        if number == max(10, rounds // 20):
-            gc.collect()
-            early = tracemalloc.get_traced_memory()[0], resident_bytes()
-        it.round(number)
+def held() -> tuple[int, int]:
+    """Return ``(blocks of objects, bytes of memory)`` of the process."""
     gc.collect()
-    late = tracemalloc.get_traced_memory()[0], resident_bytes()
+    return sys.getallocatedblocks(), resident_bytes()
+
+
+def soak(count: int) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """Make and end so many; return how many were open, and `held` early and at the end."""
+    it, number = Soak(), 0
+    assert count >= 10 * TOGETHER, f"at least {10 * TOGETHER}: one round in ten stops half-way"
+    early = held()
+    while it.made < count:
+        it.round(number)
+        number += 1
+        if number == max(10, count // TOGETHER // 20):
+            early = held()
     for endpoint in (it.client, it.server):
         assert endpoint.endpoint_stats().connections == 0
         assert endpoint.next_timeout() is None
-    tracemalloc.stop()
-    return it.opened, late[0] - early[0], late[1] - early[1]
+    assert it.ended == it.opened
+    assert it.half + it.opened == it.made, "each came as far as it was to come"
+    return it.opened, early, held()
 
 
 if __name__ == "__main__":
     began = time.monotonic()
-    opened, objects, memory = soak(int(sys.argv[1]))
+    opened, early, late = soak(int(sys.argv[1]))
     print(
-        f"{opened:,} connections opened and ended in {time.monotonic() - began:.0f} s: "
-        f"{objects:,} bytes of objects and {memory:,} of memory more than early on"
+        f"{opened:,} connections opened and ended in {time.monotonic() - began:.0f} s "
+        f"({time.process_time():.0f} s of processor time): "
+        f"{early[0]:,} blocks of objects early on and {late[0]:,} at the end, "
+        f"{early[1] / 1e6:.1f} MB of memory and {late[1] / 1e6:.1f}"
     )

@@ -28,7 +28,7 @@ from sidereal.transport.handshake import NOISE_BYTES, build_hello, hello_bound
 from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import UNSEQUENCED
 from sidereal.transport.settings import MS
-from sidereal.transport.sockets import UdpSocket
+from sidereal.transport.sockets import SPIN_NS, UdpSocket
 
 HOST = "127.0.0.1"
 KEY = bytes(range(32))
@@ -192,11 +192,15 @@ class End:
 
 
 def datagram_receiver(
-    begin: Callable[[int], None], pipe: Connection, packets: int, size: int
+    begin: Callable[[int], None],
+    pipe: Connection,
+    packets: int,
+    size: int,
+    drain: bool | None = None,
 ) -> int:
     """Count whole payloads until the sender is done."""
     arrived = 0
-    with UdpSocket((HOST, 0)) as sock:
+    with UdpSocket((HOST, 0), drain=drain) as sock:
         end = End(sock, server=True)
         begin(sock.address[1])
         while not pipe.poll():
@@ -278,10 +282,15 @@ def message_sender(
 
 
 def echo_receiver(
-    begin: Callable[[int], None], pipe: Connection, count: int, size: int, spin_ns: int = 0
+    begin: Callable[[int], None],
+    pipe: Connection,
+    count: int,
+    size: int,
+    spin_ns: int = SPIN_NS,
+    drain: bool | None = None,
 ) -> int:
     """Send each message back."""
-    with UdpSocket((HOST, 0), spin_ns=spin_ns) as sock:
+    with UdpSocket((HOST, 0), spin_ns=spin_ns, drain=drain) as sock:
         end = End(sock, server=True)
         begin(sock.address[1])
         arrived = 0
@@ -295,7 +304,7 @@ def echo_receiver(
     return arrived
 
 
-def echo_times(port: int, count: int, size: int, spin_ns: int = 0) -> list[float]:
+def echo_times(port: int, count: int, size: int, spin_ns: int = SPIN_NS) -> list[float]:
     """Seconds of each round trip of one message."""
     with UdpSocket(spin_ns=spin_ns) as sock:
         end = End(sock, server=False)

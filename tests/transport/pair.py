@@ -43,7 +43,7 @@ class Side:
         self.reading = True
         self.arrived: list[tuple[int, bytes]] = []
         """Each whole message, by its channel."""
-        self._bulk: dict[LinkId, list[bytes]] = {}
+        self._bulk: dict[LinkId, bytearray] = {}
 
     def drain(self) -> None:
         if self.reading:
@@ -57,11 +57,11 @@ class Side:
             elif isinstance(event, MessageReceived):
                 self.arrived.append((CONTROL, event.data))
             elif isinstance(event, BulkReceived):
-                parts = self._bulk.setdefault(event.link, [])
-                assert sum(map(len, parts)) == event.start
-                parts.append(event.data)
-                if event.start + len(event.data) == event.size:
-                    self.arrived.append((BULK, b"".join(self._bulk.pop(event.link))))
+                whole = self._bulk.setdefault(event.link, bytearray())
+                assert len(whole) == event.start
+                whole += event.data
+                if len(whole) == event.size:
+                    self.arrived.append((BULK, bytes(self._bulk.pop(event.link))))
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -126,3 +126,15 @@ def test_a_clock_that_jumps_back_gives_no_handshakes_beyond_the_budget():
             budget.afford((f"9.{i // 200}.{i % 200}.1", 1), now * SECOND) for i in range(20_000)
         )
     assert passed <= HANDSHAKES_BURST + 2 * HANDSHAKES_PER_S_MAX
+
+
+def test_an_ipv6_network_counts_as_one_host_and_mapped_ipv4_hosts_do_not():
+    def admitted(hosts):
+        budget = HandshakeBudget(bytes(16), SECOND)
+        return sum(budget.afford((host, 1), SECOND) for host in hosts)
+
+    one_network = [f"2001:db8:1:2::{i:x}" for i in range(1000)]
+    scoped = [f"fe80::{i:x}%eth0" for i in range(1000)]
+    mapped = [f"::ffff:10.1.{i // 250}.{i % 250}" for i in range(1000)]
+    assert admitted(one_network) == admitted(scoped) == HANDSHAKES_OF_HOST_BURST
+    assert admitted(mapped) == 1000

@@ -99,9 +99,14 @@ def test_a_fixed_rate_is_kept_to_whatever_is_lost():
         assert sent == pytest.approx(10e6, rel=0.05)
 
 
-@pytest.mark.parametrize("rtts_ms", [(40, 40), (20, 60)])
-def test_two_connections_that_share_a_link_share_it_alike(rtts_ms):
-    """The second starts two seconds late; over the last six each has its half, within a fifth."""
+@pytest.mark.parametrize(
+    ("rtts_ms", "slow"), [((40, 40), 0.0), ((20, 60), 0.0), ((40, 40), 4e6), ((60, 20), 4e6)]
+)
+def test_two_connections_that_share_a_link_share_it_alike(rtts_ms, slow):
+    """The second starts two seconds late; over the last six each has its half, within a fifth.
+
+    Where the first has only ``slow`` bits a second to say, it has those, and the other the rest.
+    """
     rate, now = 20e6, SECOND
     clients = [("10.0.0.1", 1), ("10.0.0.3", 1)]
     net = NetSim(3)
@@ -112,20 +117,24 @@ def test_two_connections_that_share_a_link_share_it_alike(rtts_ms):
         net.set_path(SERVER, client, conditions)
         ends[client] = Endpoint(now=now, rng=seeded(i + 2), psk_of=None)
     net.share_link(*[(client, SERVER) for client in clients])
-    links, got = {}, dict.fromkeys(clients, 0)
+    links, got, said = {}, dict.fromkeys(clients, 0), 0
     while now < 14 * SECOND:
         for i, client in enumerate(clients):
             if client not in links and now >= SECOND + 2 * i * SECOND:
                 links[client] = ends[client].connect(SERVER, "k", KEY, now)
             if client in links:
                 end, link = ends[client], links[client]
-                if end.stats(link).send_queue_bytes < 2_000_000:
+                if slow and not i:
+                    while said < slow / 8 * (now - SECOND) / SECOND:
+                        end.send(link, bytes(5_000), BULK)
+                        said += 5_000
+                elif end.stats(link).send_queue_bytes < 2_000_000:
                     end.send(link, bytes(200_000), BULK)
         for source, end in ends.items():
             end.handle_timeout(now)
             for data, target in end.poll_transmit(now):
                 net.send(source, target, data, now)
-        times = [net.next_time(), *(end.next_timeout() for end in ends.values())]
+        times = [net.next_time(), *(end.next_timeout() for end in ends.values()), now + 10 * MS]
         now = max(now, min(at for at in times if at is not None))
         for source, target, data in net.deliver(now):
             ends[target].receive([(data, source)], now)
@@ -133,9 +142,11 @@ def test_two_connections_that_share_a_link_share_it_alike(rtts_ms):
                 got[source] += len(data)
         for end in ends.values():
             assert all(isinstance(e, BulkReceived) for e in end.events() if now > 4 * SECOND)
-    fair = sum(got.values()) / 2
-    assert fair > 0.85 * rate / 8 * 3
-    assert all(abs(amount - fair) < 0.2 * fair for amount in got.values()), got
+    whole = sum(got.values())
+    assert whole > 0.85 * rate / 8 * 6
+    first = slow / 8 * 6 if slow else whole / 2
+    for amount, fair in zip(got.values(), (first, whole - first), strict=True):
+        assert abs(amount - fair) < 0.2 * fair, got
 
 
 def test_a_pacer_gives_the_late_what_they_missed_and_the_idle_nothing():

@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -15,8 +17,10 @@ from sidereal.transport import (
     Endpoint,
     LinkClosed,
     MessageReceived,
+    sockets,
 )
 from sidereal.transport._batch import BatchSocket
+from sidereal.transport._drain import DrainedSocket
 from sidereal.transport.sockets import UdpSocket, resolve
 from sidereal.transport.sockets_plain import PlainSocket
 from transport.pair import KEY
@@ -142,11 +146,134 @@ def test_names_resolve_to_numbers():
     assert resolve("127.0.0.1", 7) == ("127.0.0.1", 7)
 
 
+def test_a_short_batch_send_goes_on_where_it_stopped():
+    """The system takes some of what one call offers, and fewer than that."""
+    with loopback() as one, loopback() as two:
+        one._inner.inject = [-1, -3, errno.EAGAIN, -1]
+        sent = [bytes([i]) * (10 + i % 3 * 500) for i in range(200)]
+        assert one.send([(data, two.address) for data in sent]) == 200
+        assert one._inner.inject == []
+        assert [data for data, _ in receive_all(two, 200)] == sent
+        assert one.dropped == 0
+
+
+def test_a_wait_spins_only_while_datagrams_come_soon():
+    with loopback() as one, loopback() as two:
+        two._inner.spin_ns = SECOND
+        assert two._inner.spinning_ns == 0, "the first wait sleeps"
+        for _ in range(30):
+            one.send([(b"x", two.address)])
+            assert two.wait(SECOND)
+            assert two.receive(1)
+        assert 0 < two._inner.spinning_ns <= SECOND
+        two._inner.spin_ns = 1_000
+        assert not two.wait(5_000_000)
+        assert two._inner.spinning_ns == 0, "a wait that was long ends it"
+        two._inner.spin_ns = 0
+        one.send([(b"x", two.address)])
+        assert two.wait(SECOND)
+        assert two._inner.spinning_ns == 0, "who shares its core asks for none"
+
+
+def test_a_drained_socket_keeps_what_came_while_nobody_read():
+    """More than the system's buffer holds, in datagrams of every size, runs among them."""
+    with UdpSocket(("127.0.0.1", 0), drain=True) as two, loopback() as one:
+        assert two.draining
+        two._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        sent = [os.urandom(size) for size in [1200] * 40 + [0, 1, 9000, 700, 700, 64]] * 20
+        got = []
+        for at in range(0, len(sent), 4):  # no more at a time than the system holds
+            some = sent[at : at + 4]
+            assert one.send([(data, two.address) for data in some]) == len(some)
+            end = time.monotonic() + 10
+            while two._inner.written < sum(map(len, sent[: at + 4])):
+                assert time.monotonic() < end
+        while two.wait(0):
+            got += two.receive(7)
+        assert [data for data, _ in got] == sent
+        assert {address for _, address in got} == {one.address}
+        assert two._inner.overrun == 0
+        assert not two.wait(1000)
+
+
+def test_a_drain_that_is_full_counts_what_it_drops_and_goes_on():
+    raw = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    raw.bind(("127.0.0.1", 0))
+    raw.setblocking(False)
+    drained = DrainedSocket(raw, 100_000)
+    with raw, loopback() as one:
+        target = raw.getsockname()
+        for turn in range(3):
+            fits = []
+            for i in range(200):
+                before = drained.written, drained.overrun
+                one.send([(bytes([i]) * (1000 + i), target)])
+                end = time.monotonic() + 10
+                while before == (drained.written, drained.overrun):
+                    assert time.monotonic() < end
+            assert drained.overrun > 100 * (turn + 1)
+            while drained.wait(20_000_000):
+                fits += drained.receive(1000)
+            assert 50 < len(fits) < 100
+            assert [data[0] for data, _ in fits[:50]] == list(range(50)), "the oldest are kept"
+            one.send([(b"and then", target)])
+            assert drained.wait(SECOND)
+            assert [data for data, _ in drained.receive(10)] == [b"and then"]
+        drained.stop()
+
+
+def test_who_is_granted_little_room_drains_and_who_has_it_does_not(monkeypatch):
+    """As a process without privilege: the system's usual bound is 208 KiB."""
+    with loopback() as one:
+        assert (
+            not one.draining
+            or one._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < sockets.BUFFER_BYTES
+        )
+    monkeypatch.setattr(sockets, "_enlarge", lambda *_: None)
+    with loopback() as one:
+        assert one.draining
+        assert one.fileno() != one._socket.fileno()
+    with UdpSocket(("127.0.0.1", 0), drain=False) as one:
+        assert not one.draining
+
+
+def test_other_systems_need_no_call_that_only_linux_has():
+    """A fresh interpreter that believes to be on macOS: two ends talk by the plain sockets."""
+    program = """
+import sys
+sys.platform = "darwin"
+import os, time
+from sidereal.transport import Connected, Endpoint, sockets
+assert sockets.PLAIN
+assert not any(name.endswith(("_batch", "_drain")) for name in sys.modules)
+key, ends = bytes(32), []
+for psk_of in ({"k": key}.get, None):
+    sock = sockets.UdpSocket(("127.0.0.1", 0))
+    assert not sock.segmenting and not sock.draining
+    ends.append((sock, Endpoint(now=time.monotonic_ns(), rng=os.urandom, psk_of=psk_of)))
+ends[1][1].connect(ends[0][0].address, "k", key, time.monotonic_ns())
+seen, end = 0, time.monotonic() + 20
+while seen < 2 and time.monotonic() < end:
+    for sock, endpoint in ends:
+        now = time.monotonic_ns()
+        endpoint.receive(sock.receive(64), now)
+        endpoint.handle_timeout(now)
+        seen += sum(isinstance(event, Connected) for event in endpoint.events())
+        sock.send(endpoint.poll_transmit(now))
+        sock.wait(1_000_000)
+print("connected" if seen == 2 else "not connected")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout.strip(), done.stderr) == ("connected", "")
+
+
 class Node:
     """An endpoint on a real socket, driven by the real clock."""
 
-    def __init__(self, psk_of=None, **options):
-        self.socket = loopback()
+    def __init__(self, psk_of=None, socket=None, **options):
+        self.socket = socket or loopback()
         self.endpoint = Endpoint(now=time.monotonic_ns(), rng=os.urandom, psk_of=psk_of, **options)
         self.events = []
         self.link = None

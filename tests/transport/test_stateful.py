@@ -18,6 +18,7 @@ SETTINGS = TransportSettings(
     receive_window_bytes=30_000,
     send_queue_bytes=100_000,
     datagram_queue_bytes=20_000,
+    datagrams_unread_bytes=40_000,
     window_bytes_initial=20_000,
     window_bytes_min=5_000,
     window_bytes_max=100_000,
@@ -63,10 +64,14 @@ class TwoEndpoints(RuleBasedStateMachine):
         if queued:
             self.sent[name, channel].append(data)
 
-    @rule(name=SIDES, sizes=st.lists(st.sampled_from([0, 10, 500, 1172]), max_size=30))
-    def send_datagrams(self, name, sizes):
+    @rule(
+        name=SIDES,
+        sizes=st.lists(st.sampled_from([0, 10, 500, 1171]), max_size=30),
+        sequence=st.sampled_from([None, None, 0, 15]),
+    )
+    def send_datagrams(self, name, sizes, sequence):
         side = self.side(name)
-        token = side.endpoint.send_datagrams(side.link, [bytes(size) for size in sizes])
+        token = side.endpoint.send_datagrams(side.link, [bytes(size) for size in sizes], sequence)
         if self.gone(side):
             assert token == -1
         else:
@@ -121,6 +126,7 @@ class TwoEndpoints(RuleBasedStateMachine):
             assert stats.send_queue_bytes <= 2 * SETTINGS.send_queue_bytes
             assert stats.datagram_queue_bytes <= SETTINGS.datagram_queue_bytes
             connection = side.endpoint._links[side.link]
+            assert connection.intake.unread <= SETTINGS.datagrams_unread_bytes
             for channel, stream in enumerate(connection._receive):
                 kind = (MessageReceived, BulkReceived)[channel]
                 unread = sum(

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sidereal.transport import Endpoint, layout
+from sidereal.transport import Endpoint, TransportSettings, layout
+from sidereal.transport.handshake import Parameters, parse_hello
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.noise import NoiseNNpsk0
 from transport.pair import CLIENT, KEY, SECOND, SERVER, seeded
 from transport.test_packets import MALFORMED
 
@@ -39,11 +41,23 @@ def packet(frames: bytes, number: int, cipher: Any, epoch: int | None = None) ->
     return head + bytes(out)
 
 
-def handshake() -> list[dict[str, str]]:
-    """A handshake between two endpoints whose randomness is `seeded`."""
+def drawing(seed: int, drawn: list[bytes]) -> Any:
+    """`seeded`, and what it gives is kept."""
+    rng = seeded(seed)
+
+    def draw(size: int) -> bytes:
+        drawn.append(rng(size))
+        return drawn[-1]
+
+    return draw
+
+
+def handshake() -> tuple[list[dict[str, str]], dict[str, str]]:
+    """A handshake between two endpoints whose randomness is `seeded`, and its private half."""
     now, said = SECOND, []
-    client = Endpoint(now=now, rng=seeded(1), psk_of=None)
-    server = Endpoint(now=now, rng=seeded(2), psk_of={"shard": KEY}.get)
+    drawn: dict[str, list[bytes]] = {"client": [], "server": []}
+    client = Endpoint(now=now, rng=drawing(1, drawn["client"]), psk_of=None)
+    server = Endpoint(now=now, rng=drawing(2, drawn["server"]), psk_of={"shard": KEY}.get)
     client.connect(SERVER, "shard", KEY, now)
     for _ in range(3):
         for who, one, other, address in (
@@ -53,7 +67,28 @@ def handshake() -> list[dict[str, str]]:
             for data, _ in one.poll_transmit(now):
                 said.append({"from": who, "bytes": data.hex()})
                 other.receive([(data, address)], now)
-    return said
+    ephemeral = {who: next(d for d in all_ if len(d) == 32) for who, all_ in drawn.items()}
+    hello, accept = (
+        bytes.fromhex([s["bytes"] for s in said if s["bytes"][1] == kind][-1]) for kind in "13"
+    )
+    parsed = parse_hello(hello)
+    assert parsed is not None
+    noise = NoiseNNpsk0(
+        initiator=True, psk=KEY, prologue=parsed.bound, ephemeral=ephemeral["client"]
+    )
+    one = Parameters.of(TransportSettings(), int.from_bytes(hello[9:13], "little")).pack()
+    assert noise.write(one) == parsed.noise
+    other_payload = noise.read(accept[9:])
+    there, back = noise.split()
+    return said, {
+        "client_ephemeral": ephemeral["client"].hex(),
+        "server_ephemeral": ephemeral["server"].hex(),
+        "prologue": parsed.bound.hex(),
+        "client_payload": one.hex(),
+        "server_payload": other_payload.hex(),
+        "client_to_server_secret": there.hex(),
+        "server_to_client_secret": back.hex(),
+    }
 
 
 def vectors() -> dict[str, Any]:
@@ -81,9 +116,11 @@ def vectors() -> dict[str, Any]:
         {"name": "two epochs ahead", "number": 2 << shift,
          "bytes": packet(b"\x01", 2 << shift, "aes-128-gcm").hex()},
     ]  # fmt: skip
+    said, keys = handshake()
     return {
         "secret": SECRET.hex(), "connection_id": CONNECTION, "psk": KEY.hex(), "valid": valid,
-        "malformed": malformed, "wrong_epoch": wrong, "handshake": handshake(),
+        "malformed": malformed, "wrong_epoch": wrong, "handshake": said,
+        "handshake_keys": keys,
     }  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class Channel:
     ) -> None:
         self.network = network
         self.stages = stages or Stages()
-        self.socket = UdpSocket(bind)
+        # Ticks are milliseconds apart, and processes share cores: nobody waits awake.
+        self.socket = UdpSocket(bind, spin_ns=0)
         self.endpoint = Endpoint(now=now_ns(), rng=os.urandom, psk_of=psk_of, settings=settings)
 
     def connect(self, address: Address, key_name: str, psk: bytes) -> LinkId:

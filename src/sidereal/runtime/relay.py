@@ -39,7 +39,7 @@ class Relay:
     def __init__(self, server: Address, conditions: netsim.Conditions, seed: int) -> None:
         self._server = resolve(server.host, server.port)
         self._net = netsim.NetSim(seed, conditions)
-        self._front = UdpSocket((server.host, 0))
+        self._front = UdpSocket((server.host, 0), spin_ns=0, drain=False)
         self._backs: dict[SocketAddress, UdpSocket] = {}
         self._peers: dict[UdpSocket, SocketAddress] = {}
         self._selector = selectors.DefaultSelector()
@@ -81,7 +81,9 @@ class Relay:
             if len(self._backs) >= PEERS_MAX:
                 self.turned_away += 1
                 return None
-            back = self._backs[peer] = UdpSocket(ipv6=":" in self._server[0])
+            back = self._backs[peer] = UdpSocket(
+                ipv6=":" in self._server[0], spin_ns=0, drain=False
+            )
             self._peers[back] = peer
             self._selector.register(back.fileno(), selectors.EVENT_READ, back)
         return back

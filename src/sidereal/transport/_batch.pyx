@@ -21,67 +21,12 @@ import struct as _struct
 
 from sidereal.errors import ConfigError
 
-cdef extern from * nogil:
-    """
-    #include <errno.h>
-    #include <netinet/in.h>
-    #include <netinet/udp.h>
-    #include <poll.h>
-    #include <sys/socket.h>
-    #include <sys/uio.h>
-    #include <time.h>
-    #ifndef UDP_SEGMENT
-    #define UDP_SEGMENT 103
-    #endif
-    #ifndef UDP_GRO
-    #define UDP_GRO 104
-    #endif
-    #ifndef SOL_UDP
-    #define SOL_UDP 17
-    #endif
-    """
-    ctypedef int socklen_t
-    cdef struct iovec:
-        void* iov_base
-        size_t iov_len
-    cdef struct msghdr:
-        void* msg_name
-        socklen_t msg_namelen
-        iovec* msg_iov
-        size_t msg_iovlen
-        void* msg_control
-        size_t msg_controllen
-        int msg_flags
-    cdef struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    cdef struct cmsghdr:
-        size_t cmsg_len
-        int cmsg_level
-        int cmsg_type
-    cdef struct sockaddr_storage:
-        unsigned short ss_family
-    cdef struct timespec:
-        int64_t tv_sec
-        long tv_nsec
-    cdef struct pollfd:
-        int fd
-        short events
-        short revents
-    cmsghdr* CMSG_FIRSTHDR(msghdr*)
-    cmsghdr* CMSG_NXTHDR(msghdr*, cmsghdr*)
-    unsigned char* CMSG_DATA(cmsghdr*)
-    size_t CMSG_SPACE(size_t)
-    size_t CMSG_LEN(size_t)
-    int sendmmsg(int, mmsghdr*, unsigned int, int)
-    int recvmmsg(int, mmsghdr*, unsigned int, int, timespec*)
-    int clock_gettime(int, timespec*)
-    int CLOCK_MONOTONIC
-    int ppoll(pollfd*, unsigned long, const timespec*, const void*)
-    int POLLIN, POLLOUT
-    int MSG_DONTWAIT, MSG_TRUNC
-    int UDP_SEGMENT, UDP_GRO, SOL_UDP
-    int AF_INET, AF_INET6
+from ._udp cimport (
+    AF_INET, AF_INET6, CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
+    CMSG_SPACE, MSG_DONTWAIT, MSG_TRUNC, POLLIN, POLLOUT, SOL_UDP, UDP_GRO, UDP_SEGMENT,
+    clock_gettime, cmsghdr, iovec, mmsghdr, msghdr, pollfd, ppoll, recvmmsg, sched_yield,
+    sendmmsg, sockaddr_storage, socklen_t, timespec,
+)
 
 cdef enum:
     SLOTS = 32            # messages a receive call may return
@@ -93,6 +38,7 @@ cdef enum:
     RUN_BYTES = 65000
     FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
     ADDRESSES = 4096      # conversions remembered; a flood of others starts over
+    SPIN_FIRST_NS = 50_000
 
 SEND_PATIENCE_NS = 20_000_000
 """How long a full send buffer is waited for before what is left of a batch is dropped."""
@@ -125,9 +71,12 @@ cdef class BatchSocket:
     cdef readonly Py_ssize_t dropped
     """Datagrams that the system refused to send."""
     cdef public int64_t spin_ns
-    """How long `wait` asks again and again before it sleeps."""
+    """How long `wait` asks again and again before it sleeps, at most."""
+    cdef readonly int64_t spinning_ns
+    """How long it does at present."""
     cdef public list inject
-    """For tests: error numbers that the next send calls meet instead of the system."""
+    """For tests: error numbers that the next send calls meet instead of the system, and
+    ``-n`` for a system that takes no more than n messages."""
     cdef dict _packed
     cdef dict _unpacked
     cdef bytes _last_raw
@@ -236,6 +185,10 @@ cdef class BatchSocket:
         self._last_address = address
         return address
 
+    def address_of(self, bytes raw):
+        """The address ``(host, port)`` that the kernel's bytes say."""
+        return self._unpack(<const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
     # -- receiving -----------------------------------------------------------------------
 
     def receive(self, Py_ssize_t max_datagrams):
@@ -292,15 +245,28 @@ cdef class BatchSocket:
 
     def wait(self, int64_t timeout_ns):
         """Wait until something can be received, at most ``timeout_ns``; say whether it can."""
-        cdef int64_t until
-        if self.spin_ns > 0:
+        cdef int64_t start, until
+        cdef bint found = False
+        if self.spin_ns <= 0 or timeout_ns <= 0:
+            return self._poll(POLLIN, timeout_ns)
+        start = _now()
+        if self.spinning_ns > 0:
             with nogil:
-                until = _now() + min(self.spin_ns, timeout_ns)
-                while not _readable(self._fd):
-                    if _now() >= until:
-                        break
-            timeout_ns -= min(self.spin_ns, timeout_ns)
-        return self._poll(POLLIN, timeout_ns)
+                until = start + min(self.spinning_ns, timeout_ns)
+                found = _readable(self._fd)
+                while not found and _now() < until:
+                    sched_yield()
+                    found = _readable(self._fd)
+        if not found:
+            found = self._poll(POLLIN, start + timeout_ns - _now())
+        # As KVM polls before it halts a processor: what came soon will come soon again, and
+        # where it did not, the next wait sleeps at once. Twice, for a peer that was asleep
+        # too answers sooner once it is awake.
+        if _now() - start > 2 * self.spin_ns:
+            self.spinning_ns = 0
+        elif found:
+            self.spinning_ns = min(self.spin_ns, max(SPIN_FIRST_NS, 2 * self.spinning_ns))
+        return found
 
     cdef bint _poll(self, short events, int64_t timeout_ns) except -1:
         cdef pollfd entry
@@ -390,9 +356,14 @@ cdef class BatchSocket:
                 control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
                 (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>size
             messages += 1
+        result, code = 0, 0
         if self.inject:
-            result, code = -1, self.inject.pop(0)
-        else:
+            code = self.inject.pop(0)
+            if code > 0:
+                result = -1
+            else:
+                messages = max(1, min(messages, -code))
+        if result == 0:
             with nogil:
                 result = sendmmsg(self._fd, self._out, messages, MSG_DONTWAIT)
                 code = errno

@@ -11,6 +11,8 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ._bytes cimport get16, get32, get64, put32, put64
+
 from cryptography.exceptions import InvalidTag
 
 from sidereal.transport import layout
@@ -43,30 +45,6 @@ assert (
     layout.FRAME_STREAM, layout.FRAME_CREDIT, layout.FRAME_CLOSE,
 ) == (PADDING, PING, ACK, DATAGRAM, STREAM, CREDIT, CLOSE)
 assert layout.REPLAY_WINDOW == (WORDS - 1) * 64
-
-
-cdef inline uint16_t get16(const uint8_t* p) noexcept:
-    return <uint16_t>(p[0] | (p[1] << 8))
-
-
-cdef inline uint32_t get32(const uint8_t* p) noexcept:
-    return p[0] | (<uint32_t>p[1] << 8) | (<uint32_t>p[2] << 16) | (<uint32_t>p[3] << 24)
-
-
-cdef inline uint64_t get64(const uint8_t* p) noexcept:
-    return <uint64_t>get32(p) | (<uint64_t>get32(p + 4) << 32)
-
-
-cdef inline void put32(uint8_t* p, uint32_t v) noexcept:
-    p[0] = v & 255
-    p[1] = (v >> 8) & 255
-    p[2] = (v >> 16) & 255
-    p[3] = (v >> 24) & 255
-
-
-cdef inline void put64(uint8_t* p, uint64_t v) noexcept:
-    put32(p, <uint32_t>v)
-    put32(p + 4, <uint32_t>(v >> 32))
 
 
 def route(object batch, dict routes, list strays):

@@ -11,6 +11,8 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ._bytes cimport put32, put64
+
 from sidereal.transport import layout
 
 cdef enum:
@@ -27,18 +29,6 @@ cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
 cdef Py_ssize_t PADDING_WORTH = layout.PADDING_WORTH
 
 assert layout.STREAM.size == STREAM_HEAD
-
-
-cdef inline void put32(uint8_t* p, uint32_t v) noexcept:
-    p[0] = v & 255
-    p[1] = (v >> 8) & 255
-    p[2] = (v >> 16) & 255
-    p[3] = (v >> 24) & 255
-
-
-cdef inline void put64(uint8_t* p, uint64_t v) noexcept:
-    put32(p, <uint32_t>v)
-    put32(p + 4, <uint32_t>(v >> 32))
 
 
 cdef class Sealer:

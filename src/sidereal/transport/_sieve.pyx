@@ -9,6 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from ._bytes cimport get32, get64, put32, put64
+
 from sidereal import limits
 from sidereal.transport import cookie as _cookie
 from sidereal.transport import handshake, layout
@@ -40,26 +42,6 @@ cdef Py_ssize_t NAME_BYTES_MAX = handshake.KEY_NAME_BYTES_MAX
 cdef int64_t LIFETIME_S = _cookie.COOKIE_LIFETIME_S
 cdef int64_t ANSWERS_PER_S = limits.HELLO_ANSWERS_PER_S_MAX
 cdef int64_t BURST = limits.HELLO_ANSWERS_BURST
-
-
-cdef inline uint32_t get32(const uint8_t* p) noexcept:
-    return p[0] | (<uint32_t>p[1] << 8) | (<uint32_t>p[2] << 16) | (<uint32_t>p[3] << 24)
-
-
-cdef inline uint64_t get64(const uint8_t* p) noexcept:
-    return <uint64_t>get32(p) | (<uint64_t>get32(p + 4) << 32)
-
-
-cdef inline void put32(uint8_t* p, uint32_t v) noexcept:
-    p[0] = v & 255
-    p[1] = (v >> 8) & 255
-    p[2] = (v >> 16) & 255
-    p[3] = (v >> 24) & 255
-
-
-cdef inline void put64(uint8_t* p, uint64_t v) noexcept:
-    put32(p, <uint32_t>v)
-    put32(p + 4, <uint32_t>(v >> 32))
 
 
 cdef inline uint64_t rotl(uint64_t x, int bits) noexcept:

@@ -68,5 +68,6 @@ class HandshakeBudget:
     def _bucket(self, host: str) -> int:
         who = host.encode()
         if ":" in host:
-            who = IPv6Address(host.partition("%")[0]).packed[:NETWORK_BYTES]
+            address = IPv6Address(host.partition("%")[0])
+            who = address.packed if address.ipv4_mapped else address.packed[:NETWORK_BYTES]
         return blake2s(who, key=self._secret, digest_size=1).digest()[0]

@@ -12,7 +12,7 @@ Datagrams and time go in; datagrams, events and the next time to call come out::
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sidereal.errors import ConfigError, HandshakeError
 from sidereal.ids import LinkId
@@ -36,10 +36,12 @@ from sidereal.transport.initiator import Initiator
 from sidereal.transport.layout import BULK, CONTROL
 from sidereal.transport.lifecycle import State
 from sidereal.transport.noise import KEY_BYTES
-from sidereal.transport.settings import TransportSettings
+from sidereal.transport.settings import MS, TransportSettings
 
 __all__ = ["BULK", "CONTROL", "Endpoint"]
 
+EARLY_NS: Final = 2 * MS
+"""Timers that are further off are not looked at, though they may have moved on."""
 _READ = (MessageReceived, BulkReceived, DatagramsReceived)
 """To drain one of these makes room for more of its link."""
 
@@ -194,10 +196,7 @@ class Endpoint:
             self._touch(connection)
 
     def datagram_payload_max(self, link: LinkId) -> int:
-        """Return the longest datagram payload (before the link is open, what any peer takes);
-
-        0 if the link is gone.
-        """
+        """Return the longest payload (before the link is open, what any peer takes), or 0."""
         connection = self._links.get(link)
         return connection.outbox.payload_max if connection is not None else 0
 
@@ -306,8 +305,9 @@ class Endpoint:
             at, link = timers[0]
             connection = self._links.get(link)
             if connection is not None and connection.scheduled == at:
-                # What it is by now `_schedule` has noted: only those who are ready have changed.
-                if connection.due_at <= at:
+                # What it is by now `_schedule` has noted. Under traffic it moves on with each
+                # packet: to be called once too early costs less than to follow it.
+                if connection.due_at <= at or at - self._now > EARLY_NS:
                     return at
                 connection.scheduled = None
                 heapq.heappop(timers)

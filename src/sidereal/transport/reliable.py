@@ -134,7 +134,9 @@ class SendStream:
             tail += data
         elif data:
             self._starts.append(self.end)
-            self._blocks.append(bytearray(data) if len(data) < BLOCK_BYTES else bytes(data))
+            # The first of them is sent at once, most likely: later ones are gathered.
+            whole = tail is None or len(data) >= BLOCK_BYTES
+            self._blocks.append(bytes(data) if whole else bytearray(data))
         self.end += len(data)
 
     def take(self, room: int) -> tuple[bytes, tuple[int, int, int]] | None:

@@ -4,6 +4,7 @@ Linux takes the batched way (``_batch.pyx``), other systems the plain one. Which
 one is decided by the system, never by a build that failed.
 """
 
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -11,14 +12,21 @@ from typing import Any, Final
 
 from sidereal.errors import ConfigError
 from sidereal.transport.events import Address
+from sidereal.transport.sockets_plain import PlainSocket
 
 if sys.platform == "linux":
-    from sidereal.transport._batch import BatchSocket as _Implementation
-else:
-    from sidereal.transport.sockets_plain import PlainSocket as _Implementation
+    from sidereal.transport._batch import BatchSocket
+    from sidereal.transport._drain import DrainedSocket
+
+PLAIN: Final = sys.platform != "linux"
+"""Whether this system has only the calls for one datagram at a time."""
 
 BUFFER_BYTES: Final = 8 * 1024 * 1024
 """What each direction's buffer is asked to hold: 100 ms at 80 MB/s."""
+RING_BYTES: Final = 4 * BUFFER_BYTES
+"""What a draining thread holds for Python: 100 ms of more than any socket carries here."""
+SPIN_NS: Final = 200_000
+"""A round trip between two processes that sleep: who answers at once is waited for awake."""
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 
@@ -51,9 +59,15 @@ class UdpSocket:
     ipv6
         The family where ``bind`` is None.
     spin_ns
-        How long `wait` asks the system again and again before it sleeps. It costs that much
-        of a core, and saves the wake-up, which is longer than all else in a round trip
-        between processes that have a core each. Linux only; elsewhere it sleeps at once.
+        How long `wait` asks the system again and again before it sleeps, at most; 0 for a process
+        that shares its core. It saves the wake-up, which is longer than all else in a round
+        trip between processes that have a core each. It is done only while datagrams come within
+        such a time: the first wait that takes longer ends it. Between two questions others may
+        have the core. Linux only, and where there are two cores; elsewhere it sleeps at once.
+    drain
+        Whether a thread without the GIL takes what arrives into memory at once. None: where the
+        system grants a receive buffer smaller than `BUFFER_BYTES`, as it does without privilege.
+        Linux only.
 
     Raises
     ------
@@ -62,7 +76,12 @@ class UdpSocket:
     """
 
     def __init__(
-        self, bind: Address | None = None, *, ipv6: bool = False, spin_ns: int = 0
+        self,
+        bind: Address | None = None,
+        *,
+        ipv6: bool = False,
+        spin_ns: int = SPIN_NS,
+        drain: bool | None = None,
     ) -> None:
         target = ("::" if ipv6 else "0.0.0.0", 0) if bind is None else resolve(bind[0], bind[1])
         family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
@@ -79,8 +98,11 @@ class UdpSocket:
             raise ConfigError(f"cannot listen on {target[0]}:{target[1]}: {error.strerror}") from (
                 error
             )
-        self._inner: Any = _Implementation(self._socket)
-        self._inner.spin_ns = spin_ns
+        if drain is None:
+            got = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            drain = not PLAIN and got < BUFFER_BYTES
+        self._inner: Any = _implementation(self._socket, drain)
+        self._inner.spin_ns = spin_ns if (os.cpu_count() or 1) > 1 else 0
         self.receive = self._inner.receive
         """``receive(max_datagrams) -> [(bytes, address), …]``: what has arrived, never waits."""
         self.wait = self._inner.wait
@@ -117,12 +139,20 @@ class UdpSocket:
         """Whether runs leave in one piece (UDP_SEGMENT)."""
         return bool(self._inner.segmenting)
 
+    @property
+    def draining(self) -> bool:
+        """Whether a thread takes what arrives."""
+        return not PLAIN and isinstance(self._inner, DrainedSocket)
+
     def fileno(self) -> int:
-        """Return the file descriptor, for a poll of one's own."""
-        return self._socket.fileno()
+        """Return a file descriptor that is readable while something waits, for one's own poll."""
+        drained = self.draining and self._socket.fileno() >= 0
+        return int(self._inner.fileno()) if drained else self._socket.fileno()
 
     def close(self) -> None:
         """Close it; idempotent."""
+        if self.draining:
+            self._inner.stop()
         self._socket.close()
 
     def __enter__(self) -> "UdpSocket":
@@ -130,6 +160,12 @@ class UdpSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _implementation(sock: socket.socket, drain: bool) -> Any:
+    if PLAIN:
+        return PlainSocket(sock)
+    return DrainedSocket(sock, RING_BYTES) if drain else BatchSocket(sock)
 
 
 def _enlarge(sock: socket.socket, force: int, polite: int) -> None:
