@@ -42,8 +42,8 @@ py::list py_cut(py::handle data, py::handle offsets) {
     for (std::size_t i = 0; i + 1 < ends.size(); ++i) {
         if (ends[i] > ends[i + 1] || ends[i + 1] > bytes.size())
             throw py::value_error("offsets fall, or end outside of data");
-        payloads[i] = py::bytes(reinterpret_cast<const char*>(bytes.data()) + ends[i],
-                                ends[i + 1] - ends[i]);
+        payloads[i] =
+            py::bytes(reinterpret_cast<const char*>(bytes.data()) + ends[i], ends[i + 1] - ends[i]);
     }
     return payloads;
 }

@@ -304,7 +304,8 @@ bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std
     std::uint16_t groups;
     std::uint32_t tick;
     if (!in.get(kind) || !in.get(zero) || !in.get(groups) || !in.get(tick)) return false;
-    std::vector<std::uint32_t> rows;
+    std::vector<std::uint32_t> handles;
+    handles.reserve(in.left() / update_row_bytes);
     for (std::uint16_t g = 0; g < groups; ++g) {
         Sector sector;
         std::uint32_t epoch;
@@ -316,12 +317,23 @@ bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std
         for (std::size_t at = 0; at < bytes.size(); at += update_row_bytes) {
             UpdateRow row;
             std::memcpy(&row, bytes.data() + at, sizeof row);
-            rows.push_back(table.resolve(row.handle));
+            handles.push_back(row.handle);
+            table.prefetch(row.handle);
         }
     }
     if (in.left() != 0) return false;
-    for (const std::uint32_t row : rows)
-        if (row != absent) table.columns().dirty[row] |= mark;
+    // A shard that loses datagrams has no time to wait for memory once a row.
+    Columns& c = table.columns();
+    for (const std::uint32_t handle : handles) {
+        const std::uint32_t row = table.likely(handle);
+        if (row == absent) continue;
+        __builtin_prefetch(&c.handle[row]);
+        __builtin_prefetch(&c.dirty[row], 1);
+    }
+    for (const std::uint32_t handle : handles) {
+        const std::uint32_t row = table.resolve(handle);
+        if (row != absent) c.dirty[row] |= mark;
+    }
     return true;
 }
 

@@ -242,12 +242,15 @@ class Recorder:
         return known
 
     def _shadow(self, tick: int, ids: U64, since: Ints, birth: Ints, end: Ints) -> None:
-        rows = np.zeros(len(ids), _SHADOW)
-        rows["first"], rows["last"] = since + np.asarray(1, since.dtype), tick
-        rows["birth"], rows["end"] = birth, end
+        # Most were shadows in the tick before: only others are sorted in.
         row, known = self._shadows.match(ids)
-        rows["first"][row] = self._shadows.rows["first"][known]
-        self._shadows.put(ids, rows)
+        self._shadows.rows["last"][known] = tick
+        fresh = np.ones(len(ids), np.bool_)
+        fresh[row] = False
+        rows = np.zeros(int(fresh.sum()), _SHADOW)
+        rows["first"], rows["last"] = since[fresh] + np.asarray(1, since.dtype), tick
+        rows["birth"], rows["end"] = birth[fresh], end[fresh]
+        self._shadows.put(ids[fresh], rows)
 
     def _arrive(
         self,

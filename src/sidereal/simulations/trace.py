@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sidereal.errors import SimulationError
 from sidereal.simulations import blob
-from sidereal.simulations._play import play
+from sidereal.simulations._play import Player
 from sidereal.simulations.api import World
 from sidereal.simulations.replay import Replay
 
@@ -33,6 +33,8 @@ class TraceSimulation:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._replay = Replay.from_options(options)
+        points = self._replay.steps.table
+        self._player = None if points is None else Player(self._replay.copies, points)
 
     def life(self, world: World) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
         """First and last tick of each row's life."""
@@ -40,19 +42,18 @@ class TraceSimulation:
 
     def step(self, world: World, dt: float) -> None:
         """Move each row by what its track moved since its state; end those past their track."""
-        points = self._replay.steps.table
-        if points is None:
+        if self._player is None:
             self.step_at_length(world, dt)
             return
         columns = world.state, world.since, world.position, world.velocity
-        dead, stranger = play(*columns, self._replay.copies, points, world.tick, 1 / dt)
+        dead, stranger = self._player.play(*columns, world.tick, 1 / dt)
         if stranger >= 0:
             self._refuse(world, stranger)
         if len(dead):
             world.destroy(dead)
 
     def step_at_length(self, world: World, dt: float) -> None:
-        """As `step`, for recordings of more steps than a table holds: `play`, in readable steps."""
+        """As `step`, for recordings of more steps than a table holds, and in readable steps."""
         state = world.state
         copy = state["copy"].astype(np.intp)
         if len(copy) and copy.max() >= self._replay.entities:
