@@ -13,6 +13,7 @@ state that the server received. A timeout is never a change of owner before that
 
 import numpy as np
 
+from sidereal.replication import copies
 from sidereal.replication.books import CUSTODY, Books, CloseLink
 from sidereal.replication.records import Fenced
 from sidereal.replication.registry import ShardInfo
@@ -72,6 +73,8 @@ def dead(books: Books, now: int) -> list[ShardInfo]:
 
 def fence(books: Books, shard: ShardInfo, now: int) -> None:
     """Write down that this incarnation is dead and take back all that it held."""
+    for coords in sorted(shard.sectors):
+        copies.give_up(books, books.sectors[coords])
     if shard.link is not None:
         reason = (
             f"lease over: for {books.settings.lease_ns} ns no heartbeat of {shard.name} came that"
