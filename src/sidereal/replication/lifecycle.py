@@ -73,7 +73,8 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     table.shard[sent] = shard.shard_id
     table.phase[sent] |= np.uint8(SENT)
     states = gather(table, sent)
-    tell(books, shard, entry, states, np.isin(sent, copies.as_copied(books, entry)))
+    known = copies.as_copied(books, entry)
+    tell(books, shard, entry, states, np.isin(sent, known) if len(known) else None)
     entry.copy = None
     kept = transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)
