@@ -22,11 +22,22 @@ inline forget(l_, p_) {
         if
         :: move[l_ * NS + n] && OWNS(l_, p_, n) -> move[l_ * NS + n] = 0; target[l_ * NS + n] = 0
         :: move[l_ * NS + n] && target[l_ * NS + n] == p_ ->
-            move[l_ * NS + n] = 0; target[l_ * NS + n] = 0; MET(W_SESSION_END_ABORTS);
-            send(l_, rec[l_].owner[n], RESUME, n, rec[l_].epoch[n], attempt[l_ * NS + n], 0, 0)
+            MET(W_SESSION_END_ABORTS); give_up(l_, n)
         :: else
         fi
     }
+}
+
+/* A move ends undecided: a source that was frozen goes on, one that was copied never stopped. */
+inline give_up(l_, s_) {
+    MET_IF(W_ABORT_WHILE_COPYING, move[l_ * NS + s_] == 2);
+    if
+    :: move[l_ * NS + s_] == 1 ->
+        send(l_, rec[l_].owner[s_], RESUME, s_, rec[l_].epoch[s_], attempt[l_ * NS + s_], 0, 0)
+    :: else
+    fi;
+    move[l_ * NS + s_] = 0; target[l_ * NS + s_] = 0;
+    for (q : 0 .. NE - 1) { sent[l_ * NE + q] = (rec[l_].sec[q] == s_ -> 0 : sent[l_ * NE + q]) }
 }
 
 /* Rows z[0], z[1]: what the record places in sector s_, with the newest states. */
@@ -62,6 +73,12 @@ inline assign(l_, s_, p_) {
         if
         :: z[e] != 0 && awaits[l_ * NE + e] == p_ ->
             y[e] = ROW(VER(z[e]) - 1, 0); z[e] = 0
+        :: else
+        fi
+    }
+    for (n : 0 .. NE - 1) {
+        if
+        :: w[n] && z[n] != 0 -> z[n] = ROW(VER(z[n]), SAME)
         :: else
         fi
     }
@@ -208,22 +225,52 @@ inline destroy(l_, e_) {
     fi
 }
 
+/* SectorCopy: the newest states, which go on to the target; the source is frozen then. What the
+ * record has at another version by now is left out. In the code the target says first that it has
+ * them; nothing else can happen in between that cannot happen before UnassignSector arrives. */
+inline judge_copied(l_, p_) {
+    if
+    :: !(OWNS(l_, p_, a) && rec[l_].epoch[a] == b && move[l_ * NS + a] == 2 &&
+            attempt[l_ * NS + a] == c) -> MET(W_STALE_COPIED)
+    :: else ->
+        for (n : 0 .. NE - 1) {
+            if
+            :: x[n] != 0 && rec[l_].sec[n] == a && !rec[l_].gone[n] &&
+                    rec[l_].ver[n] == VER(x[n]) ->
+                newest[l_ * NE + n] =
+                    (newest[l_ * NE + n] > TICK(x[n]) -> newest[l_ * NE + n] : TICK(x[n]));
+                x[n] = ROW(VER(x[n]), newest[l_ * NE + n]);
+                sent[l_ * NE + n] = x[n]
+            :: else -> x[n] = 0
+            fi
+        }
+        move[l_ * NS + a] = 1;
+        send(l_, target[l_ * NS + a], PRECOPY, a, b, c, x[0], x[1]);
+        send(l_, p_, UNASSIGN, a, b, c, 0, 0)
+    fi
+}
+
 /* SectorRemoved: the one point at which a migration or an unload is decided. */
 inline judge_removed(l_, p_) {
     if
-    :: !(OWNS(l_, p_, a) && rec[l_].epoch[a] == b && move[l_ * NS + a] &&
+    :: !(OWNS(l_, p_, a) && rec[l_].epoch[a] == b && move[l_ * NS + a] == 1 &&
             (attempt[l_ * NS + a] == c || IS(M_NO_ATTEMPT_NUMBER))) -> MET(W_STALE_REMOVED)
     :: else ->
         if
         :: DEPOSED(l_) -> stop(l_)
         :: else ->
             from_fenced(l_, p_);
+            w[0] = 0; w[1] = 0;
             for (n : 0 .. NE - 1) {
                 if
                 :: x[n] != 0 && rec[l_].sec[n] == a && !rec[l_].gone[n] &&
-                        rec[l_].ver[n] == VER(x[n]) -> newest[l_ * NE + n] = TICK(x[n])
+                        rec[l_].ver[n] == VER(x[n]) ->
+                    w[n] = (TICK(x[n]) == SAME);
+                    assert(!w[n] || VER(sent[l_ * NE + n]) == VER(x[n]) || I8_nothing_dropped);
+                    newest[l_ * NE + n] = (w[n] -> newest[l_ * NE + n] : TICK(x[n]))
                 :: else
-                fi
+                fi;
+                sent[l_ * NE + n] = (rec[l_].sec[n] == a -> 0 : sent[l_ * NE + n])
             }
             s = a; i2 = target[l_ * NS + a];
             move[l_ * NS + a] = 0; target[l_ * NS + a] = 0;

@@ -115,7 +115,7 @@ inline end_leader(l_) {
         loading[l_ * NS + n] = 0; rec[l_].owner[n] = 0; rec[l_].epoch[n] = 0
     }
     for (n : 0 .. NE - 1) {
-        newest[l_ * NE + n] = 0; awaits[l_ * NE + n] = 0;
+        newest[l_ * NE + n] = 0; awaits[l_ * NE + n] = 0; sent[l_ * NE + n] = 0;
         rec[l_].ver[n] = 0; rec[l_].sec[n] = 0; rec[l_].tick[n] = 0; rec[l_].gone[n] = 0;
         rec[l_].asker[n] = 0
     }

@@ -108,13 +108,16 @@ inline open_session(l_, p_) {
 
 inline begin_move(l_, s_, q_) {
     attempt[l_ * NS + s_] = attempt[l_ * NS + s_] + 1;
-    move[l_ * NS + s_] = 1; target[l_ * NS + s_] = q_;
+    target[l_ * NS + s_] = q_;
     p2 = rec[l_].owner[s_];
     if
-    :: q_ != NOBODY -> rows_of(l_, s_); send(l_, q_, PRECOPY, s_, 0, 0, z[0], z[1])
-    :: else
-    fi;
-    send(l_, p2, UNASSIGN, s_, rec[l_].epoch[s_], attempt[l_ * NS + s_], 0, 0)
+    :: q_ != NOBODY ->
+        move[l_ * NS + s_] = 2;
+        send(l_, p2, COPY, s_, rec[l_].epoch[s_], attempt[l_ * NS + s_], 0, 0)
+    :: else ->
+        move[l_ * NS + s_] = 1;
+        send(l_, p2, UNASSIGN, s_, rec[l_].epoch[s_], attempt[l_ * NS + s_], 0, 0)
+    fi
 }
 
 #define HOLDER(l, s) (rec[l].owner[s])
@@ -159,7 +162,7 @@ inline begin_move(l_, s_, q_) {
 :: d_step { UP(l) && HOLDER(l, s) == NOBODY && WANTED(l, s) && lopen[I(l, p)] && \
         rec[l].reg[p] == 1 && ROOM(l) -> \
     printf("leader %d loads sector %d at shard %d\n", l, s, p); \
-    if :: DEPOSED(l) -> stop(l) :: else -> assign(l, s, p) fi; skip } \
+    if :: DEPOSED(l) -> stop(l) :: else -> w[0] = 0; w[1] = 0; assign(l, s, p) fi; skip } \
 :: d_step { b_migrate > 0 && MOVABLE(l, s) && HOLDER(l, s) != p && lopen[I(l, p)] -> \
     printf("leader %d migrates sector %d to shard %d\n", l, s, p); b_migrate--; begin_move(l, s, p); skip }
 
@@ -168,8 +171,7 @@ inline begin_move(l_, s_, q_) {
     printf("leader %d unloads sector %d\n", l, s); b_unload--; begin_move(l, s, NOBODY); skip } \
 :: d_step { b_abort > 0 && UP(l) && move[l * NS + s] -> b_abort--; \
     printf("leader %d aborts the move of sector %d\n", l, s); \
-    move[l * NS + s] = 0; target[l * NS + s] = 0; q = HOLDER(l, s); \
-    send(l, q, RESUME, s, rec[l].epoch[s], attempt[l * NS + s], 0, 0); skip }
+    give_up(l, s); skip }
 
 #define FOR_ENTITY(e_) \
 :: d_step { b_op_destroy > 0 && UP(l) && ROOM(l) && rec[l].ver[e_] > 0 && !rec[l].gone[e_] -> \
@@ -185,6 +187,7 @@ inline receive(l_, p_) {
     if
     :: kind == REQUEST -> judge_request(l_, p_)
     :: kind == REMOVED -> judge_removed(l_, p_)
+    :: kind == COPIED -> judge_copied(l_, p_)
     :: kind == SPAWN -> judge_spawn(l_, p_)
     :: kind == READY ->
         if

@@ -15,7 +15,7 @@ inline drop(i_) {
 }
 
 inline drop_sector(p_, s_) {
-    ss[T(p_, s_)] = 0; sep[T(p_, s_)] = 0; sat[T(p_, s_)] = 0
+    ss[T(p_, s_)] = 0; sep[T(p_, s_)] = 0; sat[T(p_, s_)] = 0; cat[T(p_, s_)] = 0
 }
 
 inline hang_up(p_) {
@@ -43,7 +43,7 @@ inline end_shard(p_) {
     fi;
     alive[p_] = 0; seen[p_] = 0; lease[p_] = 0; expired[p_] = 0; serial[p_] = 0;
     for (n : 0 .. NS - 1) { drop_sector(p_, n) }
-    for (n : 0 .. NE - 1) { drop(D(p_, n)); early[D(p_, n)] = 0 }
+    for (n : 0 .. NE - 1) { drop(D(p_, n)); early[D(p_, n)] = 0; esec[D(p_, n)] = 0; mine[D(p_, n)] = 0 }
 }
 
 inline begin_shard(p_) { alive[p_] = 1; born[p_] = 1 }
@@ -67,8 +67,9 @@ inline all_dirty(p_) {
         :: phase[D(p_, n)] == HELD && o_updates && !IS(M_NOT_DIRTY) -> dirty[D(p_, n)] = 1
         :: else
         fi;
-        early[D(p_, n)] = 0
+        early[D(p_, n)] = 0; esec[D(p_, n)] = 0; mine[D(p_, n)] = 0
     }
+    for (n : 0 .. NS - 1) { cat[T(p_, n)] = 0 }
 }
 
 inline acknowledged(p_, n_, s_) {
@@ -160,12 +161,22 @@ inline obey(p_) {
         durable_epoch(a, b);
         ss[T(p_, a)] = RUNNING; sep[T(p_, a)] = b; sat[T(p_, a)] = 0;
         for (n : 0 .. NE - 1) {
+            if
+            :: x[n] != 0 && TICK(x[n]) == SAME ->
+                MET(W_FROM_COPY);
+                assert(VER(early[D(p_, n)]) == VER(x[n]) || I8_nothing_dropped);
+                x[n] = early[D(p_, n)]
+            :: else -> MET_IF(W_COPY_LEFT_OUT, x[n] == 0 && esec[D(p_, n)] == a + 1)
+            fi;
             install(p_, n, x[n], a);
             if
-            :: IS(M_PRECOPY_RUNS) && x[n] == 0 -> install(p_, n, early[D(p_, n)], a)
+            :: IS(M_PRECOPY_RUNS) && x[n] == 0 && esec[D(p_, n)] == a + 1 -> install(p_, n, early[D(p_, n)], a)
             :: else
             fi;
-            early[D(p_, n)] = 0
+            if
+            :: esec[D(p_, n)] == a + 1 -> early[D(p_, n)] = 0; esec[D(p_, n)] = 0
+            :: else
+            fi
         }
         if
         :: o_ready -> send_up(p_, READY, a, b, 0, 0, 0)
@@ -182,6 +193,13 @@ inline obey(p_) {
                 :: sec[i2] == a && (phase[i2] == HELD || phase[i2] == DESTROYING ||
                         (phase[i2] == PENDING && !IS(M_PENDING_NOT_IN_REMOVED))) ->
                     x[n] = ROW(ver[i2], tick[i2]);
+                    MET_IF(W_CHANGED_SINCE_COPY, mine[i2] != 0 && x[n] != mine[i2]);
+                    if
+                    :: (x[n] == mine[i2] || (IS(M_SAME_BY_VERSION) && VER(x[n]) == VER(mine[i2]))) &&
+                            (cat[T(p_, a)] == c || IS(M_COPY_OF_ANOTHER_ATTEMPT)) ->
+                        x[n] = ROW(ver[i2], SAME)
+                    :: else
+                    fi;
                     MET_IF(W_PENDING_IN_REMOVED, phase[i2] == PENDING);
                     if
                     :: IS(M_CLEANUP_BEFORE_RELEASE) -> drop(i2)
@@ -206,6 +224,7 @@ inline obey(p_) {
             drop_sector(p_, a);
             for (n : 0 .. NE - 1) {
                 i2 = D(p_, n);
+                mine[i2] = 0;
                 if
                 :: sec[i2] == a && (phase[i2] == HELD || phase[i2] == DESTROYING ||
                         (phase[i2] == PENDING && IS(M_RELEASE_DROPS_SHADOWS))) -> drop(i2)
@@ -222,7 +241,28 @@ inline obey(p_) {
         :: else
         fi
     :: kind == PRECOPY ->
-        for (n : 0 .. NE - 1) { early[D(p_, n)] = x[n] }
+        for (n : 0 .. NE - 1) {
+            if
+            :: x[n] != 0 || esec[D(p_, n)] == a + 1 ->
+                early[D(p_, n)] = x[n]; esec[D(p_, n)] = (x[n] != 0 -> a + 1 : 0)
+            :: else
+            fi
+        }
+    :: kind == COPY ->
+        if
+        :: ss[T(p_, a)] != 0 && sep[T(p_, a)] == b ->
+            x[0] = 0; x[1] = 0; cat[T(p_, a)] = c;
+            for (n : 0 .. NE - 1) {
+                i2 = D(p_, n);
+                if
+                :: sec[i2] == a && (phase[i2] == HELD || phase[i2] == PENDING) ->
+                    x[n] = ROW(ver[i2], tick[i2]); mine[i2] = x[n]
+                :: else
+                fi
+            }
+            send_up(p_, COPIED, a, b, c, x[0], x[1])
+        :: else
+        fi
     fi
 }
 
@@ -257,11 +297,11 @@ inline cross(p_, e_) {
 :: d_step { b_move > 0 && MAY_ASK(p) && FREE(p, e_) && (!o_group || (e_) == 0) && \
         OTHER_FREE(p, e_) -> b_move--; \
     printf("shard %d: entity %d crosses\n", p, e_); cross(p, e_); skip } \
-:: d_step { b_step > 0 && SIMULATES(p, e_) && tick[D(p, e_)] < 7 -> b_step--; \
+:: d_step { b_step > 0 && SIMULATES(p, e_) && tick[D(p, e_)] < SAME - 1 -> b_step--; \
     printf("shard %d simulates entity %d\n", p, e_); simulated(p, e_); tick[D(p, e_)]++; g_tick[e_] = tick[D(p, e_)]; \
     dirty[D(p, e_)] = o_updates; skip } \
 :: d_step { b_step > 0 && alive[p] && LEASED(p) && phase[D(p, e_)] == PENDING && \
-        tick[D(p, e_)] < 7 -> b_step--; tick[D(p, e_)]++; \
+        tick[D(p, e_)] < SAME - 1 -> b_step--; tick[D(p, e_)]++; \
     printf("shard %d moves its shadow of entity %d\n", p, e_); skip } \
 :: d_step { b_destroy > 0 && MAY_ASK(p) && FREE(p, e_) -> b_destroy--; \
     printf("shard %d destroys entity %d\n", p, e_); \

@@ -22,6 +22,7 @@
 #define ROW(v, t) ((v) * 16 + (t) * 2 + 1)
 #define VER(x) ((x) >> 4)
 #define TICK(x) (((x) >> 1) & 7)
+#define SAME 7          /* in place of a tick: as it was in the copy */
 
 /* Messages: kind, then sector or entity, epoch, attempt or target, and a row for each entity. */
 #define REQUEST 1       /* up: EntityTransitionRequest */
@@ -40,7 +41,9 @@
 #define RESUME 14       /* ResumeSector */
 #define RELEASE 15      /* ReleaseSector */
 #define DESTROYED 16    /* EntitiesDestroyed */
-#define PRECOPY 17
+#define PRECOPY 17      /* to a migration's target: a copy without rights */
+#define COPY 18         /* to its source: CopySector */
+#define COPIED 19       /* up: SectorCopy */
 
 /* Journal records. */
 #define J_REGISTER 1
@@ -97,6 +100,8 @@
 #define M_REPLAY_SKIPS 27
 #define M_LOSS_NOT_DIRTY 28
 #define M_DEAF_EXTENDED 29
+#define M_SAME_BY_VERSION 30
+#define M_COPY_OF_ANOTHER_ATTEMPT 31
 /* Readings of the design that the model found wrong; docs/decisions/ownership-model.md. */
 #define M_ACK_BY_OWNER_ALONE 41
 #define M_WAIT_BY_VERSION_ALONE 42
@@ -131,6 +136,11 @@ hidden byte mutant;
 #define W_COMMIT_FAILS 25
 #define W_LOADED_AGAIN 26
 #define W_ARRIVAL_WITHOUT_LEASE 27
+#define W_FROM_COPY 28
+#define W_COPY_LEFT_OUT 29
+#define W_CHANGED_SINCE_COPY 30
+#define W_STALE_COPIED 31
+#define W_ABORT_WHILE_COPYING 32
 hidden byte witness;
 hidden byte witnessed;      /* always 0: its name is what pan prints */
 #define MET(w) assert(witness != (w) || witnessed)
@@ -170,7 +180,9 @@ chan queue[NL] = [2] of { byte, byte, byte, byte, byte, byte };
 byte term[NL];              /* 0: not running */
 bit lopen[NL * NP];         /* a session is open, as the leader sees it */
 byte newest[NL * NE];       /* the newest tick received of each entity */
-byte move[NL * NS];         /* 1: frozen for a migration or an unload, awaiting SectorRemoved */
+byte move[NL * NS];         /* 1: frozen for a migration or an unload, awaiting SectorRemoved;
+                             * 2: being copied, and running */
+byte sent[NL * NE];         /* the row that the target of a migration was sent early */
 byte attempt[NL * NS];
 byte target[NL * NS];
 byte awaits[NL * NE];       /* who is to be answered when the entity's sector has an owner */
@@ -186,7 +198,10 @@ bit expired[NP];            /* no lease (scenarios without a clock) */
 byte ss[NP * NS], sep[NP * NS], sat[NP * NS];
 byte phase[NP * NE], ver[NP * NE], sec[NP * NE], asked[NP * NE], tick[NP * NE];
 bit dirty[NP * NE];
-byte early[NP * NE];        /* a pre-copied row */
+byte early[NP * NE];        /* at a target: a pre-copied row, */
+byte esec[NP * NE];         /* of that sector's copy */
+byte mine[NP * NE];         /* at a source: the row as it was copied, */
+byte cat[NP * NS];          /* for that attempt */
 byte serial[NP], eserial[NP * NE];
 /* Leases by the clock. */
 byte lease[NP], hb[NP], hbl[NP], hbage[NP];
@@ -210,7 +225,7 @@ byte g_epoch_owner[NS * 8];
 
 /* Scratch, not part of the state: every step sets it before it reads it. */
 hidden byte kind, a, b, c, e, s, p2, i2, n, q, runs;
-hidden byte x[2], y[2], z[2], v[2], r[2];      /* rows of entities 0 and 1 */
+hidden byte x[2], y[2], z[2], v[2], r[2], w[2];      /* rows of entities 0 and 1 */
 hidden byte good;
 
 /* The scenario with books by name takes a shard's second process for its first. */

@@ -71,6 +71,13 @@ BATCH_ROWS_MAX = 16_384
 CHUNK_BYTES_MAX = 256 * 1024
 """One chunk of `SectorInitialState`: small enough that heartbeats pass between chunks."""
 
+COPY_BYTES_MAX = 64 * 1024 * 1024
+"""All copies that wait for their sectors to move, at the server and at each shard: 400,000 entities
+with small states. A move whose copy finds no room is made without one, and takes longer."""
+
+PLACES_MAX = 5_000
+"""Places of a sector's entities in one message: a chunk's bytes, as `CHUNK_BYTES_MAX`."""
+
 PARCEL_BYTES_MAX = 1024 * 1024
 """Entities in one message that is not an initial state, groups whole: some ten thousand, so that
 neither a mass teleport nor a full sector comes near `MESSAGE_BYTES_MAX`."""

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from replication.small_server import SETTINGS as SERVER
+from replication.small_server import WEST, Server
 from replication.test_ownership import SETTINGS, crowd, inside
+from sidereal.replication.leases import SPARED_HEARTBEATS
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import MS
 from sidereal.shard import events as ev
 from sidereal.store import MemoryStore
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster, SimulatedShard
+from sidereal.wire import shard_messages as sm
 from sidereal.world.rules import NS_PER_S
 
 NEVER_NS = 3600 * NS_PER_S
@@ -104,6 +108,25 @@ def test_a_server_that_stands_still_again_and_again_declares_the_dead_and_nobody
     stumble(cluster, 6.0)
     assert cluster.manager.books.counters["fences"] == 1
     assert cluster.manager.books.counters["stalls"] > 20
+
+
+def test_a_server_that_stands_still_right_after_it_stood_still_listens_again():
+    server = Server()
+    patience = SERVER.lease_ns + SERVER.drift_allowance_ns
+    heard = [m for m in server.said[WEST] if isinstance(m, sm.RegistrationAck)][-1].server_ns
+    server.say(WEST, sm.Heartbeat(server.now, 0, 0, heard))
+    server.turn()
+    for still_ns in (patience * 3 // 4, patience * 7 // 8):  # nothing that anybody said is read yet
+        server.now += still_ns
+        server.manager.tick(server.now)
+    server.drain()
+    assert server.books.counters["fences"] == 0
+    answers = server.say(WEST, sm.Heartbeat(server.now, 0, 0, heard))
+    assert [answer.extends for answer in answers] == [False], "it can have heard nothing newer"
+    server.turn(5)
+    server.say(WEST, sm.Heartbeat(server.now, 0, 0, answers[0].server_ns))
+    server.turn(SPARED_HEARTBEATS * SERVER.heartbeat_ns // SERVER.rules.tick_ns)
+    assert [shard.name for shard in server.books.shards] == ["west"], "the other said nothing"
 
 
 def test_nobody_is_dead_because_the_whole_machine_slept():

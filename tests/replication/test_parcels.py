@@ -103,10 +103,14 @@ def test_a_crowd_with_large_states_spawns_crosses_and_moves_in_many_messages():
     cluster.step = lambda world, dt: None
     cluster.command(om.Command(1, "migrate", (1, 0), cluster.shards[0].core.shard_id))
     cluster.run(1)
+    assert "SectorLastStates" not in sizes, "what the copy had goes twice"
+    cluster.command(om.Command(2, "cordon", None, cluster.shards[1].core.shard_id))
+    cluster.command(om.Command(3, "unload", (1, 0), None))
+    cluster.run(1)
     assert len(books.rows_of(cluster.shards[0].core.shard_id)) == count
     checks.settled(cluster)
     assert count * LARGE > 2 * MOST
-    expected = {"EntityTransitionRequest", "EntityEnterSector", "SectorLastStates"}
+    expected = {"EntityTransitionRequest", "EntityEnterSector", "SectorCopy", "SectorLastStates"}
     assert expected <= set(sizes)
     assert max(sizes.values()) <= MOST + 4096
 

@@ -152,6 +152,49 @@ def test_where_the_wall_clock_is_wrong_the_world_goes_on_and_its_time_never_goes
     assert set(books.table.ids.tolist()) == had
 
 
+def test_world_time_never_goes_back_where_a_second_server_begins_before_shards_came():
+    cluster = moving(9)
+    for shard in cluster.shards:
+        shard.comes_back = True
+    before = cluster.manager.books.tick_at(cluster.server.clock.now)
+    cluster.server.crash()
+    cluster.wall_error_ns = -20 * NS_PER_S
+    cluster.restart(elsewhere=True)
+    assert cluster.manager.books.by_wall
+    cluster.server.crash()  # nobody has told it the time yet; the next one has the same clock
+    cluster.restart()
+    cluster.run(2)
+    books = cluster.manager.books
+    assert books.counters["links_ended_for_errors"] == 0
+    assert books.tick_at(cluster.server.clock.now) >= before + 2 * SETTINGS.rules.tick_hz
+    assert not books.by_wall, "all who knew have come: nobody knows better from here on"
+    cluster.server.crash()
+    cluster.restart()
+    assert not cluster.manager.books.by_wall
+    cluster.run(1)
+    settle(cluster)
+
+
+def test_clients_go_by_world_time_where_it_was_set_on():
+    cluster = moving(9)
+    client = cluster.add_client(comes_back=True)
+    cluster.run(0.3)
+    cluster.server.crash()
+    cluster.wall_error_ns = -20 * NS_PER_S
+    cluster.restart(elsewhere=True)
+    cluster.run(0.6)
+    assert client.core.welcomed, "before any shard has come"
+    for shard in cluster.shards:
+        shard.comes_back = True
+        shard.relink()
+    cluster.run(2)
+    assert client.core.welcomed
+    books = cluster.manager.books
+    assert books.counters["world_time_set_on_ticks"] > 0
+    server = books.tick_at(cluster.server.clock.now)
+    assert abs(client.core.clock.tick_at(cluster.clock.now) - server) <= 2
+
+
 def test_an_image_stands_for_all_records_before_it():
     cluster = moving(8)
     client = cluster.add_client()

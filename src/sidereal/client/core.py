@@ -7,6 +7,7 @@ steered. Mail that was in flight when a link broke may be lost; it never comes t
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,6 +46,8 @@ class ClientCore:
         self._wanted: dict[int, None] = {}
         self._unwanted: dict[int, None] = {}
         """Released, and not answered yet: said again in the next session."""
+        self._unanswered: Counter[int] = Counter()
+        """Entities, with how often this session has asked to steer or to release each."""
         self._mail: list[sm.SendMail] = []
         """Waits for a session."""
         self._send: list[Message] = []
@@ -90,7 +93,11 @@ class ClientCore:
             case cm.EntitiesChanged():
                 self._events.append(ev.EntitiesChanged(message.states))
             case cm.PossessOutcome():
-                if not message.held:
+                self._unanswered[message.entity] -= 1
+                latest = self._unanswered[message.entity] <= 0
+                if latest:  # an answer to an older wish says nothing of the newest
+                    del self._unanswered[message.entity]
+                if latest and not message.held:
                     self._wanted.pop(message.entity, None)
                     self._unwanted.pop(message.entity, None)
                 self._events.append(
@@ -213,6 +220,8 @@ class ClientCore:
         """Say it now; what is wished while there is no session is said when there is one."""
         if self._welcomed:
             self._send.append(message)
+            if isinstance(message, cm.Possess):
+                self._unanswered[message.entity] += 1
 
     def _welcome(self, welcome: cm.ClientWelcome, now: int) -> None:
         if self._welcomed:
@@ -227,7 +236,9 @@ class ClientCore:
         self._heartbeat_at = now + HEARTBEAT_NS
         self._events.append(ev.Welcomed(welcome.session, welcome.resumed))
         self._send += self._subscriptions.values()
-        self._send += [cm.Possess(entity, False) for entity in self._unwanted]
-        self._send += [cm.Possess(entity, True) for entity in self._wanted]
+        self._unanswered.clear()
+        for wishes, hold in ((self._unwanted, False), (self._wanted, True)):
+            for entity in wishes:
+                self._say(cm.Possess(entity, hold))
         self._send += self._mail
         self._mail = []

@@ -13,7 +13,7 @@ import msgspec
 from sidereal.errors import ProtocolError
 from sidereal.ids import Incarnation, LinkId
 from sidereal.limits import ID_BLOCK, WALL_BEHIND_NS_MAX
-from sidereal.replication import resumption
+from sidereal.replication import clients, resumption
 from sidereal.replication.books import CUSTODY, Books, CloseLink, Send
 from sidereal.replication.records import Registered
 from sidereal.replication.registry import ShardInfo
@@ -142,8 +142,18 @@ def _keep_time(books: Books, message: sm.ResumeShard, now: int) -> None:
     books.began = msgspec.structs.replace(books.began, origin_ns=books.origin_ns)
     books.note(books.began)
     books.counters["world_time_set_on_ticks"] += ahead
+    reason = "world time was set on: resume by the new one"
     for shard in books.shards:
-        books.end_session(shard, "world time was set on: resume by the new one")
+        books.end_session(shard, reason)
+    clients.end_all(books, reason, now)
+
+
+def trust_clock(books: Books) -> None:
+    """Nobody knows world time better once all who knew the last server's have come, or are dead."""
+    if books.by_wall and books.began is not None and all(s.hears_ns for s in books.shards):
+        books.by_wall = False
+        books.began = msgspec.structs.replace(books.began, by_wall=False)
+        books.note(books.began)
 
 
 def _heard(books: Books, name: str, now: int) -> ShardInfo | None:

@@ -16,6 +16,7 @@ from sidereal.ids import LinkId, Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap
 from sidereal.limits import CLOCK_AHEAD_NS_MAX, CUSTODY_ENTITIES_MAX
 from sidereal.replication.audit import Difference, OnlineAudit
+from sidereal.replication.copies import Copy
 from sidereal.replication.handles import Handles
 from sidereal.replication.mail import MailRoom, Sender
 from sidereal.replication.possession import Possessions
@@ -65,6 +66,8 @@ class SectorEntry:
     """Since when it stands still for a move to another shard; 0 where it does not."""
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
+    copy: Copy | None = None
+    """Of what is in it, on its way to where it is about to move; until that is decided."""
     moved_ns: int | None = None
     orphaned: bool = False
     """Its shard died, and it has not been assigned since."""
@@ -117,7 +120,8 @@ class Books:
         self.began: Began | None = None
         """This server's beginning, as the journal has it."""
         self.by_wall = False
-        """Whether world time goes on by the wall's clock: the last server had another one."""
+        """Whether world time goes on by the wall, since the last server had another clock, and
+        shards of that one have not come yet: they may know it better."""
         self.table = EntityTable(self.rules.sector_size)
         self.owners = SectorMap()
         self.routes = SectorMap()

@@ -102,6 +102,15 @@ class Clients:
         books.tell_session(session, welcome)
 
 
+def end_all(books: Books, reason: str, now: int) -> None:
+    """End all clients' links; their sessions may be resumed."""
+    for session in books.sessions:
+        if session.link is not None:
+            books.out.append(CloseLink(session.link, reason))
+            books.sessions.detach(session.link, now)
+            books.possessions.away(books, session)
+
+
 def _subscribe(books: Books, session: Session, message: cm.Subscribe) -> None:
     farthest = SUBSCRIPTION_RADIUS_SECTORS_MAX * books.rules.sector_size
     if not 0 < message.radius <= farthest:

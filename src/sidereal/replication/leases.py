@@ -4,7 +4,8 @@ The lease ends, at the shard, `lease_ns` after it sent the heartbeat that the
 last answer names. The server declares death `lease_ns + drift_allowance_ns`
 after it gave that answer: by then the shard has stopped by itself, whatever the
 network did. Nobody is dead because the server itself stood still: after that it
-listens for two heartbeats before it declares anybody, once in each silence.
+listens for two heartbeats before it declares anybody, once in each silence, or
+whenever it stood still for longer than that.
 A shard whose heartbeats come and that does not hear is noticed too: each heartbeat
 names the newest answer that came, and while that stays the same, answers extend nothing.
 Death is a fence: the sectors go to others at the next epoch, with the newest
@@ -13,6 +14,7 @@ state that the server received. A timeout is never a change of owner before that
 
 import numpy as np
 
+from sidereal.replication import copies
 from sidereal.replication.books import CUSTODY, Books, CloseLink
 from sidereal.replication.records import Fenced
 from sidereal.replication.registry import ShardInfo
@@ -51,14 +53,16 @@ def begin(books: Books, now: int) -> None:
 def spare(books: Books, stalled_ns: int, now: int) -> None:
     """The server stood still for so long, and may not have heard who lives: let it listen first.
 
-    No more than that: a server that stands still all the time would declare nobody dead.
+    Once in each silence, or a server that stumbles all the time would declare nobody dead; but
+    where it stood still for as long as it listens, nobody could be heard: it listens again.
     """
     settings = books.settings
     books.counters["stalls"] += 1
     patience = settings.lease_ns + settings.drift_allowance_ns
-    listening = now - patience + SPARED_HEARTBEATS * settings.heartbeat_ns
+    window_ns = SPARED_HEARTBEATS * settings.heartbeat_ns
+    listening = now - patience + window_ns
     for info in books.shards:
-        if info.answered_ns < listening and not info.spared:
+        if info.answered_ns < listening and (not info.spared or stalled_ns >= window_ns):
             info.answered_ns = min(info.answered_ns + stalled_ns, listening)
             info.spared = True
 
@@ -72,6 +76,8 @@ def dead(books: Books, now: int) -> list[ShardInfo]:
 
 def fence(books: Books, shard: ShardInfo, now: int) -> None:
     """Write down that this incarnation is dead and take back all that it held."""
+    for coords in sorted(shard.sectors):
+        copies.give_up(books, books.sectors[coords])
     if shard.link is not None:
         reason = (
             f"lease over: for {books.settings.lease_ns} ns no heartbeat of {shard.name} came that"

@@ -6,19 +6,21 @@ only then do `AssignSector` and `ReleaseSector` leave.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
-from sidereal.kernel import ABSENT
-from sidereal.limits import CHUNK_BYTES_MAX
-from sidereal.replication import balance, transitions
+from sidereal.limits import CHUNK_BYTES_MAX, PLACES_MAX
+from sidereal.replication import balance, copies, transitions
 from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
 from sidereal.replication.records import Assigned, Unloaded
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import (
+    NO_PLACES,
     AssignSector,
     ReleaseSector,
     ResumeSector,
+    SectorCopied,
+    SectorCopy,
     SectorInitialState,
     SectorLastStates,
     SectorReady,
@@ -26,9 +28,11 @@ from sidereal.wire.shard_messages import (
     UnassignSector,
 )
 from sidereal.world.columns import U32
-from sidereal.world.entities import ClaimRows, EntityRows, gather
+from sidereal.world.entities import ClaimRows, EntityRows, gather, placed
 from sidereal.world.places import rows_by_sector
 from sidereal.world.sectors import SectorEvent, SectorState
+
+NOBODY = EntityRows.empty()
 
 FORGET_IDLE_TIMES = 2
 """After so many idle times nothing but its epoch is known of an empty, unloaded sector."""
@@ -65,24 +69,40 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     own = {id(group): group for group in waiting if group.shard_id == shard.shard_id}
     acknowledged = [books.table.slots(group.ids) for group in own.values()]
     sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
-    books.table.shard[sent] = shard.shard_id
-    tell(books, shard, entry, sent)
+    table = books.table
+    table.shard[sent] = shard.shard_id
+    table.phase[sent] |= np.uint8(SENT)
+    states = gather(table, sent)
+    known = copies.as_copied(books, entry)
+    tell(books, shard, entry, states, np.isin(sent, known) if len(known) else None)
+    entry.copy = None
     kept = transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)
-    table = books.table
     claims = ClaimRows(ids=table.ids[kept], version=table.version[kept])
-    states = gather(table, sent)
     books.note(Assigned(entry.coords, entry.epoch, shard.shard_id, states, claims))
 
 
-def tell(books: Books, shard: ShardInfo, entry: SectorEntry, rows: U32) -> None:
-    """Send a shard a sector that the record gives it, with its rows `rows`."""
-    books.table.phase[rows] |= np.uint8(SENT)
-    chunks = gather(books.table, rows).parcels(CHUNK_BYTES_MAX)
+def tell(
+    books: Books,
+    shard: ShardInfo,
+    entry: SectorEntry,
+    rows: EntityRows,
+    as_copied: NDArray[np.bool_] | None = None,
+) -> None:
+    """Send a shard a sector that the record gives it, with `rows` in it.
+
+    Of those that are `as_copied`, a mask, it has all but where they are.
+    """
+    places = NO_PLACES
+    if as_copied is not None and as_copied.any():
+        rows, places = rows.take(~as_copied), placed(rows.take(as_copied))
+    whole = rows.parcels(CHUNK_BYTES_MAX)
+    there = places.split(PLACES_MAX) if len(places) else []
+    chunks = [(part, NO_PLACES) for part in whole] + [(NOBODY, part) for part in there]
     message = AssignSector(entry.coords, entry.epoch, entry.epoch == 1, len(chunks), entry.cause)
     books.send(shard, message)
     for number, chunk in enumerate(chunks):
-        books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, chunk))
+        books.send(shard, SectorInitialState(entry.coords, entry.epoch, number, *chunk))
 
 
 def ready(books: Books, shard: ShardInfo, message: SectorReady, now: int) -> None:
@@ -102,10 +122,53 @@ def end_freeze(books: Books, entry: SectorEntry, now: int) -> None:
         entry.frozen_ns = 0
 
 
+def move(books: Books, entry: SectorEntry, target: int, why: str, now: int) -> None:
+    """Let an active sector go to another shard: first a copy of it, then, frozen, itself."""
+    copies.give_up(books, entry)
+    if not copies.begin(books, entry, target, why):
+        unassign(books, entry, target, why, now)
+
+
+def copy_came(books: Books, shard: ShardInfo, message: SectorCopy, now: int) -> None:
+    """Some of the copy of a sector that is to move has come."""
+    entry = _fenced(books, shard, message.sector, message.epoch)
+    if entry is None or not moves(entry) or entry.attempt != message.attempt:
+        books.counters["stale_sector_messages"] += 1
+        return
+    transitions.check_ticks(books, message.entities, now)
+    copies.came(books, shard, entry, message)
+    if copies.too_large(books):
+        assert entry.copy is not None
+        target, why = entry.copy.target, entry.copy.why
+        copies.give_up(books, entry)
+        unassign(books, entry, target, why, now)
+
+
+def copied(books: Books, shard: ShardInfo, message: SectorCopied, now: int) -> None:
+    """The target has the copy of a sector: now it is frozen."""
+    entry = books.sectors.get(message.sector)
+    if entry is None or not moves(entry) or not copies.arrived(entry, shard, message):
+        books.counters["stale_sector_messages"] += 1
+        return
+    assert entry.copy is not None
+    freeze(books, entry, entry.copy.target, entry.copy.why, now)
+
+
+def moves(entry: SectorEntry) -> bool:
+    """Whether a sector that is simulated is about to move, and is being copied."""
+    return entry.state is SectorState.ACTIVE and entry.copy is not None
+
+
 def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
-    """Freeze an active sector, to unload it (no target) or to move it to another shard."""
-    entry.happen(SectorEvent.UNASSIGN)
+    """Freeze an active sector as it is, to unload it (no target) or to move it."""
+    copies.give_up(books, entry)
     entry.attempt += 1
+    freeze(books, entry, target, why, now)
+
+
+def freeze(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
+    """Freeze an active sector in its present attempt; what its copy has is not said again."""
+    entry.happen(SectorEvent.UNASSIGN)
     entry.target = target
     entry.frozen_ns = 0 if target is None else now
     entry.why = why
@@ -124,7 +187,7 @@ def last_states(books: Books, shard: ShardInfo, message: SectorLastStates, now: 
     ):
         books.counters["stale_sector_messages"] += 1
         return
-    _last_states(books, shard, entry, message.entities, now)
+    _last_states(books, shard, entry, message, now)
 
 
 def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) -> None:
@@ -137,7 +200,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
     ):
         books.counters["stale_sector_messages"] += 1
         return
-    _last_states(books, shard, entry, message.entities, now)
+    _last_states(books, shard, entry, message, now)
     mine = books.rows_in(shard.shard_id, entry.coords)
     books.table.shard[mine] = CUSTODY
     books.touch(entry)
@@ -151,6 +214,7 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
         books.counters["migrations"] += 1
         assign(books, entry, target, held, now)
     else:
+        copies.give_up(books, entry)
         entry.happen(SectorEvent.REMOVED)
         books.note(Unloaded(entry.coords, gather(books.table, held)))
         entry.frozen_ns = 0
@@ -167,6 +231,10 @@ def removed(books: Books, shard: ShardInfo, message: SectorRemoved, now: int) ->
 
 def resume(books: Books, entry: SectorEntry, why: str) -> None:
     """Give up a move that is not decided yet: the source goes on."""
+    copies.give_up(books, entry)
+    if entry.state is SectorState.ACTIVE:  # it never stopped
+        entry.why = why
+        return
     entry.happen(SectorEvent.RESUME)
     books.touch(entry)
     entry.target = None
@@ -188,7 +256,8 @@ def resume(books: Books, entry: SectorEntry, why: str) -> None:
 def abort_moves_to(books: Books, shard: ShardInfo, why: str) -> None:
     """Give up the undecided moves to a shard: their sources go on."""
     for entry in books.sectors.values():
-        if entry.state is SectorState.UNLOADING and entry.target == shard.shard_id:
+        frozen = entry.state is SectorState.UNLOADING and entry.target == shard.shard_id
+        if frozen or (entry.copy is not None and entry.copy.target == shard.shard_id):
             resume(books, entry, f"its target, shard {shard.name}, {why}")
 
 
@@ -223,29 +292,15 @@ def _fenced(books: Books, shard: ShardInfo, coords: Sector, epoch: int) -> Secto
 
 
 def _last_states(
-    books: Books, shard: ShardInfo, entry: SectorEntry, rows: EntityRows, now: int
+    books: Books,
+    shard: ShardInfo,
+    entry: SectorEntry,
+    message: SectorLastStates | SectorRemoved,
+    now: int,
 ) -> None:
-    """Take the states that the frozen shard has, where its version is the record's."""
-    transitions.check_ticks(books, rows, now)
-    table = books.table
-    slots = table.slots(rows.ids)
-    current = slots != ABSENT
-    current[current] = (
-        (table.version[slots[current]] == rows.version[current])
-        & (table.shard[slots[current]] == shard.shard_id)
-        & (table.sector[slots[current]] == np.array(entry.coords, np.int32)).all(axis=1)
-    )
-    rows, slots = rows.take(current), slots[current]
-    if (rows.tick < table.tick[slots]).any():
-        raise ProtocolError(
-            f"SectorRemoved {entry.coords}: a state older than an update of the same version"
-        )
-    table.upsert(rows.ids, rows.position, rows.velocity, slots)
-    table.tick[slots] = rows.tick
-    table.state_tick[slots] = rows.tick
-    table.flags[slots] = rows.flags
-    table.sensor[slots] = rows.sensor
-    table.set_states(slots, rows.lengths, rows.states)
+    transitions.check_ticks(books, message.entities, now)
+    transitions.check_ticks(books, message.places, now)
+    copies.last_states(books, shard, entry, message.entities, message.places)
 
 
 def _custody_by_sector(books: Books) -> dict[Sector, U32]:

@@ -20,7 +20,7 @@ from sidereal.replication import (
     records,
     transitions,
 )
-from sidereal.replication.admission import Admission, grant
+from sidereal.replication.admission import Admission, grant, trust_clock
 from sidereal.replication.books import CloseLink, Output
 from sidereal.replication.clients import Clients, Rng
 from sidereal.replication.ghosts import GhostFeed
@@ -194,6 +194,7 @@ class SectorManager:
             if shard.link is not None:
                 self._roles.pop(shard.link, None)
             leases.fence(books, shard, now)
+        trust_clock(books)
         if now - self._survey_ns >= books.settings.survey_ns:
             self._survey_ns = now
             books.order.keep()
@@ -270,6 +271,10 @@ class SectorManager:
                 books.audit.rows(books, shard, message, now)
             case sm.SectorReady():
                 lifecycle.ready(books, shard, message, now)
+            case sm.SectorCopy():
+                lifecycle.copy_came(books, shard, message, now)
+            case sm.SectorCopied():
+                lifecycle.copied(books, shard, message, now)
             case sm.SectorLastStates():
                 lifecycle.last_states(books, shard, message, now)
             case sm.SectorRemoved():

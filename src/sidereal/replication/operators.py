@@ -147,7 +147,7 @@ def _migrate(books: Books, coords: Sector | None, shard: int | None, now: int) -
         return False, f"sector {coords} is {entry.state.value}; only an Active one can move"
     if entry.shard_id == info.shard_id:
         return False, f"sector {coords} is on shard {info.name} already"
-    lifecycle.unassign(books, entry, info.shard_id, "an operator moved it", now)
+    lifecycle.move(books, entry, info.shard_id, "an operator moved it", now)
     return True, f"sector {coords} moves to shard {info.name}"
 
 

@@ -66,7 +66,7 @@ class Rebalancer:
         owner: dict[Sector, int] = {}
         resting: set[Sector] = set()
         for coords, entry in books.sectors.items():
-            if entry.state is SectorState.ACTIVE:
+            if entry.state is SectorState.ACTIVE and entry.copy is None:
                 owner[coords] = entry.shard_id
                 lately = entry.moved_ns is not None
                 if lately and now - (entry.moved_ns or 0) < settings.move_cooldown_ns:
@@ -99,7 +99,7 @@ class Rebalancer:
         moves = self._paced(books, moves, due)
         for move in moves:
             entry = books.sectors[move.sector]
-            lifecycle.unassign(books, entry, move.target, move.reason, now)
+            lifecycle.move(books, entry, move.target, move.reason, now)
         return moves
 
     @staticmethod
@@ -108,7 +108,7 @@ class Rebalancer:
         draining = {info.shard_id for info in books.shards if info.draining}
         room = DRAIN_LOAD_MAX
         for entry in books.sectors.values():
-            if entry.frozen_ns:
+            if entry.frozen_ns or entry.copy is not None:
                 room -= entry.load
         begun: list[Move] = []
         for move in moves:

@@ -18,7 +18,9 @@ from sidereal.wire.codec import columns_from_bytes, columns_to_bytes
 from sidereal.world.columns import I32, U32, U64, Columns
 from sidereal.world.entities import ClaimRows, EntityRows
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""In format 1, `Began` ends before `by_wall`."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -66,6 +68,8 @@ class Began(Record, tag=1, frozen=True):
     wall_ns: int
     sector_size: float
     tick_hz: float
+    by_wall: bool = False
+    """Its predecessor had another clock, and what that one's shards know is not heard yet."""
 
 
 class Registered(Record, tag=2, frozen=True):

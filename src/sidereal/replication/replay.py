@@ -64,7 +64,8 @@ class Replay:
         books.origin_ns = now if self._began is None else _origin(self._began, moment)
         self._hold_what_nobody_owns(now)
         rules = books.rules
-        books.by_wall = self._began is not None and not _same_clock(self._began, moment)
+        began = self._began
+        books.by_wall = began is not None and (began.by_wall or not _same_clock(began, moment))
         books.began = rec.Began(
             format=rec.FORMAT,
             term=term,
@@ -74,6 +75,7 @@ class Replay:
             wall_ns=moment.wall_ns,
             sector_size=rules.sector_size,
             tick_hz=rules.tick_hz,
+            by_wall=books.by_wall,
         )
         books.note(books.began)
         return books
@@ -160,7 +162,7 @@ class Replay:
 
     def _begin(self, began: rec.Began) -> None:
         rules = self.books.rules
-        if began.format != rec.FORMAT:
+        if began.format not in rec.READABLE:
             raise StoreDamaged("this journal", f"its records are of format {began.format}")
         if (began.sector_size, began.tick_hz) != (rules.sector_size, rules.tick_hz):
             raise ConfigError(

@@ -16,6 +16,7 @@ from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import RegistrationAck, ResumeShard, SessionVerdict
 from sidereal.world.columns import U32
+from sidereal.world.entities import gather
 from sidereal.world.inventory import EntityPhase, EntityVerdicts, SectorPhase, Verdict
 from sidereal.world.places import rows_by_sector
 from sidereal.world.sectors import SectorEvent, SectorState
@@ -67,7 +68,7 @@ def _abort_moves(books: Books, shard: ShardInfo) -> None:
     """Freezes that are not decided end with the session, wherever the shard stood in them."""
     for coords in sorted(shard.sectors):
         entry = books.sectors[coords]
-        if entry.state is SectorState.UNLOADING:
+        if entry.state is SectorState.UNLOADING or entry.copy is not None:
             lifecycle.resume(books, entry, f"shard {shard.name} opened a new session")
 
 
@@ -169,7 +170,8 @@ def _send_lacking(
     nothing = np.empty(0, np.uint32)
     for coords in sorted(shard.sectors - run):
         rows = lacking[inside.get(coords, nothing)]
-        lifecycle.tell(books, shard, books.sectors[coords], rows)
+        table.phase[rows] |= np.uint8(SENT)
+        lifecycle.tell(books, shard, books.sectors[coords], gather(table, rows))
     arriving = lacking[_among(table.sector[lacking], run)]
     if len(arriving):
         transitions.enter(books, arriving)

@@ -162,7 +162,10 @@ class Shard:
             time.sleep(GATHER_NS / NS_PER_S)
 
     def close(self, reason: str = "the shard was closed") -> None:
-        """Leave. What this shard still has is given to others once its lease is over."""
+        """Leave, with the updates that a late shard kept back. What it has goes to others then."""
+        if self._core is not None and self._core.session.is_open:
+            self._core.complete(self._ticked, np.empty(0, np.uint32), now_ns())
+            self._flush()
         self._line.close(reason)
 
     # --- time ----------------------------------------------------------------
@@ -248,7 +251,9 @@ class Shard:
         self.stages.lap("simulate")
         core.move(world.slots, world.position, world.velocity)
         if world.state is not None and len(world):
-            self._write_states(core, world.slots, world.state)
+            data = np.ascontiguousarray(world.state).view(np.uint8)
+            lengths = np.full(len(world), world.state.dtype.itemsize, np.uint32)
+            core.set_states(world.slots, lengths, data)
         self.stages.lap("end")
         self._ticked = world.tick
         behind = core.clock is not None and core.clock.tick_at(now) > world.tick
@@ -442,8 +447,3 @@ class Shard:
         states = np.zeros(len(slots), dtype)
         states[lengths != 0] = data.view(dtype)
         return states
-
-    @staticmethod
-    def _write_states(core: ShardCore, slots: U32, state: NDArray[Any]) -> None:
-        data = np.ascontiguousarray(state).view(np.uint8)
-        core.set_states(slots, np.full(len(slots), state.dtype.itemsize, np.uint32), data)

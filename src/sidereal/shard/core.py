@@ -133,17 +133,6 @@ class ShardCore:
                     self._heartbeat_at = now
             case sm.GrantIds():
                 self._ids.put(message.first, message.count)
-            case sm.AssignSector():
-                self.sectors.assign(message, self._send, self._events)
-            case sm.SectorInitialState():
-                self.sectors.initial_state(message, self._send, self._events)
-            case sm.UnassignSector():
-                self.sectors.freeze(message, self._mailbox, self._send, self._events)
-            case sm.ReleaseSector():
-                self.sectors.release(message, self._events)
-                self._mailbox.forget_gone(self.holdings.table)
-            case sm.ResumeSector():
-                self.sectors.resume(message, self._events)
             case sm.EntityEnterSector():
                 self._answers.enter(message.entities, self._events)
             case sm.AcknowledgeTransition():
@@ -166,7 +155,10 @@ class ShardCore:
             case sm.Possession():
                 self._steering.changed(message.entity, message.session, message.held, self._events)
             case _:
-                raise ProtocolError(f"a server may not send {type(message).__name__} to a shard")
+                here = self._mailbox, self._send, self._events
+                if not self.sectors.receive(message, *here):
+                    kind = type(message).__name__
+                    raise ProtocolError(f"a server may not send {kind} to a shard")
 
     def receive_datagrams(self, payloads: Sequence[bytes], now: int) -> None:
         """Take ghosts; what does not parse is dropped and counted, since it is only a picture."""

@@ -31,10 +31,10 @@ class Holdings:
         """Return the slots of the rows in a sector."""
         return self.table.find(sector)
 
-    def start(self, slots: U32) -> None:
-        """Let rows move; all that they are has to be sent."""
+    def start(self, slots: U32, *, news: int = MOVED | CHANGED) -> None:
+        """Let rows move; of what they are, `news` has to be sent."""
         self.table.phase[slots] &= ~np.uint8(STILL)
-        self.table.dirty[slots] |= MOVED | CHANGED
+        self.table.dirty[slots] |= news
 
     def runnable(self, tick: int) -> U32:
         """Return the rows that `tick` simulates: all but those that stand still or are ahead."""

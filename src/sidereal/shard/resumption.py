@@ -79,6 +79,7 @@ def obey(
     out: list[ev.Event],
 ) -> U64:
     """Live with the verdict; returns the ids that are to be destroyed once more."""
+    held.forget_copies()
     rows = verdict.entities
     _drop(holdings, rows.take(rows.verdict == Verdict.DROP), out)
     held.only(frozenset(verdict.sectors), out)

@@ -11,12 +11,13 @@ import numpy as np
 from sidereal.errors import ProtocolError
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, SectorMap, counts
-from sidereal.limits import PARCEL_BYTES_MAX
+from sidereal.limits import CHUNK_BYTES_MAX, PARCEL_BYTES_MAX, PLACES_MAX
 from sidereal.shard import events as ev
+from sidereal.shard.copies import HeardCopies, HeardCopy, SaidCopy
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.lives import SECTOR_HERE, Place, PlaceEvent
 from sidereal.shard.mailbox import Mailbox
-from sidereal.shard.phase import DESTROYING, PENDING, SHADOW, SPAWNING, STILL
+from sidereal.shard.phase import DESTROYING, MOVED, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32
@@ -38,6 +39,10 @@ class Held:
     empty_since_ns: int | None = None
     proposed: bool = False
     place: Place = SECTOR_HERE.start
+    heard: HeardCopy | None = None
+    """Of what is in it, from before it was this shard's; until all of it is here."""
+    said: SaidCopy | None = None
+    """Of what is in it, if it is about to move away."""
 
     def happen(self, event: PlaceEvent) -> None:
         """Go where the table of `sidereal.shard.lives` says; the server may not say else."""
@@ -60,6 +65,33 @@ class Sectors:
         self.held: dict[Sector, Held] = {}
         self._stopped = SectorMap()
         """Those that stand still: few beside all, and each batch of arrivals asks for them."""
+        self.copies = HeardCopies()
+
+    def receive(
+        self, message: Message, mailbox: Mailbox, send: list[Message], out: list[ev.Event]
+    ) -> bool:
+        """Take a message about a sector; False where it is about something else."""
+        match message:
+            case sm.AssignSector():
+                self.assign(message, send, out)
+            case sm.SectorInitialState():
+                self.initial_state(message, send, out)
+            case sm.CopySector():
+                self.copy(message, send)
+            case sm.SectorCopy():
+                self.copied(message, send)
+            case sm.DropCopy():
+                self.drop_copy(message)
+            case sm.UnassignSector():
+                self.freeze(message, mailbox, send, out)
+            case sm.ReleaseSector():
+                self.release(message, out)
+                mailbox.forget_gone(self._holdings.table)
+            case sm.ResumeSector():
+                self.resume(message, out)
+            case _:
+                return False
+        return True
 
     def assign(self, message: sm.AssignSector, send: list[Message], out: list[ev.Event]) -> None:
         """Own a sector from here on; it runs once all its chunks are here."""
@@ -67,6 +99,7 @@ class Sectors:
             raise ProtocolError(f"sector {message.sector} assigned again at {message.epoch}")
         held = Held(message.epoch, message.first_time, message.cause, message.chunks)
         self._happen(message.sector, held, PlaceEvent.ASSIGN)
+        held.heard = self.copies.claim(message.sector, message.epoch)
         self.held[message.sector] = held
         self._holdings.own.set(np.array([message.sector], np.int32), 0, message.epoch)
         if message.chunks == 0:
@@ -79,11 +112,15 @@ class Sectors:
         held = self.held.get(message.sector)
         if held is None or held.epoch != message.epoch or held.chunks_open < 1:
             raise ProtocolError(f"an initial state for {message.sector}, which awaits none")
-        slots = install(self._holdings.table, message.entities, 0)
+        arrived = message.entities
+        if len(message.places):
+            copy = held.heard or HeardCopy(0, 0)
+            arrived = EntityRows.concat([arrived, copy.moved(message.places)])
+        slots = install(self._holdings.table, arrived, 0)
         self._holdings.order.strayed += len(slots)
         self._holdings.table.phase[slots] = STILL
         self._holdings.table.dirty[slots] = 0
-        held.arrived.append(message.entities)
+        held.arrived.append(arrived)
         held.chunks_open -= 1
         if held.chunks_open == 0:
             self._run(message.sector, held, send, out)
@@ -100,9 +137,49 @@ class Sectors:
         self._happen(sector, held, PlaceEvent.LOADED)
         entities = EntityRows.concat(held.arrived)
         held.arrived = []
-        self._holdings.start(self._holdings.rows_in(sector))
+        held.heard = None  # what it has beside those that were named is not in the sector any more
+        # Their states came from the server, which has no use for them: what changes is marked.
+        self._holdings.start(self._holdings.rows_in(sector), news=MOVED)
         send.append(sm.SectorReady(sector, held.epoch))
         out.append(ev.SectorAssigned(sector, held.first_time, held.cause, entities))
+
+    def copy(self, message: sm.CopySector, send: list[Message]) -> None:
+        """Say what is there, as it runs; pending too, as when it is frozen."""
+        held = self._fenced(message)
+        if held.place is not Place.RUNNING:
+            raise ProtocolError(f"a copy of {message.sector}, which is {held.place.value}")
+        table = self._holdings.table
+        slots = self._listed(message.sector)
+        rows = gather(table, slots)
+        held.said = SaidCopy(message.attempt, rows, table.state_tick[slots])
+        parts = rows.parcels(CHUNK_BYTES_MAX, whole_groups=False) or [rows]
+        fence = message.sector, message.epoch, message.attempt
+        left = range(len(parts) - 1, -1, -1)
+        send += [sm.SectorCopy(*fence, n, part) for n, part in zip(left, parts, strict=True)]
+
+    def copied(self, message: sm.SectorCopy, send: list[Message]) -> None:
+        """Keep a part of a copy of what another shard has."""
+        if self.copies.take(message):
+            send.append(sm.SectorCopied(message.sector, message.epoch, message.attempt))
+
+    def drop_copy(self, message: sm.DropCopy) -> None:
+        """A move was given up: forget what was said, or heard, for it."""
+        self.copies.drop(message)
+        held = self.held.get(message.sector)
+        if held is not None and held.said is not None and held.said.attempt == message.attempt:
+            held.said = None
+
+    def forget_copies(self) -> None:
+        """The session has ended, and all moves with it that were not decided."""
+        self.copies.clear()
+        for held in self.held.values():
+            held.said = held.heard = None
+
+    def _listed(self, sector: Sector) -> U32:
+        """Return the slots of what a sector holds for the server: not what awaits its spawn."""
+        slots = self._holdings.rows_in(sector)
+        listed: U32 = slots[self._holdings.table.phase[slots] & (SPAWNING | DESTROYING) == 0]
+        return listed
 
     def freeze(
         self,
@@ -111,21 +188,28 @@ class Sectors:
         send: list[Message],
         out: list[ev.Event],
     ) -> None:
-        """Stand still, and list all that is there: pending too, not what awaits its spawn."""
+        """Stand still, and list all that is there: pending too, not what awaits its spawn. States
+        that are as in the copy of this attempt are not said again.
+        """
         held = self._fenced(message)
         self._happen(message.sector, held, PlaceEvent.FREEZE)
         held.attempt = message.attempt
         table = self._holdings.table
-        slots = self._holdings.rows_in(message.sector)
-        table.phase[slots] |= STILL
-        listed = slots[table.phase[slots] & (SPAWNING | DESTROYING) == 0]
-        rows = gather(table, listed)
+        table.phase[self._holdings.rows_in(message.sector)] |= STILL
+        listed = self._listed(message.sector)
+        rows, places = gather(table, listed), sm.NO_PLACES
+        mail = mailbox.seen, mailbox.held(rows.ids)
+        if held.said is not None and held.said.attempt == message.attempt:
+            rows, places = held.said.split(rows, table.state_tick[listed])
+        held.said = None
         held_rows = listed[table.phase[listed] & PENDING == 0]
         columns = table.ids[held_rows], table.version[held_rows], table.tick[held_rows]
         fence = message.sector, message.epoch, message.attempt
         parts = rows.parcels(PARCEL_BYTES_MAX) or [rows]
         send += [sm.SectorLastStates(*fence, part) for part in parts[:-1]]
-        send.append(sm.SectorRemoved(*fence, parts[-1], mailbox.seen, mailbox.held(rows.ids)))
+        *most, last = places.split(4 * PLACES_MAX)
+        send += [sm.SectorLastStates(*fence, EntityRows.empty(), part) for part in most]
+        send.append(sm.SectorRemoved(*fence, parts[-1], *mail, last))
         out.append(ev.SectorFrozen(message.sector, *columns))
 
     def release(self, message: sm.ReleaseSector, out: list[ev.Event]) -> None:
@@ -211,7 +295,9 @@ class Sectors:
                 proposals.append(sm.ProposeSectorDeactivation(coords, held.epoch))
         return proposals
 
-    def _fenced(self, message: sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector) -> Held:
+    def _fenced(
+        self, message: sm.CopySector | sm.UnassignSector | sm.ReleaseSector | sm.ResumeSector
+    ) -> Held:
         held = self.held.get(message.sector)
         if held is None or held.epoch != message.epoch:
             raise ProtocolError(

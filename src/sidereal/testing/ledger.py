@@ -189,6 +189,11 @@ class Ledger:
 
     def _stated(self, message: sm.SectorInitialState, life: Life) -> None:
         self._given(message.entities, life)
+        rows = message.places
+        for entity, version, tick in zip(
+            rows.ids.tolist(), rows.version.tolist(), rows.tick.tolist(), strict=True
+        ):
+            self._give(entity, version, tick, message.sector, life)
 
     def _entered(self, message: sm.EntityEnterSector, life: Life) -> None:
         self._given(message.entities, life)

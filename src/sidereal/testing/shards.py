@@ -305,9 +305,10 @@ class SimulatedShard:
         dtype = self.cluster.state_dtype
         if dtype is None:
             return None
-        lengths, data = self.core.holdings.table.states(slots)
+        table = self.core.holdings.table
         states = np.zeros(len(slots), dtype)
-        states[lengths == dtype.itemsize] = data.view(dtype)
+        alike = table.states(slots)[0] == dtype.itemsize
+        states[alike] = table.states(slots[alike])[1].view(dtype)
         return states
 
     def _wish(self, core: ShardCore, wish: Spawn) -> None:

@@ -197,7 +197,8 @@ def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     target = random.choice(others)
     cluster.order(om.Command(1, "migrate", entry.coords, target))
     if len(others) > 1 and random.random() < 0.5:
-        _abort(blows, entry.coords, target, random.choice([i for i in others if i != target]))
+        other, unload = random.choice([i for i in others if i != target]), random.random() < 0.6
+        _abort(blows, entry.coords, target, other, unload=unload)
         return True
     tries = 60
 
@@ -213,10 +214,13 @@ def migration_back(blows: Blows, shard: SimulatedShard, random: Random) -> bool:
     return True
 
 
-def _abort(blows: Blows, coords: Sector, target: int, other: int) -> None:
-    """The target's link breaks while the source is frozen; the sector is to go to another."""
+def _abort(blows: Blows, coords: Sector, target: int, other: int, *, unload: bool) -> None:
+    """The target's link breaks while the source is frozen, and its `SectorRemoved` on the way. The
+    sector is to go to another then, or to be unloaded: frozen again at once, without a copy.
+    """
     cluster = blows.cluster
     delay_ns = blows.simulation.plan.weather.delay_ns
+    tries = 60
 
     def snap() -> None:
         for shard in cluster.alive():
@@ -224,10 +228,22 @@ def _abort(blows: Blows, coords: Sector, target: int, other: int) -> None:
                 shard.line.snap("the link broke")
 
     def again() -> None:
-        cluster.order(om.Command(1, "migrate", coords, other))
+        if unload:
+            cluster.order(om.Command(1, "unload", coords, None))
+        else:
+            cluster.order(om.Command(1, "migrate", coords, other))
 
-    blows.later(delay_ns, snap)
-    blows.later(delay_ns + 1 * MS, again)
+    def once_frozen() -> None:
+        nonlocal tries
+        tries -= 1
+        entry = cluster.manager.books.sectors.get(coords)
+        if entry is not None and entry.state is SectorState.UNLOADING and entry.target == target:
+            blows.later(delay_ns * 5 // 4, snap)
+            blows.later(delay_ns * 5 // 4 + 1 * MS, again)
+        elif tries:
+            cluster.clock.at(cluster.clock.now + max(delay_ns // 8, MS), once_frozen)
+
+    once_frozen()
 
 
 def custody_full(blows: Blows, shard: SimulatedShard, random: Random) -> bool:

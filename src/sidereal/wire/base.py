@@ -6,7 +6,7 @@ import msgspec
 
 from sidereal.limits import SECTOR_MAX
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Both sides of a session must speak the same one; it rises when bytes change meaning."""
 
 

@@ -5,6 +5,8 @@ Sector messages carry the sector's epoch, entity rows their versions; what does
 not match has no effect but a counted reason.
 """
 
+from msgspec import field
+
 from sidereal.wire.base import Coords, Count, Id, Message
 from sidereal.world.digests import SectorDigests, VersionRows
 from sidereal.world.entities import (
@@ -18,6 +20,8 @@ from sidereal.world.entities import (
 )
 from sidereal.world.inventory import EntityInventory, EntityVerdicts, SectorInventory
 from sidereal.world.rules import WorldRules
+
+NO_PLACES = PlaceRows.empty()
 
 # --- a session opens ---------------------------------------------------------
 
@@ -157,12 +161,17 @@ class AssignSector(Message, tag=7, frozen=True):
 
 
 class SectorInitialState(Message, tag=8, frozen=True):
-    """Server → shard: chunk `chunk` of the sector's entities; after the last it may run."""
+    """Server → shard: chunk `chunk` of the sector's entities; after the last it may run.
+
+    `entities` have their whole state; `places` are those that are as in the copy that came
+    before, at the same version, but for where they are. What no chunk names is not in the sector.
+    """
 
     sector: Coords
     epoch: int
     chunk: int
     entities: EntityRows
+    places: PlaceRows = field(default_factory=lambda: NO_PLACES)
 
 
 class SectorReady(Message, tag=9, frozen=True):
@@ -170,6 +179,43 @@ class SectorReady(Message, tag=9, frozen=True):
 
     sector: Coords
     epoch: int
+
+
+class CopySector(Message, tag=35, frozen=True):
+    """Server → shard: say what is in this sector, which goes on: it is to move, in this attempt."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class SectorCopy(Message, tag=36, frozen=True):
+    """Shard → server → target: some of what is in a running sector; `left` more of these follow.
+
+    A copy gives no rights. It is of use for the move of that epoch and attempt alone.
+    """
+
+    sector: Coords
+    epoch: int
+    attempt: int
+    left: Count
+    entities: EntityRows
+
+
+class SectorCopied(Message, tag=37, frozen=True):
+    """Target → server: the whole copy is here."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
+
+
+class DropCopy(Message, tag=38, frozen=True):
+    """Server → source or target: the move was given up; forget its copy."""
+
+    sector: Coords
+    epoch: int
+    attempt: int
 
 
 class UnassignSector(Message, tag=10, frozen=True):
@@ -187,11 +233,13 @@ class SectorLastStates(Message, tag=34, frozen=True):
     epoch: int
     attempt: int
     entities: EntityRows
+    places: PlaceRows = field(default_factory=lambda: NO_PLACES)
 
 
 class SectorRemoved(Message, tag=11, frozen=True):
     """Shard → server: frozen; these are all entities of the sector, pending ones too, but for
-    those that `SectorLastStates` brought just before.
+    those that `SectorLastStates` brought just before. `places` are those that are as in the copy
+    of this attempt, at the same version, but for where they are.
 
     Of the mail that came up to number `mail_seen`, all but the numbers `mail_held` has been
     given to the game; those, and later ones, to entities of this sector go on with them.
@@ -203,6 +251,7 @@ class SectorRemoved(Message, tag=11, frozen=True):
     entities: EntityRows
     mail_seen: int = 0
     mail_held: tuple[int, ...] = ()
+    places: PlaceRows = field(default_factory=lambda: NO_PLACES)
 
 
 class ReleaseSector(Message, tag=12, frozen=True):

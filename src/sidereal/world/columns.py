@@ -116,9 +116,30 @@ class Columns:
         columns: dict[str, Any] = {name: own[name][index] for name in self.LAYOUT}
         if self.RAGGED:
             columns["lengths"] = self.lengths[index]
-            columns["states"] = (
-                self.states[ragged_index(self.lengths, index)] if len(self.states) else self.states
-            )
+            columns["states"] = self._states_of(index)
+        return self.of(columns)
+
+    def _states_of(self, index: Any) -> U8:
+        """Return the bytes of the rows that `index` selects; quickly, where all have as many."""
+        lengths, states = self.lengths, self.states
+        if not len(states):
+            return states
+        first = int(lengths[0])
+        if len(states) == first * len(lengths) and (lengths == first).all():
+            even: U8 = states.reshape(len(lengths), first)[index].reshape(-1)
+            return even
+        chosen: U8 = states[ragged_index(lengths, index)]
+        return chosen
+
+    def cut(self, start: int, stop: int) -> Self:
+        """Return the rows from `start` up to `stop`, as views of these."""
+        own = self.__dict__
+        columns: dict[str, Any] = {name: own[name][start:stop] for name in self.LAYOUT}
+        if self.RAGGED:
+            columns["lengths"] = self.lengths[start:stop]
+            before = int(self.lengths[:start].sum(dtype=np.int64))
+            there = int(columns["lengths"].sum(dtype=np.int64))
+            columns["states"] = self.states[before : before + there]
         return self.of(columns)
 
     @classmethod
@@ -135,10 +156,8 @@ class Columns:
         """Return the rows in parts of at most `rows_max`, in order."""
         if len(self) <= rows_max:
             return [self]
-        return [
-            self.take(np.arange(start, min(start + rows_max, len(self))))
-            for start in range(0, len(self), rows_max)
-        ]
+        starts = range(0, len(self), rows_max)
+        return [self.cut(start, min(start + rows_max, len(self))) for start in starts]
 
     def to_bytes(self) -> bytes:
         """Return the rows as bytes, in the layout that the module's docstring gives."""
@@ -190,6 +209,15 @@ def ragged_index(lengths: U32, index: Any) -> NDArray[np.int64]:
     total = int(out_ends[-1]) if len(out_ends) else 0
     positions: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (out_ends - taken), taken)
     return positions
+
+
+def search(ordered: U64, ids: U64) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return where each of `ids` is in `ordered`, u64 (n,) rising, and whether it is there."""
+    if not len(ordered):
+        return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+    at = np.searchsorted(ordered, ids)
+    at[at == len(ordered)] = 0
+    return at, ordered[at] == ids
 
 
 def distinct(ids: U64) -> bool:

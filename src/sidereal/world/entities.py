@@ -5,6 +5,7 @@
 `gather` reads them out of a kernel table, `install` writes them into one.
 """
 
+from itertools import pairwise
 from typing import ClassVar, Self
 
 import numpy as np
@@ -70,11 +71,12 @@ class EntityRows(Columns):
             return [self] if len(self) else []
         if not (whole_groups and self.group.any()):
             part = np.cumsum(size) // bytes_max
-        else:
-            unit = np.where(self.group != 0, self.group, self.ids)
-            _, first, whole = np.unique(unit, return_index=True, return_inverse=True)
-            rank = np.argsort(np.argsort(first))[whole.reshape(-1)]  # units as they first occur
-            part = (np.cumsum(np.bincount(rank, size)) // bytes_max)[rank]
+            ends = [*(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), len(self)]
+            return [self.cut(start, end) for start, end in pairwise([0, *ends])]
+        unit = np.where(self.group != 0, self.group, self.ids)
+        _, first, whole = np.unique(unit, return_index=True, return_inverse=True)
+        rank = np.argsort(np.argsort(first))[whole.reshape(-1)]  # units as they first occur
+        part = (np.cumsum(np.bincount(rank, size)) // bytes_max)[rank]
         return [self.take(np.flatnonzero(part == number)) for number in np.unique(part)]
 
     def check(self) -> None:
@@ -207,6 +209,16 @@ class PlaceRows(Columns):
 def _finite(column: F64) -> bool:
     # Counting is several times as quick as `all` where there are few.
     return bool(np.count_nonzero(np.isfinite(column)) == column.size)
+
+
+def nbytes(rows: EntityRows) -> int:
+    """Return about what rows take in memory and in a message."""
+    return len(rows) * ROW_BYTES + len(rows.states)
+
+
+def placed(rows: EntityRows) -> PlaceRows:
+    """Return where the rows are."""
+    return PlaceRows.of({name: getattr(rows, name) for name in PlaceRows.LAYOUT})
 
 
 def _once(rows: EntityRows | ClaimRows | StateRows | PlaceRows) -> None:
