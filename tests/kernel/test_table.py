@@ -200,6 +200,14 @@ def test_a_mover_keeps_its_sector_and_is_reported_until_it_is_changed() -> None:
     assert table.upsert(one, np.array([[10.0, 5.0]]), still).tolist() == []
 
 
+def test_slots_that_are_no_rows_are_refused() -> None:
+    table = filled(4)
+    for call in (table.batch, lambda slots: table.stamp(slots, 9)):
+        with pytest.raises(ValueError, match="slot"):
+            call(u32([0, 4]))
+    assert table.tick.tolist() == [0] * 4
+
+
 def test_views_are_the_memory_of_the_table() -> None:
     table = filled(10)
     position = table.position

@@ -10,8 +10,9 @@
 namespace sidereal {
 namespace {
 
-bool differ(Vec2 a, Vec2 b) {
-    return (a.x != b.x) | (a.y != b.y);
+// 1 if they differ, without a branch.
+unsigned differ(Vec2 a, Vec2 b) {
+    return unsigned{a.x != b.x} | unsigned{a.y != b.y};
 }
 
 // Calls f with where each run of slots that follow one another begins, and how long it is. Those
@@ -59,8 +60,8 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
         const std::uint32_t slot = slots[i];
         Vec2& at = columns_.position[slot];
         Vec2& speed = columns_.velocity[slot];
-        const bool moved = differ(at, position[i]) | differ(speed, velocity[i]);
-        columns_.dirty[slot] |= moved ? mark : std::uint8_t{0};
+        const unsigned moved = differ(at, position[i]) | differ(speed, velocity[i]);
+        columns_.dirty[slot] |= moved != 0 ? mark : std::uint8_t{0};
         at = position[i];
         speed = velocity[i];
     }
@@ -73,7 +74,7 @@ Batch EntityTable::batch(std::span<const std::uint32_t> slots) const {
     const auto copy = [slots]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
         to.resize(slots.size());
         each_run(slots, [&](std::size_t begin, std::size_t rows) {
-            std::copy_n(column.begin() + slots[begin], rows, to.begin() + begin);
+            std::copy_n(column.data() + slots[begin], rows, to.data() + begin);
         });
     };
     copy(columns_.id, out.id), copy(columns_.position, out.position);
@@ -85,7 +86,7 @@ Batch EntityTable::batch(std::span<const std::uint32_t> slots) const {
 void EntityTable::stamp(std::span<const std::uint32_t> slots, std::uint32_t tick) {
     require_slots(slots);
     each_run(slots, [&](std::size_t begin, std::size_t rows) {
-        std::fill_n(columns_.tick.begin() + slots[begin], rows, tick);
+        std::fill_n(columns_.tick.data() + slots[begin], rows, tick);
     });
 }
 

@@ -261,7 +261,7 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
             const std::size_t n = std::min(left, place.rows);
             std::memcpy(place.bytes, &rows.rows[next], n * update_row_bytes);
             if (with_order) {
-                std::copy_n(rows.slots.begin() + next, n, out.order.begin() + place.order);
+                std::copy_n(rows.slots.data() + next, n, out.order.data() + place.order);
                 place.order += n;
             }
             place.bytes += n * update_row_bytes;
