@@ -19,6 +19,19 @@ from mutants.sabotage import Cut, Mutant
 
 SERVER = (
     Mutant(
+        "hasty-leader",
+        "a new leader that does not wait",
+        (TAKEOVER, AGREES),
+        (
+            Cut(
+                "replication.leases",
+                "begin",
+                "info.answered_ns = max(info.answered_ns, now)",
+                "info.answered_ns = now - 10**11",
+            ),
+        ),
+    ),
+    Mutant(
         "early-death",
         "death declared before the lease is over",
         (TAKEOVER,),

@@ -1,4 +1,4 @@
-"""Faults of shards, some with one of the server's, each with the invariants that kill it."""
+"""Faults of shards, each with the invariants that kill it."""
 
 from mutants.invariants import (
     AGREES,
@@ -14,19 +14,6 @@ from mutants.invariants import (
 from mutants.sabotage import Cut, Mutant
 
 SHARDS = (
-    Mutant(
-        "hasty-leader",
-        "a new leader that does not wait",
-        (TAKEOVER, AGREES),
-        (
-            Cut(
-                "replication.replay",
-                "Replay._hold_what_nobody_owns",
-                "shard.answered_ns = now",
-                "shard.answered_ns = now - 10**11",
-            ),
-        ),
-    ),
     Mutant(
         "request-repeated",
         "a request repeated within a session",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from msgspec import structs
+from msgspec import msgpack, structs
 
 from replication.test_resumption import SETTINGS, moving, settle, told
 from sidereal.errors import ConfigError, StoreDamaged
@@ -173,6 +173,17 @@ def test_world_time_never_goes_back_where_a_second_server_begins_before_shards_c
     assert not cluster.manager.books.by_wall
     cluster.run(1)
     settle(cluster)
+
+
+def test_a_journal_of_the_format_before_is_read_and_a_later_one_refused():
+    whole = SectorManager(SETTINGS, now=10 * NS_PER_S, clock="one").poll().records
+    tag, _, *fields, by_wall = msgpack.decode(whole[0])
+    assert by_wall is False
+    before = msgpack.encode([tag, 1, *fields])
+    later = SectorManager(SETTINGS, term=2, now=12 * NS_PER_S, clock="one", history=[before])
+    assert later.books.tick_at(12 * NS_PER_S) == 2 * SETTINGS.rules.tick_hz
+    with pytest.raises(StoreDamaged, match="format 3"):
+        SectorManager(SETTINGS, history=[msgpack.encode([tag, 3, *fields, by_wall])])
 
 
 def test_clients_go_by_world_time_where_it_was_set_on():

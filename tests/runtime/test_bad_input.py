@@ -12,6 +12,7 @@ from sidereal.client import core as client_core
 from sidereal.client import events as ev
 from sidereal.errors import HandshakeError
 from sidereal.shard import session as shard_core
+from sidereal.wire.base import PROTOCOL_VERSION
 
 
 def watched(world: Table, entity: int) -> sidereal.Client:
@@ -88,7 +89,9 @@ def test_another_protocol_version_is_told_with_both_numbers(table, monkeypatch, 
         world.client()
     else:
         world.shards.append(sidereal.Shard("two", world.server.address, PSKS["shard:two"]))
-    with pytest.raises(HandshakeError, match=r"cannot join .*77.* 1\b.*same release"):
+    with pytest.raises(
+        HandshakeError, match=rf"cannot join .*77.* {PROTOCOL_VERSION}\b.*same release"
+    ):
         world.until(lambda: False)
     stranger = (world.clients if kind == "client" else world.shards).pop()
     stranger.close()
