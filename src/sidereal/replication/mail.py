@@ -28,7 +28,7 @@ from sidereal.limits import (
 )
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import DeliverMail, MailRefused, SendMail
-from sidereal.world.columns import U32, U64
+from sidereal.world.columns import U32, U64, among
 
 if TYPE_CHECKING:
     from sidereal.replication.books import Books
@@ -132,7 +132,7 @@ class MailRoom:
         if not self._waiting:
             return
         entities = np.fromiter(self._waiting, np.uint64, len(self._waiting))
-        for entity in entities[np.isin(entities, books.table.ids[slots])].tolist():
+        for entity in entities[among(entities, books.table.ids[slots])].tolist():
             holder = books.shards.get(int(books.table.shard[books.table.slots(_one(entity))[0]]))
             assert holder is not None, f"entity {entity} arrived nowhere"
             for letter in self._open(entity):
@@ -154,7 +154,7 @@ class MailRoom:
         """Entities are no more: tell the senders of what waits for them."""
         if self._waiting:
             entities = np.fromiter(self._waiting, np.uint64, len(self._waiting))
-            for entity in entities[np.isin(entities, ids)].tolist():
+            for entity in entities[among(entities, ids)].tolist():
                 for letter in self._open(entity):
                     self._refuse(books, letter, f"entity {entity} was destroyed")
 
@@ -209,7 +209,7 @@ class MailRoom:
         if sent is None or not sent.by_entity:
             return {}
         entities = np.fromiter(sent.by_entity, np.uint64, len(sent.by_entity))
-        cut = {e: sent.by_entity.pop(e) for e in entities[np.isin(entities, ids)].tolist()}
+        cut = {e: sent.by_entity.pop(e) for e in entities[among(entities, ids)].tolist()}
         sent.nbytes -= sum(letter.nbytes for some in cut.values() for letter in some.values())
         return cut
 

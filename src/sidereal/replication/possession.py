@@ -15,7 +15,7 @@ from sidereal.replication.records import Possessed
 from sidereal.replication.sessions import Session
 from sidereal.wire.client_messages import PossessOutcome
 from sidereal.wire.shard_messages import Possession
-from sidereal.world.columns import U32, U64
+from sidereal.world.columns import U32, U64, among
 
 if TYPE_CHECKING:
     from sidereal.replication.books import Books
@@ -87,7 +87,7 @@ class Possessions:
         if not self._holder and not self._untold:
             return
         entities = np.unique(np.array([*self._holder, *self._untold], np.uint64))
-        for entity in entities[np.isin(entities, books.table.ids[slots])].tolist():
+        for entity in entities[among(entities, books.table.ids[slots])].tolist():
             number = self._holder.get(entity)
             session = None if number is None else books.sessions.get(number)
             untold = self._untold.pop(entity, None)
@@ -112,7 +112,7 @@ class Possessions:
         if not self._holder and not self._untold:
             return
         entities = np.unique(np.array([*self._holder, *self._untold], np.uint64))
-        for entity in entities[np.isin(entities, ids)].tolist():
+        for entity in entities[among(entities, ids)].tolist():
             self._untold.pop(entity, None)
             session = books.sessions.get(self._holder.pop(entity, 0))
             if session is not None:

@@ -5,6 +5,7 @@ stale again, unless something newer of them has been sent since, so that what
 goes next is the newest value and a world at rest converges exactly.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,15 +90,13 @@ class View:
 
     def notice(self, acked: Sequence[int], lost: Sequence[int]) -> None:
         """Take the fate of datagrams."""
-        noticed = np.sort(np.fromiter([*acked, *lost], np.int64, len(acked) + len(lost)))
-        missing = np.sort(np.fromiter(lost, np.int64, len(lost)))
+        noticed, missing = sorted([*acked, *lost]), sorted(lost)
         for flight in self._flights:
-            bounds = [flight.first_token, flight.first_token + len(flight.row_offsets) - 1]
-            low, high = np.searchsorted(noticed, bounds)
-            flight.open -= int(high - low)
-            low, high = np.searchsorted(missing, bounds)
-            for number in (missing[low:high] - flight.first_token).tolist():
-                start, end = flight.row_offsets[number], flight.row_offsets[number + 1]
+            first = flight.first_token
+            past = first + len(flight.row_offsets) - 1
+            flight.open -= bisect_left(noticed, past) - bisect_left(noticed, first)
+            for token in missing[bisect_left(missing, first) : bisect_left(missing, past)]:
+                start, end = flight.row_offsets[token - first : token - first + 2]
                 self._stale(flight.ids[start:end], flight.ticks[start:end])
         while self._flights and self._flights[0].open <= 0:
             self._flights.popleft()

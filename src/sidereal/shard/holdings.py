@@ -10,7 +10,7 @@ import numpy as np
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, crossings
 from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
-from sidereal.world.columns import F64, U8, U32, U64
+from sidereal.world.columns import F64, U8, U32, U64, among
 from sidereal.world.entities import TransitionRows, gather
 from sidereal.world.order import Order
 from sidereal.world.rules import WorldRules
@@ -110,14 +110,14 @@ class Holdings:
         if not len(members):
             return slots, target
         roots = table.ids[slots]
-        members = members[np.isin(table.group[members], roots)].astype(np.uint32)
+        members = members[among(table.group[members], roots)].astype(np.uint32)
         if not len(members):
             return slots, target
         busy = table.group[members[table.phase[members] != 0]]
-        members = members[~np.isin(table.group[members], busy)]
-        free = ~np.isin(roots, busy)
+        members = members[~among(table.group[members], busy)]
+        free = ~among(roots, busy)
         slots, target, roots = slots[free], target[free], roots[free]
-        leads = np.isin(roots, table.group[members])
+        leads = among(roots, table.group[members])
         table.group[slots[leads]] = roots[leads]
         order = np.argsort(roots)
         at = order[np.searchsorted(roots, table.group[members], sorter=order)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from sidereal.kernel import ABSENT, EntityTable
 from sidereal.wire.shard_messages import DeliverMail
-from sidereal.world.columns import U64
+from sidereal.world.columns import U64, among
 
 
 @dataclass(slots=True)
@@ -70,4 +70,4 @@ class Mailbox:
         if not self._waiting:
             return []
         entities = self._entities()
-        return [int(entity) for entity in entities[np.isin(entities, ids)]]
+        return [int(entity) for entity in entities[among(entities, ids)]]

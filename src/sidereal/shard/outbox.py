@@ -5,6 +5,7 @@ transport tells which datagrams were lost; their entities are marked dirty, so
 that the newest value goes next, and a world at rest converges exactly.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,15 +157,13 @@ class Outbox:
 
     def notice(self, table: EntityTable, acked: Sequence[int], lost: Sequence[int]) -> None:
         """Take the fate of datagrams; mark dirty what was lost."""
-        noticed = np.sort(np.fromiter([*acked, *lost], np.int64, len(acked) + len(lost)))
-        missing = np.sort(np.fromiter(lost, np.int64, len(lost)))
+        noticed, missing = sorted([*acked, *lost]), sorted(lost)
         for flight in self._flights:
-            ends = [flight.first_token, flight.first_token + len(flight.payloads)]
-            low, high = np.searchsorted(noticed, ends)
-            flight.open -= int(high - low)
-            low, high = np.searchsorted(missing, ends)
-            if high > low:
-                flight.lost(table, missing[low:high] - flight.first_token)
+            first, end = flight.first_token, flight.first_token + len(flight.payloads)
+            flight.open -= bisect_left(noticed, end) - bisect_left(noticed, first)
+            gone = missing[bisect_left(missing, first) : bisect_left(missing, end)]
+            if gone:
+                flight.lost(table, np.array(gone, np.int64) - first)
         while self._flights and self._flights[0].open <= 0:
             self._flights.popleft()
 

@@ -199,10 +199,13 @@ class Witness(Observer):
         if len(before) == len(after):
             changed = (before != after).nonzero()[0]
             life = self.ledger.lives.get(link)
-            over = link not in server.lines
-            for entity in table.ids[changed].tolist() if len(changed) else ():
-                known = self.ledger.known.get(entity)
-                if known is not None and (over or known.life is not life) and not known.doomed:
+            ids = table.ids[changed].tolist() if len(changed) else []
+            known_of = self.ledger.known
+            if link in server.lines:
+                ids = [e for e in ids if e not in known_of or known_of[e].life is not life]
+            for entity in ids:
+                known = known_of.get(entity)
+                if known is not None and not known.doomed:
                     sender = life.name if life is not None else "nobody known"
                     raise Violation(
                         "the fenced have no effect",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sidereal.ids import Sector
-from sidereal.testing.lives import Known, Life
+from sidereal.testing.lives import Known, Life, may_step
 from sidereal.testing.observer import Violation
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -361,29 +361,14 @@ class Ledger:
         known_of = self.known
         for entity, version in zip(ids.tolist(), versions.tolist(), strict=True):
             known = known_of.get(entity)
-            if known is None:
-                raise Violation(
-                    "agrees with the record",
-                    f"{shard.name} simulates {entity}, which nobody gave it",
-                    [entity],
-                )
-            if (known.life is not life or known.version != version) and not known.doomed:
-                raise Violation(
-                    "agrees with the record",
-                    f"{shard.name} simulates {entity} at version {version}; it is at"
-                    f" {known.version} with"
-                    f" {known.life.name if known.life is not None else 'nobody'}",
-                    [entity],
-                    [known.sector],
-                )
             now = (version, tick)
-            if now <= known.stepped:
-                raise Violation(
-                    "versions only rise",
-                    f"{shard.name} simulates {entity} at version and tick {now} after"
-                    f" {known.stepped}",
-                    [entity],
-                )
+            if (
+                known is None
+                or known.life is not life
+                or known.version != version
+                or now <= known.stepped
+            ):
+                known = may_step(known, shard.name, entity, now, life)
             known.stepped = now
 
     def restored(self, version: dict[int, int]) -> None:

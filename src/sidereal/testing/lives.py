@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sidereal.ids import Sector
 from sidereal.testing.clocks import LocalClock
+from sidereal.testing.observer import Violation
 
 FOREVER = 1 << 62
 
@@ -51,3 +52,28 @@ class Known:
     to no effect, should the record not have had it yet."""
     stepped: tuple[int, int] = (0, -1)
     """The version and tick that were simulated last."""
+
+
+def may_step(
+    known: Known | None, name: str, entity: int, now: tuple[int, int], life: Life
+) -> Known:
+    """Refuse a step of what a shard does not hold, or that goes back in version and tick `now`."""
+    if known is None:
+        raise Violation(
+            "agrees with the record", f"{name} simulates {entity}, which nobody gave it", [entity]
+        )
+    if (known.life is not life or known.version != now[0]) and not known.doomed:
+        raise Violation(
+            "agrees with the record",
+            f"{name} simulates {entity} at version {now[0]}; it is at {known.version} with"
+            f" {known.life.name if known.life is not None else 'nobody'}",
+            [entity],
+            [known.sector],
+        )
+    if now <= known.stepped:
+        raise Violation(
+            "versions only rise",
+            f"{name} simulates {entity} at version and tick {now} after {known.stepped}",
+            [entity],
+        )
+    return known

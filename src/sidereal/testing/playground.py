@@ -134,9 +134,9 @@ class Parts:
 
     def __init__(self, ids: U64, roots: dict[int, int]) -> None:
         kind = KINDS[(ids % np.uint64(len(KINDS))).astype(np.int64)]
-        grouped = [(row, roots[e]) for row, e in enumerate(ids.tolist()) if e in roots]
+        at = {entity: row for row, entity in enumerate(ids.tolist())} if roots else {}
+        grouped = [(row, roots[e]) for e, row in at.items() if e in roots]
         kind[[row for row, _ in grouped]] = WANDER
-        at = {entity: row for row, entity in enumerate(ids.tolist())}
         led = [(row, at[root]) for row, root in grouped if root in at and at[root] != row]
         self.members = np.array([row for row, _ in led], np.int64)
         self.roots = np.array([root for _, root in led], np.int64)

@@ -220,6 +220,17 @@ def search(ordered: U64, ids: U64) -> tuple[NDArray[np.intp], NDArray[np.bool_]]
     return at, ordered[at] == ids
 
 
+def among(values: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which of `values` (n,) occur in `others` (m,).
+
+    As `np.isin`, which takes five times as long where both are few.
+    """
+    if len(values) * len(others) <= SMALL * SMALL:
+        found: NDArray[np.bool_] = np.logical_or.reduce(values[:, None] == others, axis=1)
+        return found
+    return np.isin(values, others)
+
+
 def distinct(ids: U64) -> bool:
     """Return whether no id occurs twice."""
     count = len(ids)
