@@ -24,6 +24,7 @@ from sidereal.world.entities import (
     StateRows,
     TransitionRows,
     gather,
+    placed,
 )
 
 # --- random messages -------------------------------------------------------------
@@ -125,13 +126,17 @@ class Mouth:
         if kind is sm.RegisterShard:
             name = "west" if link == WEST else "east"
             return {"name": name, "protocol": PROTOCOL_VERSION, "term_seen": 0}
-        if kind in (sm.SectorReady, sm.SectorRemoved) and shard is not None and shard.sectors:
+        if kind is om.Command:
+            entry = random.choice([books.sectors[coords] for coords in sorted(books.sectors)])
+            others = [info.shard_id for info in books.shards if info.shard_id != entry.shard_id]
+            if not others:
+                return {}
+            return {"verb": "migrate", "sector": entry.coords, "shard": random.choice(others)}
+        if kind is sm.SectorReady and shard is not None and shard.sectors:
             entry = books.sectors[random.choice(sorted(shard.sectors))]
-            fields = {"sector": entry.coords, "epoch": entry.epoch}
-            if kind is sm.SectorRemoved:
-                mine = gather(books.table, books.rows_in(shard.shard_id, entry.coords))
-                fields |= {"attempt": entry.attempt, "entities": self.spoilt(mine)}
-            return fields
+            return {"sector": entry.coords, "epoch": entry.epoch}
+        if kind in MOVES and shard is not None and shard.sectors:
+            return self.move(kind, books, shard)
         if kind is om.SpawnEntities:
             first = ID_BLOCK + random.randrange(3 * ID_BLOCK)
             if books.tool_ids.blocks:
@@ -163,6 +168,23 @@ class Mouth:
         if kind is sm.EntityTransitionRequest:
             return {"entities": self.spoilt(self.requests(books, shard, some))}
         return {}
+
+    def move(self, kind, books, shard) -> dict:
+        """Return what the source of a move would say of it, or its target."""
+        random = self.random
+        mine = [books.sectors[coords] for coords in sorted(shard.sectors)]
+        moving = [entry for entry in books.sectors.values() if entry.copy is not None]
+        entry = random.choice(moving or mine)
+        fields = {"sector": entry.coords, "epoch": entry.epoch, "attempt": entry.attempt}
+        if kind is sm.SectorCopied:
+            return fields
+        rows = gather(books.table, books.rows_in(shard.shard_id, entry.coords))
+        if kind is sm.SectorCopy:
+            return fields | {"left": random.choice([0, 0, 1]), "entities": self.spoilt(rows)}
+        if random.random() < 0.5:
+            places = self.spoilt(placed(rows))
+            return fields | {"entities": EntityRows.empty(), "places": places}
+        return fields | {"entities": self.spoilt(rows), "places": PlaceRows.empty()}
 
     def requests(self, books, shard, some) -> TransitionRows:
         """Return requests to leave, and to spawn, that the server would take."""
@@ -205,12 +227,14 @@ class Mouth:
         return type(found)(**made)
 
 
+MOVES = (sm.SectorCopy, sm.SectorCopied, sm.SectorLastStates, sm.SectorRemoved)
 TAKEN = [
     sm.RegisterShard,
     sm.Heartbeat,
     sm.ShardLoadUpdate,
     sm.SectorReady,
-    sm.SectorRemoved,
+    *MOVES,
+    *MOVES,
     sm.ProposeSectorDeactivation,
     *[sm.EntityTransitionRequest] * 4,
     sm.DestroyEntities,
