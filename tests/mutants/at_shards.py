@@ -6,6 +6,7 @@ from mutants.invariants import (
     DROPPED,
     GROUPS,
     HONEST,
+    NEWEST,
     ONE,
     RESTS,
     TAKEOVER,
@@ -149,7 +150,7 @@ SHARDS = (
     Mutant(
         "lost-bytes-again",
         "lost update bytes retransmitted instead of the newest value",
-        (RESTS,),
+        (NEWEST,),
         (
             Cut(
                 "shard.outbox",

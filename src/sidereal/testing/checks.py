@@ -16,6 +16,7 @@ versions only rise         and within a version ticks
 durable before visible     what was said is what the next server finds
 one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
+newest values go           not what was lost, again
 no tick is lost            by a handoff, a migration, an unloading
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
@@ -27,6 +28,7 @@ honest peers are believed  nobody ends a link of a peer that keeps the protocol
 ========================== =====================================================
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +43,7 @@ from sidereal.testing.ledger import Ledger, destroyed_by_operator
 from sidereal.testing.observer import Observer, Violation
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
+from sidereal.wire.datagrams import ENTITY_UPDATE
 from sidereal.world.columns import U32, U64
 from sidereal.world.sectors import SectorState
 
@@ -137,10 +140,16 @@ class Witness(Observer):
         if isinstance(message, sm.SessionVerdict):
             self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
 
-    def shard_updated(self, shard: "SimulatedShard", payloads: object) -> None:
-        """Updates leave only within the lease."""
-        del payloads
+    def shard_updated(self, shard: "SimulatedShard", payloads: Sequence[bytes]) -> None:
+        """Updates leave only within the lease, and say what was simulated last, nothing older."""
         self._leased(shard, "sends updates")
+        newest = self.ledger.lives[shard.link].ticked
+        ticks = [int.from_bytes(p[4:8], "little") for p in payloads if p[0] == ENTITY_UPDATE]
+        if ticks and min(ticks) < newest:
+            raise Violation(
+                "newest values go",
+                f"{shard.name} sends an update as of tick {min(ticks)}, and has simulated {newest}",
+            )
 
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
         """A step is held against lease, ledger and record."""
