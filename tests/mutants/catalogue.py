@@ -43,6 +43,7 @@ MUTANTS = (
                 "shard.answered_ns = now",
                 "shard.answered_ns = now - 10**11",
             ),
+            Cut("replication.leases", "begin", "max(info.answered_ns, now)", "info.answered_ns"),
         ),
     ),
     Mutant(
