@@ -78,3 +78,28 @@ def test_what_ended_after_it_was_given_does_not_come_back(ledger, life, by):
     known = ledger.born(BORN)
     assert known is not None
     assert known.doomed
+
+
+def test_what_the_record_had_when_it_was_ended_is_not_born_again(ledger):
+    """A spawn that is repeated after its end."""
+    assert ledger.born(BORN) is None
+    ledger.doom([BORN])
+    known = ledger.born(BORN)
+    assert known is not None
+    assert known.doomed
+
+
+def test_what_a_shard_was_told_has_ended_is_not_born_again(ledger, life):
+    ledger.doom([BORN])
+    ledger.said(arrival(), life)
+    ledger.said(end(), life)
+    known = ledger.born(BORN)
+    assert known is not None
+    assert known.doomed
+
+
+def test_a_spawn_that_died_with_its_server_may_be_asked_for_again(ledger):
+    assert ledger.born(BORN) is None
+    ledger.doom([BORN])
+    ledger.restored({})
+    assert ledger.born(BORN) is None

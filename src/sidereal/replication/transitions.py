@@ -65,21 +65,21 @@ def request(
     current = _current(books, shard, rows)
     astray = current | spawning
     astray &= ~_in_target(books, rows)
-    if astray.any():
+    if np.count_nonzero(astray):
         books.counters["transitions_astray"] += int(astray.sum())
         _refuse(books, shard, rows.take(astray), "its position is not in the sector it asks for")
         rows, current, spawning = rows.take(~astray), current[~astray], spawning[~astray]
-    if spawning.any():
+    if np.count_nonzero(spawning):
         current |= _may_spawn(books, shard, rows, spawning)
     outdated = ~current
-    if outdated.any():
+    if np.count_nonzero(outdated):
         books.counters["transitions_outdated"] += int(outdated.sum())
         books.send(shard, ConfirmTransitionExit(_claims(rows, outdated)))
     accepted = _whole_groups(rows, current)
     torn = current & ~accepted
-    if torn.any():
+    if np.count_nonzero(torn):
         _refuse(books, shard, rows.take(torn), "one of the group is no longer yours: ask again")
-    index = np.flatnonzero(accepted)
+    index = accepted.nonzero()[0]
     if not len(index):
         return
     if len(index) < len(rows):
@@ -87,17 +87,17 @@ def request(
 
     destination, _ = books.routes.get(rows.target)
     unknown = destination < 0
-    if unknown.any() and _custody_full(books, int(unknown.sum())):
+    if np.count_nonzero(unknown) and _custody_full(books, int(unknown.sum())):
         reason = f"{books.custody_max} entities are in custody already: start more shards"
         _refuse(books, shard, rows.take(unknown), reason)
         rows, destination = rows.take(~unknown), destination[~unknown]
         unknown = np.zeros(len(rows), bool)
     born = rows.version == 0
-    if int(born.sum()) > books.handles.left():
+    if np.count_nonzero(born) > books.handles.left():
         _refuse(books, shard, rows.take(born), "the record is full: destroy some first")
         rows, destination, unknown = rows.take(~born), destination[~born], unknown[~born]
         born = np.zeros(len(rows), bool)
-    if born.any():
+    if np.count_nonzero(born):
         _create(books, rows.take(born))
 
     moved = rows.version != 0
@@ -107,15 +107,15 @@ def request(
     _note(books, shard, slots, born, here)
     there = ~here & ~unknown
     books.mail.withdraw(shard, rows.ids[~here], mail_seen, mail_held)
-    if here.any():
+    if np.count_nonzero(here):
         books.counters["transitions_same_shard"] += int(here.sum())
         acknowledge(books, shard, slots[here], rows.version[here], rows.tick[here])
-    if there.any():
+    if np.count_nonzero(there):
         books.counters["handoffs"] += int(there.sum())
         enter(books, slots[there])
         books.arrived(slots[there])
         books.send(shard, ConfirmTransitionExit(_claims(rows, there)))
-    if unknown.any():
+    if np.count_nonzero(unknown):
         books.counters["transitions_into_custody"] += int(unknown.sum())
         _await_owner(books, shard, rows.take(unknown), now)
 
@@ -183,7 +183,7 @@ def check_ticks(books: Books, rows: EntityRows | StateRows | PlaceRows, now: int
 
     What is scheduled to begin later stands in the record with its tick, and may say so.
     """
-    ahead = np.flatnonzero(rows.tick > books.last_tick(now))
+    ahead = (rows.tick > books.last_tick(now)).nonzero()[0]
     if not len(ahead):
         return
     slots = books.table.slots(rows.ids[ahead])
@@ -311,7 +311,7 @@ def _create(books: Books, rows: TransitionRows) -> None:
 def _whole_groups(rows: TransitionRows, current: Mask) -> Mask:
     """Return what is accepted of what is current: groups whole or not at all."""
     grouped = rows.group != 0
-    if not grouped.any():
+    if not np.count_nonzero(grouped):
         return current
     wanted = np.unique(
         np.column_stack([rows.group[grouped].view(np.int64), rows.target[grouped]]), axis=0
@@ -358,7 +358,7 @@ def _await_owner(books: Books, shard: ShardInfo, rows: TransitionRows, now: int)
 def _note(books: Books, shard: ShardInfo, slots: U32, born: Mask, here: Mask) -> None:
     """Write down what was accepted: who was born, who stays with its shard, who goes on."""
     table = books.table
-    if born.any():
+    if np.count_nonzero(born):
         books.note(Spawned(shard.shard_id, gather(table, slots[born])))
     stay = slots[here & ~born]
     if len(stay):

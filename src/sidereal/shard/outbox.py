@@ -119,7 +119,8 @@ class Outbox:
             return np.empty(0, np.uint32)
         changed = (table.dirty & CHANGED != 0) & (table.state_tick <= due)
         changed &= (table.phase == 0) & (table.tick == tick)
-        return np.flatnonzero(changed).astype(np.uint32)
+        slots: U32 = changed.nonzero()[0].astype(np.uint32)
+        return slots
 
     def messages(self, table: EntityTable) -> list[Message]:
         """Return what of the last `collect` no datagram holds: large states, places far away."""

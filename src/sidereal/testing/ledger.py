@@ -42,6 +42,8 @@ class Ledger:
         """How often an entity went from one shard to another because it asked to."""
         self._owner: dict[Sector, tuple[int, Life]] = {}
         self._wished: set[int] = set()
+        self._born: set[int] = set()
+        """What this server's record is known to have had."""
 
     # --- what it is told -----------------------------------------------------
 
@@ -69,7 +71,8 @@ class Ledger:
                 known.early &= known.version == 0
                 known.doomed = True
             elif entity in self._wished:
-                self.known[entity] = Known(None, 0, (0, 0), doomed=True, early=True)
+                early = entity not in self._born
+                self.known[entity] = Known(None, 0, (0, 0), doomed=True, early=early)
 
     def born(self, entity: int) -> Known | None:
         """An entity is new in the record: what is known of it, if anything.
@@ -77,6 +80,7 @@ class Ledger:
         An operator may have ended what was wished for before the record had it, to no effect; by
         now it may have been given to a shard.
         """
+        self._born.add(entity)
         known = self.known.get(entity)
         if known is not None and known.early:
             known.early = known.doomed = False
@@ -272,6 +276,7 @@ class Ledger:
                     f"{entity} is destroyed, which neither its holder nor an operator wanted",
                     [entity],
                 )
+            known.early = False
 
     # --- rights --------------------------------------------------------------
 
@@ -373,9 +378,11 @@ class Ledger:
 
     def restored(self, version: dict[int, int]) -> None:
         """A server begins with a record of these versions: of all that was ever visible."""
+        self._born = set(version)
         for entity, known in self.known.items():
             found = version.get(entity)
             if found is None:
+                known.early = known.version == 0  # it may be asked for again
                 if not known.doomed:
                     raise Violation(
                         "durable before visible",

@@ -140,10 +140,10 @@ class Parts:
         led = [(row, at[root]) for row, root in grouped if root in at and at[root] != row]
         self.members = np.array([row for row, _ in led], np.int64)
         self.roots = np.array([root for _, root in led], np.int64)
-        swing, circle, race = (np.flatnonzero(kind == k) for k in (SWING, CIRCLE, RACE))
+        swing, circle, race = ((kind == k).nonzero()[0] for k in (SWING, CIRCLE, RACE))
         self.tied = np.concatenate([swing, circle, race])
-        self.following = np.flatnonzero(kind == FOLLOW)
-        self.teleporting = np.flatnonzero(kind == TELEPORT)
+        self.following = (kind == FOLLOW).nonzero()[0]
+        self.teleporting = (kind == TELEPORT).nonzero()[0]
         first, last = len(swing), len(swing) + len(circle)
         draws = mixed(ids[self.tied])
         self._across = draws[6] < 0.5
