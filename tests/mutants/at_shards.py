@@ -155,8 +155,8 @@ SHARDS = (
             Cut(
                 "shard.outbox",
                 "Outbox.notice",
-                "flight.lost(table, missing[low:high] - flight.first_token)",
-                "numbers = missing[low:high] - flight.first_token\n"
+                "flight.lost(table, np.array(gone, np.int64) - first)",
+                "numbers = np.array(gone, np.int64) - first\n"
                 "            old = [flight.payloads[n] for n in numbers[numbers < flight.moved]]\n"
                 "            self.again = [*self.__dict__.get('again', []), *old]\n"
                 "            flight.lost(table, numbers[numbers >= flight.moved])",
@@ -164,8 +164,8 @@ SHARDS = (
             Cut(
                 "shard.outbox",
                 "Outbox.collect",
-                "payloads = _cut(data, offsets)",
-                "payloads = [*self.__dict__.pop('again', []), *_cut(data, offsets)]",
+                "payloads = cut(data, offsets)",
+                "payloads = [*self.__dict__.pop('again', []), *cut(data, offsets)]",
             ),
         ),
     ),
