@@ -224,6 +224,12 @@ SERVER = (
         ),
     ),
     Mutant(
+        "destroy-unwritten",
+        "a destroy that is answered and not journaled",
+        (DURABLE, REPLAY),
+        (Cut("replication.operators", "forget", "books.note(Destroyed(claims))", "assert claims"),),
+    ),
+    Mutant(
         "spawn-repeated",
         "a repeated spawn",
         (DROPPED,),

@@ -8,9 +8,11 @@ from msgspec import msgpack, structs
 
 from replication.test_resumption import SETTINGS, moving, settle, told
 from sidereal.errors import ConfigError, StoreDamaged
+from sidereal.kernel import ABSENT
 from sidereal.replication import records
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.replay import Replay, digest
+from sidereal.replication.settings import MS
 from sidereal.shard import events as ev
 from sidereal.store import MemoryStore
 from sidereal.testing import checks
@@ -118,6 +120,41 @@ def test_world_time_goes_on_after_a_restart_and_ids_are_never_granted_twice():
     assert after.next_id == before.next_id
     born = cluster.spawn(np.full((1, 2), 5.0), np.zeros((1, 2)))
     assert int(born[0]) >= before.next_id
+
+
+def test_an_end_that_died_with_its_server_was_never_answered_and_one_that_was_answered_stays():
+    """Seed 20013: a shard's spawn is asked for again, and an operator had ended it meanwhile."""
+    cluster = moving(8)
+    shard = cluster.shards[0]
+    cluster.server.commit_ns = 40 * MS
+    born = shard.core.spawn(shard.ticked, np.full((1, 2), 10.0), np.zeros((1, 2)))
+
+    def recorded():
+        return bool((cluster.manager.books.table.slots(born) != ABSENT).all())
+
+    while not recorded():
+        cluster.run(0.005)
+    answers = cluster.answers
+    told_so_far = len(answers)
+    cluster.order(om.DestroyByOperator(1, born.tolist()))
+    assert not recorded()
+    kill(cluster)
+    cluster.run(0.1)
+    assert len(answers) == told_so_far, "of what is not durable nobody is told"
+    cluster.server.commit_ns = 0
+    start(cluster)
+    asked = cluster.command(om.DestroyByOperator(2, born.tolist()))
+    assert not len(asked.destroyed), "this record never had it: nothing has ended"
+    cluster.run(0.5)
+    assert recorded()
+
+    asked = cluster.command(om.DestroyByOperator(3, born.tolist()))
+    assert asked.destroyed.ids.tolist() == born.tolist()
+    cluster.link_broke(shard.link)  # the shard never heard of it
+    kill(cluster)
+    start(cluster)
+    settle(cluster)
+    assert not recorded()
 
 
 def test_by_another_clock_world_time_goes_on_by_the_wall():

@@ -103,3 +103,40 @@ def test_a_spawn_that_died_with_its_server_may_be_asked_for_again(ledger):
     ledger.doom([BORN])
     ledger.restored({})
     assert ledger.born(BORN) is None
+
+
+def test_what_an_operator_was_told_has_ended_is_not_born_again(ledger):
+    ledger.doom([BORN])
+    ledger.gone([BORN])
+    known = ledger.born(BORN)
+    assert known is not None
+    assert known.doomed
+
+
+def test_nobody_is_told_that_something_has_ended_which_nobody_ended(ledger):
+    ledger.born(BORN)
+    with pytest.raises(Violation, match="neither its holder nor an operator wanted"):
+        ledger.gone([BORN])
+
+
+@pytest.mark.parametrize("told", ["a shard", "an operator"])
+def test_what_somebody_was_told_has_ended_stays_so_whoever_leads(ledger, life, told):
+    assert ledger.born(BORN) is None
+    ledger.doom([BORN])
+    if told == "a shard":
+        ledger.said(end(), life)
+    else:
+        ledger.gone([BORN])
+    ledger.restored({})
+    known = ledger.born(BORN)
+    assert known is not None
+    assert known.doomed
+    with pytest.raises(Violation, match="have ended, and a new server has them"):
+        ledger.restored({BORN: 1})
+
+
+def test_an_end_of_which_nobody_was_told_may_be_lost_with_its_server(ledger, life):
+    ledger.said(arrival(), life)
+    ledger.doom([BORN])
+    ledger.restored({BORN: 1})
+    assert ledger.alive() == {BORN}

@@ -11,10 +11,11 @@ import pytest
 from sidereal.errors import ConfigError
 from sidereal.replication import leases
 from sidereal.testing import campaign
+from sidereal.testing.cluster import Cluster
 from sidereal.testing.coverage import Coverage
 from sidereal.testing.faults import BY_NAME, FAULTS, chosen
 from sidereal.testing.observer import Violation
-from sidereal.testing.phases import PHASES
+from sidereal.testing.phases import PHASES, Phases
 from sidereal.testing.plan import OFTENER, draw
 from sidereal.testing.plan import STRIKES as STRIKES_A_SEED
 from sidereal.testing.shrink import shrink
@@ -167,3 +168,14 @@ def test_a_campaign_adds_up(monkeypatch):
     assert np.isclose(report.virtual_s, sum(outcome.at_s for outcome in told))
     assert not report.failed
     assert "3 seeds" in report.summary()
+
+
+def test_a_shard_is_in_each_phase_once_however_many_sectors_it_unloads():
+    """Seed 400104: one that was listed twice was counted twice, and struck twice as often."""
+    cluster = Cluster(1, shards=1)
+    cluster.run(0.5)
+    phases = Phases(cluster)
+    at = phases.sessions[cluster.shards[0].link]
+    at.opening = False
+    at.freezing, at.frozen, at.decided = {(0, 0): False}, {(0, 1): False}, {(0, 2): True}
+    assert phases.of(cluster.shards[0]) == ["unloading", "decided"]

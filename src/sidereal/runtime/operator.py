@@ -179,7 +179,8 @@ class Operator:
         """Destroy entities wherever they are; return how many there were.
 
         After a break of the link it is asked again, and those that the first asking destroyed are
-        not counted.
+        not counted. Nor is what a shard has asked for and the record does not have yet: that lives
+        on. A spawn can be in that state again after the server was started anew.
         """
         listed = [int(i) for i in np.asarray(list(ids), np.uint64)]
         answer = self._ask(om.DestroyByOperator(next(self._requests), listed))

@@ -39,8 +39,9 @@ from sidereal.replication import records
 from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
 from sidereal.store import MemoryStore
-from sidereal.testing.ledger import Ledger, destroyed_by_operator
+from sidereal.testing.ledger import Ledger
 from sidereal.testing.observer import Observer, Violation
+from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_UPDATE
@@ -100,13 +101,19 @@ class Witness(Observer):
             self.ledger.heard(message, life)
         elif life is not None and shard is None:
             self._no_effect(life.name, message)
-        elif life is None:
-            self.ledger.doom(destroyed_by_operator(message))
+        elif isinstance(message, om.DestroyByOperator):
+            self.ledger.doom(list(message.ids))
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """The server let a message out: has it the right to say so?"""
         self.checks += 1
         self.ledger.said(message, self.ledger.lives[link])
+
+    def operator_told(self, message: Message) -> None:
+        """An operator hears what has ended by its word: by then that is durable."""
+        self.checks += 1
+        if isinstance(message, om.DestroyOutcome):
+            self.ledger.gone(message.destroyed.ids.tolist())
 
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
         """A lease has reached a shard."""

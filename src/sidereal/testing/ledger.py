@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from sidereal.ids import Sector
 from sidereal.testing.lives import Known, Life, may_step
 from sidereal.testing.observer import Violation
-from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import Message
 from sidereal.world.columns import U32, U64
@@ -44,6 +43,8 @@ class Ledger:
         self._wished: set[int] = set()
         self._born: set[int] = set()
         """What this server's record is known to have had."""
+        self._told_ended: set[int] = set()
+        """What somebody was told has ended, which is durable by then."""
 
     # --- what it is told -----------------------------------------------------
 
@@ -82,7 +83,7 @@ class Ledger:
         """
         self._born.add(entity)
         known = self.known.get(entity)
-        if known is not None and known.early:
+        if known is not None and known.early and entity not in self._told_ended:
             known.early = known.doomed = False
             if known.version == 0:
                 del self.known[entity]
@@ -267,8 +268,14 @@ class Ledger:
                 )
 
     def _destroyed(self, message: sm.EntitiesDestroyed, life: Life) -> None:
-        for entity in message.claims.ids.tolist():
+        ids = message.claims.ids.tolist()
+        for entity in ids:
             life.asked.pop(entity, None)
+        self.gone(ids)
+
+    def gone(self, ids: list[int]) -> None:
+        """A shard or an operator is told that these have ended: they stay so, whoever leads."""
+        for entity in ids:
             known = self.known.get(entity)
             if known is None or not known.doomed:
                 raise Violation(
@@ -276,7 +283,7 @@ class Ledger:
                     f"{entity} is destroyed, which neither its holder nor an operator wanted",
                     [entity],
                 )
-            known.early = False
+        self._told_ended.update(ids)
 
     # --- rights --------------------------------------------------------------
 
@@ -379,6 +386,13 @@ class Ledger:
     def restored(self, version: dict[int, int]) -> None:
         """A server begins with a record of these versions: of all that was ever visible."""
         self._born = set(version)
+        back = sorted(self._told_ended & self._born)
+        if back:
+            raise Violation(
+                "durable before visible",
+                f"somebody was told that {back[:5]} have ended, and a new server has them",
+                back,
+            )
         for entity, known in self.known.items():
             found = version.get(entity)
             if found is None:
@@ -402,11 +416,6 @@ class Ledger:
     def alive(self) -> set[int]:
         """Return the ids that were given to somebody, and that nobody ended."""
         return {entity for entity, known in self.known.items() if not known.doomed}
-
-
-def destroyed_by_operator(message: Message) -> list[int]:
-    """Return the ids that an operator's message ends."""
-    return list(message.ids) if isinstance(message, om.DestroyByOperator) else []
 
 
 _Take = Callable[[Ledger, Any, Life], None]

@@ -89,8 +89,10 @@ class Phases(Observer):
             ("frozen", at.frozen),
             ("decided", at.decided),
         ):
-            if moves:
-                found.append(name if True in moves.values() else "unloading")
+            if moves and True in moves.values():
+                found.append(name)
+            elif moves and "unloading" not in found:  # once, at however many steps it is
+                found.append("unloading")
         if not shard.leased:
             found.append("no lease")
         return found or ["idle"]
