@@ -236,6 +236,7 @@ struct Strangers {
 
     Strangers(std::vector<std::uint32_t>&& of, std::span<const Sector> all) : rows(std::move(of)) {
         std::vector<Sector> where;
+        where.reserve(rows.size());
         for (const std::uint32_t row : rows) where.push_back(all[row]);
         groups = group_spread(where);
     }
@@ -306,13 +307,13 @@ bool group_by_buckets(std::span<const Sector> rows, const Window& window,
         std::array<std::uint32_t*, lanes> n;
         for (std::size_t k = 0; k < lanes; ++k) n[k] = places.lane(k) + first;
         std::uint32_t begin = buckets.begin(b);
-        // As a number: where one lane has most of the rows it runs past the bucket's end.
-        auto fetched = reinterpret_cast<std::uintptr_t>(order.data() + begin);
+        // Where one lane has most of the rows this runs past the bucket's end.
+        std::size_t fetched = begin;
         buckets.each(b, [&](std::size_t k, std::uint32_t cell, std::uint32_t) {
             ++n[k][cell];
             if (k != 0) return;
-            __builtin_prefetch(reinterpret_cast<const void*>(fetched), 1);
-            fetched += lanes * sizeof(order[0]);
+            __builtin_prefetch(order.data() + std::min(fetched, order.size()), 1);
+            fetched += lanes;
         });
         for (std::size_t cell = first; cell < last;) {
             const std::size_t y = cell / window.width;

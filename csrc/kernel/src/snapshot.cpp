@@ -136,6 +136,7 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
     // Crowds are uneven: more parts than threads.
     const Cut cut(centres.size(), part_centres, 1, 8);
     std::vector<Found> found;
+    found.reserve(cut.parts());
     for (std::size_t p = 0; p < cut.parts(); ++p) found.emplace_back(cut[p].size());
     Hits out;
     out.offsets.resize(centres.size() + 1);
