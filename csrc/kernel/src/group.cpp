@@ -2,12 +2,14 @@
 // neighbouring cells and then, bucket by bucket, to the cells.
 //
 // An entry of a bucket is 32 bits: the cell within the bucket, and the row within its lane. A
-// bucket, and what is written of the order from it, fit the second-level cache.
+// bucket, and what is written of the order from it, fit the second-level cache: that part of the
+// order is fetched while the bucket's cells are counted.
 #include "sidereal/group.hpp"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <numeric>
 #include <utility>
 
 #include "parallel.hpp"
@@ -103,6 +105,13 @@ class Buckets {
 
     std::vector<std::uint32_t> strangers() const { return joined(strangers_); }
 
+    // How many rows are in the buckets before.
+    std::uint32_t begin(std::size_t bucket) const {
+        return bucket == 0
+                   ? 0
+                   : next_[layout_.all_lanes * layout_.buckets - layout_.buckets + bucket - 1];
+    }
+
     // Calls f(k, cell within the bucket, row) for the rows of a bucket, in turns from `lanes` parts
     // of it, k their number; ascending in each.
     template <class F>
@@ -148,13 +157,9 @@ class Buckets {
 
     // Where the rows of a lane in a bucket end, the following lane's begin.
     Run run(std::size_t bucket, std::size_t k) const {
-        const auto end = [&](std::size_t b, std::size_t lane) {
-            return next_[lane * layout_.buckets + b];
-        };
-        const std::uint32_t begin = k > 0        ? end(bucket, k - 1)
-                                    : bucket > 0 ? end(bucket - 1, layout_.all_lanes - 1)
-                                                 : 0;
-        return {entries_.data() + begin, end(bucket, k) - begin,
+        const auto end = [&](std::size_t lane) { return next_[lane * layout_.buckets + bucket]; };
+        const std::uint32_t from = k > 0 ? end(k - 1) : begin(bucket);
+        return {entries_.data() + from, end(k) - from,
                 static_cast<std::uint32_t>(layout_.lane(k).begin), k};
     }
 
@@ -208,27 +213,51 @@ class Places {
         return sum;
     }
 
-    // The cell's rows go to `begin` and after it, lanes in order.
-    void place(std::size_t cell, std::uint32_t begin) {
+    // The cell's rows go to `begin` and after it, lanes in order. Returns how many there are.
+    std::uint32_t place(std::size_t cell, std::uint32_t begin) {
+        const std::uint32_t first = begin;
         for (std::size_t k = 0; k < lanes_; ++k)
             begin += std::exchange(n_[k * cells_ + cell], begin);
+        return begin - first;
     }
+
+    // Once all rows went where they go: where the cell's end.
+    std::uint32_t end(std::size_t cell) const { return n_[(lanes_ - 1) * cells_ + cell]; }
 
   private:
     std::size_t lanes_, cells_;
     LargeVector<std::uint32_t> n_;
 };
 
-// Makes the groups of all occupied cells, by y, then x, with the strangers' among them, and places
-// the rows. Strangers' rows are put into the order.
-void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
-             std::span<const std::uint32_t> strangers, std::span<std::uint32_t> order,
-             Groups& out) {
-    std::vector<Sector> where;
-    for (const std::uint32_t row : strangers) where.push_back(rows[row]);
-    const Groups far = group_spread(where);
-    std::size_t occupied = far.sectors.size();
-    for (std::uint32_t cell = 0; cell < window.cells(); ++cell) occupied += places.rows(cell) != 0;
+// Rows outside of the window, in groups of their own.
+struct Strangers {
+    std::vector<std::uint32_t> rows;
+    Groups groups;
+
+    Strangers(std::vector<std::uint32_t>&& of, std::span<const Sector> all) : rows(std::move(of)) {
+        std::vector<Sector> where;
+        where.reserve(rows.size());
+        for (const std::uint32_t row : rows) where.push_back(all[row]);
+        groups = group_spread(where);
+    }
+
+    // How many of the groups from `group` on come before a row of the window's cells.
+    std::size_t before(const Window& window, std::uint32_t y, std::size_t group) const {
+        const std::uint64_t key = key_of(window.sector(y, 0));
+        const std::size_t from = group;
+        while (group < groups.sectors.size() && key_of(groups.sectors[group]) < key) ++group;
+        return group - from;
+    }
+};
+
+// Makes the groups of all `occupied` cells, by y, then x, with the strangers' among them.
+// rows_of(cell, begin) says how many rows a cell has; they go to `begin` and after it. Strangers'
+// rows are put into the order.
+template <class F>
+void lay_out(const Window& window, const Strangers& strangers, std::size_t occupied,
+             std::span<std::uint32_t> order, Groups& out, F&& rows_of) {
+    const Groups& far = strangers.groups;
+    occupied += far.sectors.size();
     out.sectors.resize(occupied);
     out.offsets.resize(occupied + 1);
     out.offsets[0] = 0;
@@ -241,18 +270,15 @@ void lay_out(const Window& window, Places& places, std::span<const Sector> rows,
     const auto put_far = [&] {
         const std::uint32_t first = far.offsets[next_far], last = far.offsets[next_far + 1];
         for (std::uint32_t i = first; i < last; ++i)
-            order[begin + i - first] = strangers[far.order[i]];
+            order[begin + i - first] = strangers.rows[far.order[i]];
         put(far.sectors[next_far++], last - first);
     };
     std::uint32_t cell = 0;
     for (std::uint32_t y = 0; y < window.height; ++y) {
-        const std::uint64_t key = key_of(window.sector(y, 0));
-        while (next_far < far.sectors.size() && key_of(far.sectors[next_far]) < key) put_far();
+        for (std::size_t n = strangers.before(window, y, next_far); n > 0; --n) put_far();
         for (std::uint32_t x = 0; x < window.width; ++x, ++cell) {
-            const std::uint32_t n = places.rows(cell);
-            if (n == 0) continue;
-            places.place(cell, begin);
-            put(window.sector(y, x), n);
+            const std::uint32_t n = rows_of(cell, begin);
+            if (n != 0) put(window.sector(y, x), n);
         }
     }
     while (next_far < far.sectors.size()) put_far();
@@ -262,23 +288,47 @@ bool group_by_buckets(std::span<const Sector> rows, const Window& window,
                       std::span<std::uint32_t> order, Groups& out) {
     const Buckets buckets(rows, window);
     const Layout& layout = buckets.layout();
-    const std::vector<std::uint32_t> strangers = buckets.strangers();
-    if (strangers.size() > outside_max(rows.size())) return false;
+    std::vector<std::uint32_t> apart = buckets.strangers();
+    if (apart.size() > outside_max(rows.size())) return false;
+    const Strangers strangers(std::move(apart), rows);
 
+    // How many strangers come before each row of cells.
+    std::vector<std::uint32_t> before(window.height);
+    for (std::size_t y = 0, far = 0; y < before.size(); ++y) {
+        far += strangers.before(window, static_cast<std::uint32_t>(y), far);
+        before[y] = strangers.groups.offsets[far];
+    }
     Places places(lanes, layout.buckets << layout.cell_bits);
-    // Calls f(the row's counter, row) for all rows, bucket by bucket.
-    const auto each_row = [&](auto f) {
-        parallel(layout.buckets, [&](std::size_t b) {
-            std::array<std::uint32_t*, lanes> n;
-            for (std::size_t k = 0; k < lanes; ++k) n[k] = places.lane(k) + (b << layout.cell_bits);
-            buckets.each(b, [&](std::size_t k, std::uint32_t cell, std::uint32_t row) {
-                f(n[k][cell], row);
-            });
+    std::vector<std::uint32_t> occupied(layout.buckets);
+    parallel(layout.buckets, [&](std::size_t b) {
+        const std::size_t first = b << layout.cell_bits;
+        const std::size_t last =
+            std::min<std::size_t>(window.cells(), first + (std::size_t{1} << layout.cell_bits));
+        std::array<std::uint32_t*, lanes> n;
+        for (std::size_t k = 0; k < lanes; ++k) n[k] = places.lane(k) + first;
+        std::uint32_t begin = buckets.begin(b);
+        // Where one lane has most of the rows this runs past the bucket's end.
+        std::size_t fetched = begin;
+        buckets.each(b, [&](std::size_t k, std::uint32_t cell, std::uint32_t) {
+            ++n[k][cell];
+            if (k != 0) return;
+            __builtin_prefetch(order.data() + std::min(fetched, order.size()), 1);
+            fetched += lanes;
         });
-    };
-    each_row([](std::uint32_t& n, std::uint32_t) { ++n; });
-    lay_out(window, places, rows, strangers, order, out);
-    each_row([order = order.data()](std::uint32_t& to, std::uint32_t row) { order[to++] = row; });
+        for (std::size_t cell = first; cell < last;) {
+            const std::size_t y = cell / window.width;
+            for (const auto end = std::min(last, (y + 1) * window.width); cell < end; ++cell) {
+                const std::uint32_t here = places.place(cell, begin + before[y]);
+                occupied[b] += here != 0 ? 1 : 0;
+                begin += here;
+            }
+        }
+        buckets.each(b, [&, to = order.data()](std::size_t k, std::uint32_t cell,
+                                               std::uint32_t row) { to[n[k][cell]++] = row; });
+    });
+    const std::size_t all = std::accumulate(occupied.begin(), occupied.end(), std::size_t{0});
+    lay_out(window, strangers, all, order, out,
+            [&](std::uint32_t cell, std::uint32_t begin) { return places.end(cell) - begin; });
     return true;
 }
 
@@ -310,9 +360,12 @@ bool group_at_once(std::span<const Sector> rows, const Window& window,
     };
     each_row([](std::uint32_t* n, std::uint32_t cell, std::uint32_t) { ++n[cell]; },
              [&](std::size_t p, std::uint32_t row) { apart[p].push_back(row); });
-    const std::vector<std::uint32_t> strangers = joined(apart);
-    if (strangers.size() > outside_max(rows.size())) return false;
-    lay_out(window, places, rows, strangers, order, out);
+    std::vector<std::uint32_t> outsiders = joined(apart);
+    if (outsiders.size() > outside_max(rows.size())) return false;
+    std::size_t occupied = 0;
+    for (std::uint32_t cell = 0; cell < window.cells(); ++cell) occupied += places.rows(cell) != 0;
+    lay_out(window, Strangers(std::move(outsiders), rows), occupied, order, out,
+            [&](std::uint32_t cell, std::uint32_t begin) { return places.place(cell, begin); });
     each_row([order = order.data()](std::uint32_t* to, std::uint32_t cell,
                                     std::uint32_t row) { order[to[cell]++] = row; },
              [](std::size_t, std::uint32_t) {});

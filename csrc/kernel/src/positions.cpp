@@ -6,6 +6,7 @@
 #include <array>
 
 #include "blocks.hpp"
+#include "foresight.hpp"
 #include "parallel.hpp"
 #include "passes.hpp"
 #include "stream.hpp"
@@ -76,12 +77,13 @@ template <class Real>
 struct Doubtful {
     static constexpr std::size_t enough = 256;
 
-    Doubtful(double s, double m, const SectorMap* map, Sector* prev, Crossings& out)
-        : size(s), margin(m), shards(map), update(prev), found(out) {}
+    Doubtful(double s, double m, const SectorMap* map, Sector* prev, Range of, Crossings& out)
+        : size(s), margin(m), shards(map), update(prev), part(of), found(out) {}
 
     const double size, margin;
     const SectorMap* const shards;
     Sector* const update;
+    const Range part;
     Crossings& found;
     std::size_t n = 0;
     std::array<std::uint32_t, enough + block_rows + 1> index;
@@ -101,7 +103,9 @@ struct Doubtful {
     }
 
     void settle() {
+        if (n == 0) return;
         const bool all_exist = block_sectors(at.data(), n, size, now.data(), false);
+        const std::size_t done = index[n - 1] + 1 - part.begin;
         std::size_t crossed = 0;
         for (std::size_t d = 0; d < n; ++d) {
             const Sector to = all_exist || exists(now[d]) ? now[d] : no_sector;
@@ -109,6 +113,8 @@ struct Doubtful {
             now[crossed] = to;
             crossed += to != old[d] && !stays(d, to) ? 1 : 0;
         }
+        foresee(found.index, crossed, done, part.size());
+        foresee(found.sectors, crossed, done, part.size());
         found.index.insert(found.index.end(), index.data(), index.data() + crossed);
         found.sectors.insert(found.sectors.end(), now.data(), now.data() + crossed);
         if (update)
@@ -181,7 +187,7 @@ Crossings crossings(std::span<const Point<Real>> pos, std::span<const Sector> pr
     std::vector<Crossings> found(cut.parts());
     parallel(cut.parts(), [&](std::size_t part) {
         Flags flags;
-        Doubtful<Real> doubtful(size, margin, shards, update, found[part]);
+        Doubtful<Real> doubtful(size, margin, shards, update, cut[part], found[part]);
         each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
             block_moved(pos.data() + begin, prev.data() + begin, rows, size, is_narrow,
                         flags.data());
@@ -208,6 +214,7 @@ std::vector<std::uint32_t> near_border(std::span<const Point<Real>> pos,
         each_block(cut[part], [&](std::size_t begin, std::size_t rows) {
             block_near(pos.data() + begin, sectors.data() + begin, rows, size, margin,
                        flags.data());
+            foresee(found[part], rows, begin + rows - cut[part].begin, cut[part].size());
             each_flagged(flags, rows, [&](std::size_t row) {
                 const std::size_t i = begin + row;
                 if (exists(sectors[i]) && std::isfinite(pos[i].x) && std::isfinite(pos[i].y))

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "foresight.hpp"
 #include "parallel.hpp"
 #include "passes.hpp"
 #include "sidereal/group.hpp"
@@ -98,53 +99,45 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
                   {clamped(edges[2 * i + 1].x), clamped(edges[2 * i + 1].y)}};
 }
 
-// Hits as they are found: in pieces that stay where they are, so that no more is ever held than
-// the answer twice, and nothing is copied but once. A piece is a quarter of what there was before.
+// Hits of some centres as they are found.
 class Snapshot::Found {
   public:
+    explicit Found(std::size_t centres) : centres_(centres) {}
+
+    // Says that hits from now on are of this centre, counted from 1.
+    void begin(std::size_t centre) { centre_ = centre; }
+
     // Room for n more.
     std::uint32_t* room(std::size_t n) {
-        if (pieces_.empty() || pieces_.back().size() < used_ + n) {
+        if (hits_.size() < used_ + n) {
             constexpr std::size_t first = std::size_t{256} * 1024;
-            close();
-            pieces_.emplace_back(std::max({first, total_ / 4, n}));
+            hits_.resize(used_);
+            if (used_ == 0) hits_.reserve(std::max(first, n));
+            foresee(hits_, n, centre_, centres_);
+            hits_.resize(hits_.capacity());
         }
-        return pieces_.back().data() + used_;
+        return hits_.data() + used_;
     }
 
-    void add(std::size_t n) { used_ += n, total_ += n; }
-    std::size_t total() const { return total_; }
+    void add(std::size_t n) { used_ += n; }
+    std::size_t total() const { return used_; }
 
-    // Whether all is in one piece, which can be had as it is.
-    bool one_piece() const { return pieces_.size() == 1; }
     RawVector<std::uint32_t> take() {
-        close();
-        return std::move(pieces_.back());
-    }
-
-    // Copies all of it, giving each piece's memory back.
-    void move_to(std::uint32_t* out) {
-        close();
-        for (RawVector<std::uint32_t>& piece : pieces_) {
-            out = std::copy(piece.begin(), piece.end(), out);
-            RawVector<std::uint32_t>().swap(piece);
-        }
+        hits_.resize(used_);
+        return std::move(hits_);
     }
 
   private:
-    void close() {
-        if (!pieces_.empty()) pieces_.back().resize(used_);
-        used_ = 0;
-    }
-
-    std::vector<RawVector<std::uint32_t>> pieces_;
-    std::size_t used_ = 0, total_ = 0;  // of the last piece, of all
+    RawVector<std::uint32_t> hits_;
+    std::size_t used_ = 0, centre_ = 0, centres_;
 };
 
 Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
     // Crowds are uneven: more parts than threads.
     const Cut cut(centres.size(), part_centres, 1, 8);
-    std::vector<Found> found(cut.parts());
+    std::vector<Found> found;
+    found.reserve(cut.parts());
+    for (std::size_t p = 0; p < cut.parts(); ++p) found.emplace_back(cut[p].size());
     Hits out;
     out.offsets.resize(centres.size() + 1);
     parallel(cut.parts(), [&](std::size_t part) {
@@ -166,19 +159,21 @@ Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radi
         for (std::size_t c = begin; c < end; ++c) {
             runs.swap(next);
             if (c + 1 < end) look_ahead(c + 1);
+            found[part].begin(c + 1 - begin);
             add_hits(runs, centres[c], radius[radius.size() == 1 ? 0 : c], found[part]);
             out.offsets[c + 1] = found[part].total();
         }
     });
     std::vector<std::size_t> before(cut.parts() + 1);
     for (std::size_t p = 0; p < cut.parts(); ++p) before[p + 1] = before[p] + found[p].total();
-    if (cut.parts() == 1 && found[0].one_piece()) {
+    if (cut.parts() == 1) {
         out.index = found[0].take();
         return out;
     }
     out.index.resize(before.back());
     parallel(cut.parts(), [&](std::size_t p) {
-        found[p].move_to(out.index.data() + before[p]);
+        const RawVector<std::uint32_t> hits = found[p].take();
+        std::copy(hits.begin(), hits.end(), out.index.data() + before[p]);
         for (std::size_t c = cut[p].begin; c < cut[p].end; ++c) out.offsets[c + 1] += before[p];
     });
     return out;

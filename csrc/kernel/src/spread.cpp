@@ -5,6 +5,8 @@
 #include <numeric>
 #include <optional>
 
+#include "foresight.hpp"
+#include "key_ranges.hpp"
 #include "parallel.hpp"
 #include "sidereal/slot_index.hpp"
 #include "tiles.hpp"
@@ -14,31 +16,32 @@ namespace {
 
 constexpr std::size_t part_rows = std::size_t{64} * 1024;  // fewer are not worth waking a thread
 
-// Sectors in order of appearance, how many rows each has, and (if wanted) each row's.
+// Sectors in order of appearance, and how many rows each has.
 struct Tally {
     std::vector<std::uint64_t> keys;
     std::vector<std::uint32_t> n;
-    std::vector<std::uint32_t> sector_of_row;
-};
-
-Tally tally(std::span<const Sector> rows, bool want_rows) {
-    Tally t;
-    if (want_rows) t.sector_of_row.resize(rows.size());
     SlotIndex index;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const std::uint64_t key = key_of(rows[i]);
-        std::uint32_t sector = index.find(key, t.keys.data());
+
+    // Counts a row; returns its sector.
+    std::uint32_t add(Sector row) {
+        const std::uint64_t key = key_of(row);
+        std::uint32_t sector = index.find(key, keys.data());
         if (sector == absent) {
-            sector = static_cast<std::uint32_t>(t.keys.size());
-            t.keys.push_back(key);
-            t.n.push_back(0);
-            index.insert(key, sector, t.keys.data());
+            sector = static_cast<std::uint32_t>(keys.size());
+            keys.push_back(key);
+            n.push_back(0);
+            index.insert(key, sector, keys.data());
         }
-        ++t.n[sector];
-        if (want_rows) t.sector_of_row[i] = sector;
+        ++n[sector];
+        return sector;
     }
-    return t;
-}
+
+    void clear() {
+        keys.clear();
+        n.clear();
+        index.clear();
+    }
+};
 
 // The sectors' numbers in the order of their keys.
 std::vector<std::uint32_t> sorted(const std::vector<std::uint64_t>& keys) {
@@ -49,34 +52,49 @@ std::vector<std::uint32_t> sorted(const std::vector<std::uint64_t>& keys) {
     return order;
 }
 
+// Counts are appended range by range: sectors of one come before those of the next.
 Counts counts_by_hash(std::span<const Sector> rows) {
-    const Tally t = tally(rows, false);
+    const KeyRanges ranges(rows, part_rows, false);
     Counts out;
-    out.sectors.reserve(t.keys.size());
-    out.n.reserve(t.keys.size());
-    for (const std::uint32_t s : sorted(t.keys)) {
-        out.sectors.push_back(sector_of_key(t.keys[s]));
-        out.n.push_back(t.n[s]);
+    Tally t;
+    for (std::size_t range = 0; range < ranges.size(); ++range) {
+        t.clear();
+        ranges.each(rows, range, [&](std::uint32_t row) { t.add(rows[row]); });
+        foresee(out.sectors, t.keys.size(), range + 1, ranges.size());
+        foresee(out.n, t.keys.size(), range + 1, ranges.size());
+        for (const std::uint32_t s : sorted(t.keys)) {
+            out.sectors.push_back(sector_of_key(t.keys[s]));
+            out.n.push_back(t.n[s]);
+        }
     }
     return out;
 }
 
 Groups group_by_hash(std::span<const Sector> rows) {
-    Tally t = tally(rows, true);
+    const KeyRanges ranges(rows, part_rows, false);
     Groups out;
-    out.sectors.reserve(t.keys.size());
-    out.offsets.reserve(t.keys.size() + 1);
-    out.offsets.push_back(0);
-    std::vector<std::uint32_t>& next = t.n;  // from how many to where the next row goes
-    for (const std::uint32_t s : sorted(t.keys)) {
-        const std::uint32_t begin = out.offsets.back();
-        out.sectors.push_back(sector_of_key(t.keys[s]));
-        out.offsets.push_back(begin + next[s]);
-        next[s] = begin;
-    }
     out.order.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        out.order[next[t.sector_of_row[i]]++] = static_cast<std::uint32_t>(i);
+    out.offsets.push_back(0);
+    Tally t;
+    std::vector<std::uint32_t> row_of, sector_of;  // of the range's rows, ascending
+    if (ranges.size() == 1) row_of.reserve(rows.size()), sector_of.reserve(rows.size());
+    for (std::size_t range = 0; range < ranges.size(); ++range) {
+        t.clear(), row_of.clear(), sector_of.clear();
+        ranges.each(rows, range, [&](std::uint32_t row) {
+            row_of.push_back(row);
+            sector_of.push_back(t.add(rows[row]));
+        });
+        foresee(out.sectors, t.keys.size(), range + 1, ranges.size());
+        foresee(out.offsets, t.keys.size(), range + 1, ranges.size());
+        std::vector<std::uint32_t>& next = t.n;  // from how many to where the next row goes
+        for (const std::uint32_t s : sorted(t.keys)) {
+            const std::uint32_t begin = out.offsets.back();
+            out.sectors.push_back(sector_of_key(t.keys[s]));
+            out.offsets.push_back(begin + next[s]);
+            next[s] = begin;
+        }
+        for (std::size_t i = 0; i < row_of.size(); ++i) out.order[next[sector_of[i]]++] = row_of[i];
+    }
     return out;
 }
 
@@ -150,6 +168,12 @@ bool partition(std::span<const Sector> rows, Tiles& tiles, Partition& out) {
     return true;
 }
 
+std::size_t occupied(std::span<const std::uint32_t> counters) {
+    std::size_t n = 0;
+    for (const std::uint32_t rows : counters) n += rows != 0 ? 1 : 0;
+    return n;
+}
+
 std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
     Partition parts;
@@ -162,6 +186,9 @@ std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
             ++next[t * tile_cells + parts.cell[i]];
     });
     Groups out;
+    const std::size_t sectors = occupied(next);
+    out.sectors.reserve(sectors);
+    out.offsets.reserve(sectors + 1);
     out.offsets.push_back(0);
     each_occupied(tiles, next, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
         std::uint32_t& at = next[std::size_t{tile} * tile_cells + cell];
@@ -180,14 +207,21 @@ std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
 
 std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
+    // Some rows first: where there are too many tiles, nothing was made for them yet.
+    for (std::size_t i = 0; i < rows.size(); i += 256)
+        if (tiles.number(tile_key(rows[i])) == absent) return std::nullopt;
     std::vector<std::uint32_t> n;
+    n.reserve(tiles.most() * tile_cells);
     for (const Sector row : rows) {
         const std::uint32_t tile = tiles.number(tile_key(row));
         if (tile == absent) return std::nullopt;
-        if (std::size_t{tile} * tile_cells == n.size()) n.resize(n.size() + tile_cells);
+        if (std::size_t{tile} * tile_cells >= n.size()) n.resize(tiles.keys().size() * tile_cells);
         ++n[std::size_t{tile} * tile_cells + cell_in_tile(row)];
     }
     Counts out;
+    const std::size_t sectors = occupied(n);
+    out.sectors.reserve(sectors);
+    out.n.reserve(sectors);
     each_occupied(tiles, n, [&](Sector sector, std::uint32_t tile, std::uint32_t cell) {
         out.sectors.push_back(sector);
         out.n.push_back(n[std::size_t{tile} * tile_cells + cell]);

@@ -54,6 +54,8 @@ class Tiles {
 
     const std::vector<std::uint64_t>& keys() const { return keys_; }
 
+    std::size_t most() const { return most_; }
+
     // Tile numbers by key.
     std::vector<std::uint32_t> ordered() const;
 

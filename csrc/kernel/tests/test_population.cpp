@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "sidereal/census.hpp"
+#include "sidereal/flux.hpp"
 #include "sidereal/group.hpp"
 #include "sidereal/snapshot.hpp"
 #include "support.hpp"
@@ -49,6 +50,63 @@ TEST_CASE("groups hold each row once, in order") {
     }
     CHECK(group({}).offsets.size() == 1);
     CHECK(group({}).offsets[0] == 0);
+}
+
+TEST_CASE("rows far apart are counted and grouped range by range") {
+    Random random(15);
+    const auto anywhere = [&] {
+        const auto k = [&] { return static_cast<std::int32_t>(random()); };
+        return Sector{k() | 1, k() | 1};
+    };
+    // Hardly two share a sector; some hundred do; half of all are in one.
+    for (const std::size_t different : {std::size_t{0}, std::size_t{200}, std::size_t{1}}) {
+        std::vector<Sector> homes, rows;
+        for (std::size_t i = 0; i < different; ++i) homes.push_back(anywhere());
+        for (std::size_t i = 0; i < 80'000; ++i)
+            rows.push_back(different == 0 || (different == 1 && i % 2) ? anywhere()
+                                                                       : homes[i % different]);
+        rows[17] = no_sector;
+        std::map<std::uint64_t, std::vector<std::uint32_t>> truth;
+        for (std::uint32_t i = 0; i < rows.size(); ++i) truth[key_of(rows[i])].push_back(i);
+        const Groups groups = group(rows);
+        const Counts n = counts(rows);
+        REQUIRE(n.sectors == groups.sectors);
+        REQUIRE(groups.sectors.size() == truth.size());
+        REQUIRE(groups.offsets.size() == truth.size() + 1);
+        std::vector<std::uint32_t> order;
+        std::size_t g = 0, wrong = 0;
+        for (const auto& [key, members] : truth) {
+            wrong += key_of(groups.sectors[g]) != key || n.n[g] != members.size() ||
+                     groups.offsets[g] != order.size();
+            order.insert(order.end(), members.begin(), members.end());
+            ++g;
+        }
+        CHECK(wrong == 0);
+        CHECK(std::equal(order.begin(), order.end(), groups.order.begin(), groups.order.end()));
+    }
+}
+
+TEST_CASE("flux in ranges is flux at once") {
+    Random random(16);
+    const std::size_t count = 300'000;
+    std::vector<Sector> from, to;
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> truth;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto k = [&] { return static_cast<std::int32_t>(random() % 40) - 20; };
+        from.push_back(i % 1000 ? Sector{k(), k()} : no_sector);
+        to.push_back(i % 999 ? Sector{from[i].x + 1, from[i].y} : from[i]);
+        if (!exists(from[i])) to[i] = {0, 0};
+        if (exists(from[i]) && from[i] != to[i]) ++truth[{key_of(from[i]), key_of(to[i])}];
+    }
+    const Flux got = flux(from, to);
+    REQUIRE(got.n.size() == truth.size());
+    std::size_t e = 0, wrong = 0;
+    for (const auto& [edge, n] : truth) {
+        wrong += key_of(got.source[e]) != edge.first || key_of(got.target[e]) != edge.second ||
+                 got.n[e] != n;
+        ++e;
+    }
+    CHECK(wrong == 0);
 }
 
 TEST_CASE("a census agrees with counting again") {
