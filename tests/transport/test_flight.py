@@ -23,6 +23,7 @@ def findings(flight):
 STEPS = st.one_of(
     st.tuples(st.just("datagrams"), st.integers(1, 40), st.integers(1, 3)),
     st.tuples(st.just("frames"), st.integers(1, 40), st.integers(0, 2)),
+    st.tuples(st.just("pieces"), st.integers(1, 40), st.integers(0, 1)),
     st.tuples(st.just("silent"), st.integers(1, 5), st.just(0)),
     st.tuples(st.just("skipped"), st.just(1), st.just(0)),
     st.tuples(st.just("ack"), st.integers(-3, 150), st.integers(0, 2**128 - 1)),
@@ -36,6 +37,7 @@ def test_compiled_and_readable_find_the_same(steps):
     one, other = _flight.Flight(), flight_twin.Flight()
     number = token = now = 0
     noticed = []
+    offsets = [0, 0]
     for kind, many, value in steps:
         now += 1_000_000
         if kind in ("datagrams", "frames", "silent", "skipped"):
@@ -51,6 +53,11 @@ def test_compiled_and_readable_find_the_same(steps):
                         flight.record_silent(number)
                 number += 1
                 token += value if kind == "datagrams" else 0
+        elif kind == "pieces":
+            for flight in (one, other):
+                flight.record_pieces(number, many, now, 60, value, offsets[value], 7)
+            number += many
+            offsets[value] += 7 * many
         elif kind == "ack":
             largest = number - 1 - many
             bitmap = (value & ((1 << max(0, largest)) - 1)).to_bytes(16, "little")
@@ -77,3 +84,16 @@ def test_delivery_rate_is_what_the_link_carries(flight):
         flight.clear()
         assert flight.acknowledge(number, b"", (20 + number) * 1_000_000)
     assert flight.delivery_rate == pytest.approx(10_000 * 1e9 / 29e6)
+
+
+@pytest.mark.parametrize("flight", [_flight.Flight(), flight_twin.Flight()])
+def test_pieces_that_go_on_from_each_other_are_found_as_one(flight):
+    """What of a stream arrived, and what was lost, is a few ranges, however many packets."""
+    flight.record_pieces(0, 200, 0, 1200, 1, 5000, 1000)
+    lost = set(range(60, 63))
+    bitmap = sum(1 << (198 - number) for number in range(199) if number not in lost)
+    assert flight.acknowledge(199, bitmap.to_bytes(32, "little"), 1_000_000)
+    flight.detect_lost(1_000_000, 10**9, 32)
+    assert sorted(flight.acked_cargo) == [[(1, 5000, 60_000)], [(1, 68_000, 137_000)]]
+    assert flight.lost_cargo == [[(1, 65_000, 3000)]]
+    assert flight.packets_in_flight == 0

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.limits import EARLY_PIECES_MAX
 from sidereal.transport.layout import STREAM
+from sidereal.transport.packet_twin import joined
 from sidereal.transport.ranges import RangeSet
-from sidereal.transport.reliable import ReceiveMessages, SendStream, joined
+from sidereal.transport.reliable import ReceiveMessages, SendStream
 
 
 def stream_of(*messages):

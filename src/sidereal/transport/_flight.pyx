@@ -15,24 +15,36 @@ cdef enum:
     OUTSTANDING = 1
     LOST = 2
     SKIPPED = 3
+    CARGO = 0
+    DATAGRAMS = 1
+    PIECE = 2
 
 cdef struct Sent:
     uint64_t number
     int64_t sent_ns
-    uint64_t token
+    uint64_t first
     uint64_t delivered
     int64_t delivered_ns
     int64_t first_sent_ns
     uint32_t size
-    uint32_t tokens
+    uint32_t many
     uint8_t state
+    uint8_t kind
+    uint8_t channel
+
+cdef struct Run:
+    int channel
+    uint64_t start
+    uint64_t end
 
 
 cdef class Flight:
     """The packets that want an acknowledgement, and what became of them.
 
     `acknowledge` and `detect_lost` leave their findings in ``acked_*`` and
-    ``lost_*`` until `clear`.
+    ``lost_*`` until `clear`. Of a packet's record ``first`` and ``many`` are its datagrams'
+    first token and how many there are, or the offset and length of its piece of a stream;
+    pieces that go on from each other are found as one.
     """
 
     cdef Sent* _ring
@@ -70,6 +82,7 @@ cdef class Flight:
     cdef bint _impossible
     cdef uint64_t _acked_newest
     cdef int64_t _rate_ns
+    cdef Run _run
 
     def __cinit__(self):
         self._capacity = 64
@@ -79,6 +92,7 @@ cdef class Flight:
         self._cargo = [None] * 64
         self._largest_acked = -1
         self.loss_ns = -1
+        self._run.channel = -1
         self.clear()
 
     def __dealloc__(self):
@@ -167,25 +181,69 @@ cdef class Flight:
     def record(self, uint64_t number, int64_t now, Py_ssize_t size, object cargo):
         """A packet whose ``cargo`` (any object, or None) is handed back when acked or lost."""
         cdef Sent* slot = self._slot(number)
-        slot.tokens = 0
+        slot.kind = CARGO
         self._on_its_way(slot, now, size)
         self._cargo[number & (self._capacity - 1)] = cargo
+
+    def record_pieces(
+        self, uint64_t number, Py_ssize_t packets, int64_t now, Py_ssize_t size, uint8_t channel,
+        uint64_t offset, uint32_t length
+    ):
+        """Packets from ``number`` on with a piece of one stream each, ``length`` bytes apart."""
+        cdef Sent* slot
+        cdef Py_ssize_t i
+        for i in range(packets):
+            slot = self._slot(number + <uint64_t>i)
+            slot.kind = PIECE
+            slot.channel = channel
+            slot.first = offset + <uint64_t>i * length
+            slot.many = length
+            self._on_its_way(slot, now, size)
 
     cpdef record_datagrams(
         self, uint64_t number, int64_t now, Py_ssize_t size, uint64_t token, Py_ssize_t tokens
     ):
         """A packet of ``tokens`` datagrams, the first of which has ``token``."""
         cdef Sent* slot = self._slot(number)
-        slot.token = token
-        slot.tokens = tokens
+        slot.kind = DATAGRAMS
+        slot.first = token
+        slot.many = <uint32_t>tokens
         self._on_its_way(slot, now, size)
-        self._cargo[number & (self._capacity - 1)] = None
+
+    cdef _found(self, Sent* slot, list tokens, list cargos):
+        """Hand back what a packet held."""
+        cdef uint64_t token
+        cdef object cargo
+        cdef Run* run = &self._run
+        if slot.kind == DATAGRAMS:
+            for token in range(slot.first, slot.first + slot.many):
+                tokens.append(token)
+        elif slot.kind == PIECE:
+            if run.channel == slot.channel and slot.first + slot.many == run.start:
+                run.start = slot.first  # acks name the newest first
+            elif run.channel == slot.channel and slot.first == run.end:
+                run.end += slot.many
+            else:
+                self._end_run(cargos)
+                run.channel = slot.channel
+                run.start = slot.first
+                run.end = slot.first + slot.many
+        else:
+            cargo = self._cargo[slot.number & (self._capacity - 1)]
+            if cargo is not None:
+                cargos.append(cargo)
+                self._cargo[slot.number & (self._capacity - 1)] = None
+
+    cdef _end_run(self, list cargos):
+        if self._run.channel >= 0:
+            cargos.append(
+                [(self._run.channel, self._run.start, self._run.end - self._run.start)]
+            )
+            self._run.channel = -1
 
     cdef _one(self, uint64_t number, int64_t now):
         cdef Sent* slot = &self._ring[number & (self._capacity - 1)]
-        cdef uint64_t token
         cdef int64_t elapsed
-        cdef object cargo
         if slot.number != number or slot.state == NOTHING:
             return
         if slot.state == SKIPPED:
@@ -220,17 +278,15 @@ cdef class Flight:
             self._first_sent_ns = slot.sent_ns
             # Acks that come in a bunch would make a rate that nobody sent at.
             self._rate_ns = max(now - slot.delivered_ns, slot.sent_ns - slot.first_sent_ns)
-        if slot.tokens:
-            for token in range(slot.token, slot.token + slot.tokens):
-                self.acked_tokens.append(token)
-        else:
-            cargo = self._cargo[number & (self._capacity - 1)]
-            if cargo is not None:
-                self.acked_cargo.append(cargo)
-                self._cargo[number & (self._capacity - 1)] = None
+        self._found(slot, self.acked_tokens, self.acked_cargo)
 
     def acknowledge(self, uint32_t largest_low, bytes bitmap, int64_t now):
         """Take one ack frame; False if it names a packet that was never sent, or skipped."""
+        cdef bint possible = self._acknowledge(largest_low, bitmap, now)
+        self._end_run(self.acked_cargo)
+        return possible
+
+    cdef bint _acknowledge(self, uint32_t largest_low, bytes bitmap, int64_t now) except *:
         cdef uint64_t largest, number, value, oldest
         cdef Py_ssize_t words = len(bitmap) // 8, word, bit
         cdef const uint8_t* p = bitmap
@@ -272,6 +328,10 @@ cdef class Flight:
 
         Sets ``loss_ns`` to when the next one will be, or -1.
         """
+        self._detect_lost(now, delay_ns, packets)
+        self._end_run(self.lost_cargo)
+
+    cdef _detect_lost(self, int64_t now, int64_t delay_ns, Py_ssize_t packets):
         cdef Sent* slot
         self.loss_ns = -1
         while <int64_t>self._floor <= self._largest_acked:
@@ -287,22 +347,13 @@ cdef class Flight:
             self._floor += 1
 
     cdef _lose(self, Sent* slot):
-        cdef uint64_t token
-        cdef object cargo
         slot.state = LOST
         self.bytes_in_flight -= slot.size
         self.packets_in_flight -= 1
         self.lost_bytes += slot.size
         self.lost_packets += 1
         self.lost_sent_ns = max(self.lost_sent_ns, slot.sent_ns)
-        if slot.tokens:
-            for token in range(slot.token, slot.token + slot.tokens):
-                self.lost_tokens.append(token)
-        else:
-            cargo = self._cargo[slot.number & (self._capacity - 1)]
-            if cargo is not None:
-                self.lost_cargo.append(cargo)
-                self._cargo[slot.number & (self._capacity - 1)] = None
+        self._found(slot, self.lost_tokens, self.lost_cargo)
 
     def oldest_cargo(self):
         """The cargo of the oldest packet still out that has one: what a probe sends again."""
@@ -311,7 +362,12 @@ cdef class Flight:
         cdef object cargo
         while number < self._next:
             slot = &self._ring[number & (self._capacity - 1)]
-            if slot.number == number and slot.state == OUTSTANDING and slot.tokens == 0:
+            if slot.number != number or slot.state != OUTSTANDING:
+                number += 1
+                continue
+            if slot.kind == PIECE:
+                return [(slot.channel, slot.first, slot.many)]
+            if slot.kind == CARGO:
                 cargo = self._cargo[number & (self._capacity - 1)]
                 if cargo is not None:
                     return cargo
@@ -325,8 +381,8 @@ cdef class Flight:
         cdef Sent* slot
         for number in range(self._floor, self._next):
             slot = &self._ring[number & (self._capacity - 1)]
-            if slot.number == number and slot.state == OUTSTANDING:
-                for token in range(slot.token, slot.token + slot.tokens):
+            if slot.number == number and slot.state == OUTSTANDING and slot.kind == DATAGRAMS:
+                for token in range(slot.first, slot.first + slot.many):
                     tokens.append(token)
         return tokens
 

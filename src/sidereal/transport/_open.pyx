@@ -9,6 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from ._bytes cimport get16, get32, get64, put32, put64
@@ -20,6 +21,7 @@ from sidereal.transport import layout
 cdef enum:
     WORDS = 129
     PLAIN_MAX = 65536
+    RUN_KEPT = 2097152  # more than a usual batch holds
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
@@ -112,11 +114,20 @@ cdef class Inbox:
     cdef bytearray _plain  # where packets are decrypted, one after the other
     cdef object _view      # of the first `_room` bytes of it
     cdef Py_ssize_t _room
+    cdef uint8_t* _run     # bytes of one stream, of frames that go on from each other
+    cdef Py_ssize_t _run_bytes
+    cdef Py_ssize_t _run_room
+    cdef int _run_channel  # -1 where there is none
+    cdef uint64_t _run_end
 
     def __cinit__(self):
         self._plain = bytearray(PLAIN_MAX)
         self._room = -1
+        self._run_channel = -1
         self.clear()
+
+    def __dealloc__(self):
+        free(self._run)
 
     cdef object room(self, Py_ssize_t n):
         """The first ``n`` bytes of the buffer; packets are mostly as long as the last one."""
@@ -124,6 +135,39 @@ cdef class Inbox:
             self._room = n
             self._view = PyMemoryView_FromMemory(<char*>self._plain, n, PyBUF_WRITE)
         return self._view
+
+    cdef _segment(self, int channel, uint64_t offset, const uint8_t* data, Py_ssize_t n):
+        """Keep a stream frame's bytes; neighbours become one segment."""
+        cdef uint8_t* larger
+        cdef Py_ssize_t room
+        if channel != self._run_channel or offset != self._run_end:
+            self._end_run()
+            self._run_channel = channel
+            self._run_end = offset
+        if self._run_bytes + n > self._run_room:
+            room = max(2 * self._run_room, self._run_bytes + n, PLAIN_MAX)
+            larger = <uint8_t*>realloc(self._run, room)
+            if larger == NULL:
+                raise MemoryError
+            self._run = larger
+            self._run_room = room
+        memcpy(self._run + self._run_bytes, data, n)
+        self._run_bytes += n
+        self._run_end += n
+
+    cdef _end_run(self):
+        if self._run_channel < 0:
+            return
+        self.segments.append((
+            self._run_channel, self._run_end - <uint64_t>self._run_bytes,
+            PyBytes_FromStringAndSize(<char*>self._run, self._run_bytes),
+        ))
+        self._run_channel = -1
+        self._run_bytes = 0
+        if self._run_room > RUN_KEPT:
+            free(self._run)
+            self._run = NULL
+            self._run_room = 0
 
     cpdef clear(self):
         """Empty it for the next batch."""
@@ -138,6 +182,8 @@ cdef class Inbox:
         self.opened = self.eliciting = self.opened_bytes = 0
         self.forged = self.replayed = 0
         self.gap = False
+        self._run_channel = -1
+        self._run_bytes = 0
 
 
 cdef class Opener:
@@ -210,7 +256,8 @@ cdef class Opener:
         for packet in packets:
             self._open(packet, now, inbox)
             if inbox.error is not None:
-                return
+                break
+        inbox._end_run()
 
     cdef _open(self, bytes packet, int64_t now, Inbox inbox):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
@@ -304,10 +351,7 @@ cdef class Opener:
                 if p[at + 1] >= CHANNELS:
                     inbox.error = f"stream frame for channel {p[at + 1]}; there are {CHANNELS}"
                     return
-                inbox.segments.append((
-                    p[at + 1], get64(p + at + 2),
-                    PyBytes_FromStringAndSize(<char*>p + at + 12, length),
-                ))
+                inbox._segment(p[at + 1], get64(p + at + 2), p + at + 12, length)
                 at += 12 + length
                 eliciting = True
             elif kind == ACK:

@@ -162,7 +162,7 @@ cdef class Sealer:
         cdef Py_ssize_t sent = 0
         cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(block)
         cdef bytes packet
-        cdef object record = flight.record
+        cdef uint64_t number = self.next_number, from_offset = offset
         plain[0] = STREAM
         plain[1] = <uint8_t>channel
         plain[10] = piece & 255
@@ -171,10 +171,10 @@ cdef class Sealer:
             put64(plain + 2, offset)
             memcpy(plain + STREAM_HEAD, data + start, piece)
             packet = self._seal(plain, STREAM_HEAD + piece)
-            record(self.next_number - 1, now, packet_bytes, [(channel, offset, piece)])
             out.append((packet, address))
             start += piece
             offset += piece
             budget -= packet_bytes
             sent += 1
+        flight.record_pieces(number, sent, now, packet_bytes, channel, from_offset, piece)
         return start

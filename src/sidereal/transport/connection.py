@@ -37,7 +37,7 @@ from sidereal.transport.layout import (
 )
 from sidereal.transport.lifecycle import State, Trigger, after
 from sidereal.transport.outbox import Outbox
-from sidereal.transport.reliable import ReceiveMessages, ReceiveStream, joined
+from sidereal.transport.reliable import ReceiveMessages, ReceiveStream
 from sidereal.transport.settings import SECOND, Cipher, TransportSettings
 from sidereal.transport.statistics import Rates, of_channels, of_link
 from sidereal.transport.tracking import Out
@@ -206,7 +206,7 @@ class Connection:
     def _take(self, inbox: Any) -> None:
         """Hand on what the peer sent."""
         events, intake = self._events, self.intake
-        for channel, offset, data in joined(inbox.segments):
+        for channel, offset, data in inbox.segments:
             if channel == CONTROL:
                 for message in self._messages.receive(offset, data):
                     events.append(MessageReceived(self.link, message))

@@ -18,6 +18,7 @@ class Sent:
     size: int
     tokens: range
     cargo: Any
+    piece: bool
     delivered: int
     delivered_ns: int
     first_sent_ns: int
@@ -41,6 +42,7 @@ class Flight:
         self.delivered = 0
         self.delivered_ns = 0
         self._first_sent_ns = 0
+        self._run: tuple[int, int, int] | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -87,24 +89,40 @@ class Flight:
         """A packet whose cargo is handed back when it is acked or lost."""
         self._keep(number, now, size, range(0), cargo)
 
+    def record_pieces(
+        self, number: int, packets: int, now: int, size: int, channel: int, offset: int, length: int
+    ) -> None:
+        """Packets from ``number`` on with a piece of one stream each, ``length`` bytes apart."""
+        for i in range(packets):
+            piece = (channel, offset + i * length, length)
+            self._keep(number + i, now, size, range(0), [piece], piece=True)
+
     def record_datagrams(self, number: int, now: int, size: int, token: int, tokens: int) -> None:
         """A packet of ``tokens`` datagrams, the first of which has ``token``."""
         self._keep(number, now, size, range(token, token + tokens), None)
 
-    def _keep(self, number: int, now: int, size: int, tokens: range, cargo: Any) -> None:
+    def _keep(
+        self, number: int, now: int, size: int, tokens: range, cargo: Any, piece: bool = False
+    ) -> None:
         self._use(number)
         if self.packets_in_flight == 0:
             self.delivered_ns = now
             self._first_sent_ns = now
         self._sent[number] = Sent(
-            now, size, tokens, cargo, self.delivered, self.delivered_ns, self._first_sent_ns
-        )
+            now, size, tokens, cargo, piece,
+            self.delivered, self.delivered_ns, self._first_sent_ns,
+        )  # fmt: skip
         self.bytes_in_flight += size
         self.packets_in_flight += 1
         self.last_sent_ns = now
 
     def acknowledge(self, largest_low: int, bitmap: bytes, now: int) -> bool:
         """Take one ack frame; False if it names a packet that was never sent, or skipped."""
+        possible = self._acknowledge(largest_low, bitmap, now)
+        self._end_run(self.acked_cargo)
+        return possible
+
+    def _acknowledge(self, largest_low: int, bitmap: bytes, now: int) -> bool:
         largest = expand_number(self._next, largest_low)
         if largest >= self._next:
             return False
@@ -159,11 +177,39 @@ class Flight:
             # Acks that come in a bunch would make a rate that nobody sent at.
             self._rate_ns = max(now - sent.delivered_ns, sent.sent_ns - sent.first_sent_ns)
         self.acked_tokens += sent.tokens
-        if sent.cargo is not None:
-            self.acked_cargo.append(sent.cargo)
+        self._found(sent, self.acked_cargo)
+
+    def _found(self, sent: Sent, cargos: list[Any]) -> None:
+        """Hand back a packet's cargo; pieces that go on from each other as one."""
+        if sent.cargo is None:
+            return
+        if not sent.piece:
+            cargos.append(sent.cargo)
+            return
+        ((channel, offset, length),) = sent.cargo
+        if self._run is not None and self._run[0] == channel:
+            _, start, end = self._run
+            if offset + length == start:  # acks name the newest first
+                self._run = channel, offset, end
+                return
+            if offset == end:
+                self._run = channel, start, end + length
+                return
+        self._end_run(cargos)
+        self._run = channel, offset, offset + length
+
+    def _end_run(self, cargos: list[Any]) -> None:
+        if self._run is not None:
+            channel, start, end = self._run
+            cargos.append([(channel, start, end - start)])
+            self._run = None
 
     def detect_lost(self, now: int, delay_ns: int, packets: int) -> None:
         """Declare lost what is ``packets`` behind the largest acked, or ``delay_ns`` old."""
+        self._detect_lost(now, delay_ns, packets)
+        self._end_run(self.lost_cargo)
+
+    def _detect_lost(self, now: int, delay_ns: int, packets: int) -> None:
         self.loss_ns = -1
         while self._floor <= self.largest_acked:
             sent = self._sent.get(self._floor)
@@ -183,9 +229,8 @@ class Flight:
         self.lost_packets += 1
         self.lost_sent_ns = max(self.lost_sent_ns, sent.sent_ns)
         self.lost_tokens += sent.tokens
-        if sent.cargo is not None:
-            self.lost_cargo.append(sent.cargo)
-            sent.cargo = None
+        self._found(sent, self.lost_cargo)
+        sent.cargo = None
 
     def _out(self) -> list[Sent]:
         return [

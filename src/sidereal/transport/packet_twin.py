@@ -4,7 +4,7 @@ It holds the numbers opened in a set and parses with `struct`; that it agrees wi
 the compiled codec, byte for byte and refusal for refusal, is what the tests check.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -88,10 +88,12 @@ class Opener:
 
     def open_batch(self, packets: list[bytes], now: int, inbox: Inbox) -> None:
         """Open each packet and sort its frames; stop at a frame that is wrong."""
+        before, inbox.segments = inbox.segments, []
         for packet in packets:
             self._open(packet, now, inbox)
             if inbox.error is not None:
-                return
+                break
+        inbox.segments = [*before, *joined(inbox.segments)]
 
     def _open(self, packet: bytes, now: int, inbox: Inbox) -> None:
         _, _, low = layout.HEADER.unpack_from(packet)
@@ -239,6 +241,23 @@ def parse_frames(
     return None, eliciting
 
 
+def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
+    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+    channel, start, end = -1, 0, 0
+    pieces: list[bytes] = []
+    for where, offset, data in segments:
+        if where == channel and offset == end:
+            pieces.append(data)
+            end += len(data)
+            continue
+        if pieces:
+            yield channel, start, b"".join(pieces)
+        channel, start, end = where, offset, offset + len(data)
+        pieces = [data]
+    if pieces:
+        yield channel, start, b"".join(pieces)
+
+
 class Sealer:
     """Seals one direction's packets, each under a new number."""
 
@@ -331,7 +350,7 @@ class Sealer:
                 break
             head = layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, piece)
             packet = self.seal(head + block[start : start + piece])
-            flight.record(self.next_number - 1, now, len(packet), [(channel, offset, piece)])
+            flight.record_pieces(self.next_number - 1, 1, now, len(packet), channel, offset, piece)
             out.append((packet, address))
             start += piece
             offset += piece

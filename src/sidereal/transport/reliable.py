@@ -6,7 +6,7 @@ up to which offset it has room (credit); what arrives out of order waits.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final, Generic, TypeVar
 
@@ -404,24 +404,3 @@ class ReceiveMessages(ReceiveStream[bytes]):
         self.unread += self._need
         self._need = self._have = 0
         return last[len(last) - over :]
-
-
-def joined(segments: list[tuple[int, int, bytes]]) -> Iterable[tuple[int, int, bytes]]:
-    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
-    return segments if len(segments) < 2 else _joined(segments)
-
-
-def _joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
-    channel, start, end = -1, 0, 0
-    pieces: list[bytes] = []
-    for where, offset, data in segments:
-        if where == channel and offset == end:
-            pieces.append(data)
-            end += len(data)
-            continue
-        if pieces:
-            yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]
-        channel, start, end = where, offset, offset + len(data)
-        pieces = [data]
-    if pieces:
-        yield channel, start, b"".join(pieces) if len(pieces) > 1 else pieces[0]
