@@ -3,4 +3,3 @@
 from sidereal.transport.packet_twin import Inbox as Inbox
 from sidereal.transport.packet_twin import Opener as Opener
 from sidereal.transport.packet_twin import expand_number as expand_number
-from sidereal.transport.packet_twin import route as route

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
-"""Packets and frames on their way in, compiled: routing, the replay window, opening, acks.
+"""Packets and frames on their way in, compiled: the replay window, opening, acks.
 
 Sealing is in ``_seal.pyx``. The readable twin is ``packet_twin.py``; one test suite
 runs over both, and each opens what the other sealed. ``layout.py`` says what the bytes mean.
@@ -23,7 +23,6 @@ cdef enum:
     PLAIN_MAX = 65536
     RUN_KEPT = 2097152  # more than a usual batch holds
 
-cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
 cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
 cdef int WINDOW = layout.REPLAY_WINDOW
@@ -47,51 +46,6 @@ assert (
     layout.FRAME_STREAM, layout.FRAME_CREDIT, layout.FRAME_CLOSE,
 ) == (PADDING, PING, ACK, DATAGRAM, STREAM, CREDIT, CLOSE)
 assert layout.REPLAY_WINDOW == (WORDS - 1) * 64
-
-
-def route(object batch, dict routes, list strays):
-    """Sort a batch of ``(data, address)`` by the connection that each belongs to.
-
-    ``routes`` maps a connection id to ``(address, connection)``. Data packets that
-    come from their connection's own address are grouped; everything else
-    (handshakes, unknown ids, other addresses, garbage) goes to ``strays``.
-    Returns ``{connection id: (connection, [bytes, …])}`` in order of first arrival.
-    """
-    cdef dict groups = {}
-    cdef bytes data
-    cdef const uint8_t* p
-    cdef uint32_t cid, last_cid = 0
-    cdef list last = None
-    cdef object last_address = None, address, raw, known, entry
-    for entry in batch:
-        raw, address = entry
-        if type(raw) is bytes:
-            data = raw
-        else:
-            data = bytes(raw)
-            entry = (data, address)
-        p = <const uint8_t*>PyBytes_AS_STRING(data)
-        if PyBytes_GET_SIZE(data) < HEADER_BYTES + TAG_BYTES + 1 or p[0] != DATA_BYTE:
-            strays.append(entry)
-            continue
-        cid = get32(p + 1)
-        if last is not None and cid == last_cid and address is last_address:
-            last.append(data)
-            continue
-        known = routes.get(cid)
-        if known is None or known[0] != address:
-            strays.append(entry)
-            continue
-        last_cid = cid
-        last_address = address
-        entry = groups.get(cid)
-        if entry is None:
-            last = [data]
-            groups[cid] = (known[1], last)
-        else:
-            last = entry[1]
-            last.append(data)
-    return groups
 
 
 cdef class Inbox:

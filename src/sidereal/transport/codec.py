@@ -10,6 +10,7 @@ from typing import Any
 
 import sidereal.transport._flight as _flight
 import sidereal.transport._open as _open
+import sidereal.transport._route as _route
 import sidereal.transport._seal as _seal
 import sidereal.transport._sieve as _sieve
 from sidereal.transport import flight_twin, packet_twin, sieve_twin
@@ -32,7 +33,7 @@ COMPILED = Codec(
     sealer=_seal.Sealer,
     inbox=_open.Inbox,
     flight=_flight.Flight,
-    route=_open.route,
+    route=_route.route,
     sieve=_sieve.Sieve,
 )
 READABLE = Codec(
