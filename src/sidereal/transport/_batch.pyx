@@ -24,8 +24,8 @@ from sidereal.errors import ConfigError
 from ._udp cimport (
     AF_INET, AF_INET6, CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
     CMSG_SPACE, MSG_DONTWAIT, MSG_TRUNC, POLLIN, POLLOUT, SOL_UDP, UDP_GRO, UDP_SEGMENT,
-    clock_gettime, cmsghdr, iovec, mmsghdr, msghdr, pollfd, ppoll, recvmmsg, sched_yield,
-    sendmmsg, sockaddr_storage, socklen_t, timespec,
+    clock_gettime, cmsghdr, iovec, mmsghdr, msghdr, ready, recvmmsg, sched_yield, sendmmsg,
+    sockaddr_storage, socklen_t, timespec,
 )
 
 cdef enum:
@@ -48,16 +48,6 @@ cdef int64_t _now() noexcept nogil:
     cdef timespec at
     clock_gettime(CLOCK_MONOTONIC, &at)
     return at.tv_sec * 1_000_000_000 + at.tv_nsec
-
-
-cdef bint _readable(int fd) noexcept nogil:
-    cdef pollfd entry
-    cdef timespec none
-    entry.fd = fd
-    entry.events = POLLIN
-    entry.revents = 0
-    none.tv_sec = none.tv_nsec = 0
-    return ppoll(&entry, 1, &none, NULL) > 0
 
 
 cdef class BatchSocket:
@@ -253,10 +243,10 @@ cdef class BatchSocket:
         if self.spinning_ns > 0:
             with nogil:
                 until = start + min(self.spinning_ns, timeout_ns)
-                found = _readable(self._fd)
+                found = ready(self._fd, POLLIN, 0) > 0
                 while not found and _now() < until:
                     sched_yield()
-                    found = _readable(self._fd)
+                    found = ready(self._fd, POLLIN, 0) > 0
         if not found:
             found = self._poll(POLLIN, start + timeout_ns - _now())
         # As KVM polls before it halts a processor: what came soon will come soon again, and
@@ -269,17 +259,9 @@ cdef class BatchSocket:
         return found
 
     cdef bint _poll(self, short events, int64_t timeout_ns) except -1:
-        cdef pollfd entry
-        cdef timespec limit
         cdef int result
-        entry.fd = self._fd
-        entry.events = events
-        entry.revents = 0
-        timeout_ns = max(0, timeout_ns)
-        limit.tv_sec = timeout_ns // 1_000_000_000
-        limit.tv_nsec = timeout_ns % 1_000_000_000
         with nogil:
-            result = ppoll(&entry, 1, &limit, NULL)
+            result = ready(self._fd, events, timeout_ns)
         if result < 0 and errno != EINTR:
             raise OSError(errno, os.strerror(errno))
         return result > 0

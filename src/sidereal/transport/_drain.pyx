@@ -19,7 +19,7 @@ from sidereal.transport._batch import BatchSocket
 
 from ._udp cimport (
     CMSG_DATA, CMSG_FIRSTHDR, CMSG_NXTHDR, MSG_DONTWAIT, MSG_TRUNC, POLLIN, SOL_UDP, UDP_GRO,
-    cmsghdr, iovec, mmsghdr, msghdr, pollfd, ppoll, recvmmsg, sockaddr_storage, timespec,
+    cmsghdr, iovec, mmsghdr, msghdr, ready, recvmmsg, sockaddr_storage,
 )
 
 cdef extern from "<pthread.h>" nogil:
@@ -165,16 +165,9 @@ cdef class DrainedSocket:
             self._drain()
 
     cdef void _drain(self) noexcept nogil:
-        cdef pollfd entry
-        cdef timespec patience
         cdef int got, slot
-        entry.fd = self._fd
-        entry.events = POLLIN
-        patience.tv_sec = 0
-        patience.tv_nsec = PATIENCE_NS
         while not self._over:
-            entry.revents = 0
-            ppoll(&entry, 1, &patience, NULL)
+            ready(self._fd, POLLIN, PATIENCE_NS)
             while not self._over:
                 for slot in range(SLOTS):
                     self._in[slot].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
@@ -284,17 +277,9 @@ cdef class DrainedSocket:
 
     def wait(self, int64_t timeout_ns):
         """Wait until something can be received, at most ``timeout_ns``; say whether it can."""
-        cdef pollfd entry
-        cdef timespec limit
         cdef int result
-        entry.fd = self._wake
-        entry.events = POLLIN
-        entry.revents = 0
-        timeout_ns = max(0, timeout_ns)
-        limit.tv_sec = timeout_ns // 1_000_000_000
-        limit.tv_nsec = timeout_ns % 1_000_000_000
         with nogil:
-            result = ppoll(&entry, 1, &limit, NULL)
+            result = ready(self._wake, POLLIN, timeout_ns)
         if result < 0 and errno != EINTR:
             raise OSError(errno, os.strerror(errno))
         return result > 0

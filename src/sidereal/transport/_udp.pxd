@@ -66,3 +66,15 @@ cdef extern from * nogil:
     int MSG_DONTWAIT, MSG_TRUNC
     int UDP_SEGMENT, UDP_GRO, SOL_UDP
     int AF_INET, AF_INET6
+
+
+cdef inline int ready(int fd, short events, int64_t timeout_ns) noexcept nogil:
+    """Wait for one descriptor, at most so long; what `ppoll` says: 1, 0, or -1 with errno."""
+    cdef pollfd entry
+    cdef timespec limit
+    entry.fd = fd
+    entry.events = events
+    entry.revents = 0
+    limit.tv_sec = max(0, timeout_ns) // 1_000_000_000
+    limit.tv_nsec = max(0, timeout_ns) % 1_000_000_000
+    return ppoll(&entry, 1, &limit, NULL)

@@ -5,6 +5,7 @@ frames as packets have room: fragmentation needs nothing else. The receiver says
 up to which offset it has room (credit); what arrives out of order waits.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from struct import Struct
@@ -233,7 +234,7 @@ class SendStream:
 Delivered = TypeVar("Delivered")
 
 
-class ReceiveStream(Generic[Delivered]):
+class ReceiveStream(ABC, Generic[Delivered]):
     """The receiving half of a channel; a subclass says what it delivers.
 
     Held at most: ``window`` bytes that wait out of order or for the user to read them.
@@ -338,9 +339,9 @@ class ReceiveStream(Generic[Delivered]):
         self._pieces.insert(index, data)
         self.waiting_bytes += len(data)
 
+    @abstractmethod
     def _deliver(self, data: bytes) -> list[Delivered]:
         """Take the next bytes of the stream, in order."""
-        raise NotImplementedError
 
     def _length(self, data: bytes, at: int) -> int:
         length: int = PREFIX.unpack_from(data, at)[0]
