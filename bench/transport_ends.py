@@ -107,7 +107,7 @@ def _pin(which: int) -> None:
 class _Nothing:
     """In place of the record of what is out: the pump remembers nothing."""
 
-    def record_datagrams(self, *_: Any) -> None:
+    def record_datagram_run(self, *_: Any) -> None:
         """Forget it."""
 
 

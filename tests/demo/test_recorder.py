@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidereal.demo import _rowset, rowset
 from sidereal.demo import audit_file as af
 from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.idhash import hash_ids
 from sidereal.demo.recorder import Recorder
-from sidereal.demo.rowset import RowSet
 from sidereal.errors import ConfigError
 
 ENDLESS = 2**32 - 1
@@ -213,9 +213,10 @@ def test_other_files_are_refused(tmp_path):
 ID = st.integers(0, 2**64 - 1) | st.integers(0, 5)
 
 
+@pytest.mark.parametrize("row_set", [_rowset.RowSet, rowset.RowSet], ids=["compiled", "twin"])
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.tuples(ID, st.integers(0, 9)), max_size=6))))
-def test_a_row_set_is_a_dictionary(steps):
-    rows, twin = RowSet(np.dtype(np.int64)), {}
+def test_a_row_set_is_a_dictionary(row_set, steps):
+    rows, twin = row_set(np.dtype(np.int64)), {}
     for put, pairs in steps:
         ids = np.array([id_ for id_, _ in pairs], np.uint64)
         if put:
@@ -230,3 +231,25 @@ def test_a_row_set_is_a_dictionary(steps):
         index, place = rows.match(np.array(asked, np.uint64))
         assert index.tolist() == [k for k, id_ in enumerate(asked) if id_ in twin]
         assert rows.ids[place].tolist() == [asked[k] for k in index]
+
+
+@pytest.mark.parametrize("row_set", [_rowset.RowSet, rowset.RowSet], ids=["compiled", "twin"])
+def test_a_row_set_of_thousands_that_come_and_go_is_a_dictionary(row_set):
+    draw = np.random.default_rng(5)
+    rows, twin = row_set(np.dtype([("a", "<u4"), ("b", "<u2")])), {}
+    for _ in range(60):
+        ids = draw.integers(0, 3000, draw.integers(0, 900)).astype(np.uint64)
+        if draw.random() < 0.5:
+            new = np.zeros(len(ids), rows.rows.dtype)
+            new["a"], new["b"] = draw.integers(0, 99, len(ids)), 7
+            rows.put(ids, new)
+            twin.update(zip(ids.tolist(), new.tolist(), strict=True))
+        else:
+            rows.drop(ids)
+            twin = {id_: row for id_, row in twin.items() if id_ not in set(ids.tolist())}
+        assert dict(zip(rows.ids.tolist(), rows.rows.tolist(), strict=True)) == twin
+        assert np.flatnonzero(rows.maybe).tolist() == sorted(twin)
+        asked = draw.integers(0, 4000, 700).astype(np.uint64)
+        index, place = rows.match(asked)
+        assert index.tolist() == [k for k, id_ in enumerate(asked.tolist()) if id_ in twin]
+        assert rows.ids[place].tolist() == asked[index].tolist()

@@ -1,5 +1,7 @@
 """The ring of sent packets and its twin: one history, the same findings."""
 
+from array import array
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ def findings(flight):
 
 STEPS = st.one_of(
     st.tuples(st.just("datagrams"), st.integers(1, 40), st.integers(1, 3)),
+    st.tuples(st.just("run"), st.integers(1, 40), st.integers(0, 3)),
     st.tuples(st.just("frames"), st.integers(1, 40), st.integers(0, 2)),
     st.tuples(st.just("pieces"), st.integers(1, 40), st.integers(0, 1)),
     st.tuples(st.just("silent"), st.integers(1, 5), st.just(0)),
@@ -40,7 +43,14 @@ def test_compiled_and_readable_find_the_same(steps):
     offsets = [0, 0]
     for kind, many, value in steps:
         now += 1_000_000
-        if kind in ("datagrams", "frames", "silent", "skipped"):
+        if kind == "run":
+            sizes = array("I", [100 + value + i for i in range(many)])
+            tokens = array("I", [(value + i) % 4 for i in range(many)])
+            for flight in (one, other):
+                flight.record_datagram_run(number, now, sizes, token, tokens)
+            number += many
+            token += sum(tokens)
+        elif kind in ("datagrams", "frames", "silent", "skipped"):
             for _ in range(many):
                 for flight in (one, other):
                     if kind == "datagrams":

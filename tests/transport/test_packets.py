@@ -4,9 +4,20 @@ import itertools
 
 import pytest
 
-from sidereal.transport import _flight, _open, _seal, flight_twin, layout, packet_twin
+from sidereal.limits import DATAGRAM_COST_BYTES
+from sidereal.transport import (
+    _flight,
+    _intake,
+    _open,
+    _seal,
+    flight_twin,
+    intake_twin,
+    layout,
+    packet_twin,
+)
 from sidereal.transport.codec import COMPILED, READABLE
 from sidereal.transport.keys import REKEY_SHIFT, KeyChain
+from sidereal.transport.settings import DATAGRAM_COST_MAX
 from transport.pair import CLIENT, KEY, MS, SECOND, SERVER, Pair, seeded
 
 CODECS = {"compiled": COMPILED, "readable": READABLE}
@@ -141,6 +152,24 @@ def test_sealed_runs_are_the_same_bytes_and_the_same_books():
     assert results[0] == results[1]
     assert results[0][2] == list(range(1000, 1050))
     assert max(len(data) for data, _ in results[0][0]) == 1200
+
+
+@pytest.mark.parametrize("intake", [_intake, intake_twin], ids=["compiled", "twin"])
+@pytest.mark.parametrize("room", [0, 3_000, 100_000, 111_000, 10_000_000])
+def test_no_more_is_opened_than_surely_fits(codec, intake, room):
+    """Datagrams count with what keeping them costs; a packet may hold many small ones."""
+    frames = [b"\x03\x02\x00ab" * 200, b"\x07\x05\x80\x04" + bytes(1152), b"\x01"]
+    packets = [sealed_at(i, frames[i % 3], shift=REKEY_SHIFT) for i in range(60)]
+    inbox = codec.inbox()
+    taken = intake.open_some(codec.opener(chain()), packets, 0, inbox, room)
+    held = [*inbox.datagrams, *(payload for _, payload in inbox.sequenced)]
+    cost = sum(map(len, held)) + DATAGRAM_COST_BYTES * len(held)
+    assert cost <= room
+    assert inbox.opened == taken
+    if taken < len(packets):
+        assert cost + DATAGRAM_COST_MAX * len(packets[taken]) > room
+    else:
+        assert room == 10_000_000
 
 
 def test_corruption_of_every_byte_is_refused(codec):

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from sidereal.apps.values import Number
-from sidereal.demo.options import CHAOS_ENTITIES, DemoOptions
+from sidereal.demo.options import CHAOS_ENTITIES, LOOPBACK_DATAGRAM_BYTES, DemoOptions
 from sidereal.demo.strikes import KINDS, read
+from sidereal.limits import DATAGRAM_BYTES_DEFAULT
 from sidereal.transport import netsim
 from sidereal.transport.settings import DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN
 
@@ -101,9 +102,8 @@ _WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option(
     "--datagram-bytes",
     type=click.IntRange(DATAGRAM_BYTES_MIN, DATAGRAM_BYTES_MAX),
-    default=_USUAL.datagram_bytes,
-    show_default=True,
-    help="UDP payload of a full packet between shards and server; 9000 suits jumbo frames.",
+    help="UDP payload of a full packet between shards and server."
+    f"  [default: {LOOPBACK_DATAGRAM_BYTES}; {DATAGRAM_BYTES_DEFAULT} with --netsim]",
 )
 def demo(**flags: object) -> int:
     """Run a whole world here, and audit it.

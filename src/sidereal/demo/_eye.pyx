@@ -27,7 +27,7 @@ def look(
     ----------
     ids : (n,) uint64
     since, birth, end : (n,) uint32
-        The tick of each row's state, the first and the last tick of its life.
+        The tick of each row's state, the first and the last tick of its life; an end of 0 is none.
     pending : (n,) uint8
         1 for shadows.
     maybe : (65536,) uint8
@@ -52,7 +52,7 @@ def look(
     cdef long long[:, ::1] out = found
     with nogil:
         for i in range(n):
-            counted = (birth[i] <= tick) & (tick <= end[i]) & (pending[i] == 0)
+            counted = (birth[i] <= tick) & ((tick <= end[i]) | (end[i] == 0)) & (pending[i] == 0)
             count += counted
             total += _mixed(ids[i]) & (0 - counted)
             out[0, shadows] = i

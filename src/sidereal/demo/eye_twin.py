@@ -22,7 +22,7 @@ def look(
     ----------
     ids : (n,) uint64
     since, birth, end : (n,) uint32
-        The tick of each row's state, the first and the last tick of its life.
+        The tick of each row's state, the first and the last tick of its life; an end of 0 is none.
     pending : (n,) uint8
         1 for shadows.
     maybe : (65536,) uint8
@@ -45,7 +45,7 @@ def look(
         raise ValueError("the columns differ in length")
     if len(maybe) != LOW_HALVES:
         raise ValueError(f"maybe has not {LOW_HALVES} entries")
-    counted = (birth <= tick) & (tick <= end) & (pending == 0)
+    counted = (birth <= tick) & ((tick <= end) | (end == 0)) & (pending == 0)
     late = (since.astype(np.int64) + 1 < tick) & (pending == 0)
     likely = maybe[ids & np.uint64(LOW_HALVES - 1)] != 0
     return (

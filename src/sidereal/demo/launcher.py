@@ -135,7 +135,7 @@ def play(
             {
                 "idle_unload_s": IDLE_UNLOAD_S,
                 "rebalance_s": REBALANCE_S,
-                "datagram_bytes": options.datagram_bytes,
+                "datagram_bytes": options.path_bytes,
             },
         )
         try:
@@ -205,6 +205,7 @@ class _Run:
         start = tick + round(lead_s * hz)
         begin_ns = now + round((start - tick) * 1e9 / hz)
         plan = Plan(motion, start, max(1, round(options.seconds * hz)))
+        self.measure.first_tick = start
         self._grant(plan)
         auditor = Auditor(self.audit, plan)
         striker = Striker(

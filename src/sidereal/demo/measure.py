@@ -44,6 +44,11 @@ class Measure:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._counted = Counted()
+        self._flow = Counted()
+        """The same from the world's first tick on: what came before is no update's."""
+        self._flow_ns: list[int] = []
+        self.first_tick = 0
+        """The world's, once it is known."""
         self._times_ns: list[int] = []
         self._freezes_ns: dict[int, list[int]] = {}
         self._pause = threading.Event()
@@ -54,6 +59,9 @@ class Measure:
         """Take the world as it stands."""
         self._times_ns.append(now_ns())
         self._counted.look(status)
+        if status.tick >= self.first_tick:
+            self._flow_ns.append(now_ns())
+            self._flow.look(status)
         self._freezes_ns[status.term] = list(status.freezes_ns)
 
     def nap(self, seconds: float) -> None:
@@ -99,17 +107,20 @@ class Measure:
         )
 
     def costs(self) -> Costs:
-        """Return what the server's stages cost for an update."""
-        names = [name for name in self._counted.since_start if name.startswith(STAGE)]
-        used = {name.removeprefix(STAGE): self.rise(name) * 1000 for name in names}
-        size = self.rise("bytes_received") + self.rise("bytes_sent")
+        """Return what the server's stages cost for an update, while the world ran."""
+        rose = self._flow.since_start
+        used = {
+            name.removeprefix(STAGE): spent_us * 1000
+            for name, spent_us in rose.items()
+            if name.startswith(STAGE)
+        }
         return costs(
             "replication server",
-            self.rise("updates"),
+            rose.get("updates", 0),
             used,
-            self.rise("packets"),
-            size,
-            self.seconds,
+            rose.get("packets", 0),
+            rose.get("bytes_received", 0) + rose.get("bytes_sent", 0),
+            (self._flow_ns[-1] - self._flow_ns[0]) / 1e9 if self._flow_ns else 0.0,
         )
 
     def shards(self, status: Status) -> list[ShardFigures]:

@@ -10,6 +10,10 @@ CHAOS_ENTITIES = 4_000
 """With `chaos`, unless a number is given: few enough that a small machine keeps its leases while
 processes die and start."""
 
+LOOPBACK_DATAGRAM_BYTES = 9_000
+"""What goes between processes of one machine in one packet: as on a network of jumbo frames, and no
+more than any system's loopback takes whole. Fewer and larger packets cost less."""
+
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
     """A world on this machine, for a while.
@@ -46,7 +50,9 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
         The network between the shards and the server, as `sidereal.transport.netsim.parse`
         reads it; None is this machine's own.
     datagram_bytes
-        UDP payload of a full packet between shards and server.
+        UDP payload of a full packet between shards and server; None is what the path between
+        them carries: `LOOPBACK_DATAGRAM_BYTES`, and on a simulated network the default of all
+        networks.
     """
 
     trace: Path | None = None
@@ -63,4 +69,11 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     kill_shard: float | None = None
     chaos: tuple[str, ...] = ()
     netsim: str | None = None
-    datagram_bytes: int = DATAGRAM_BYTES_DEFAULT
+    datagram_bytes: int | None = None
+
+    @property
+    def path_bytes(self) -> int:
+        """UDP payload of a full packet in this run."""
+        if self.datagram_bytes is not None:
+            return self.datagram_bytes
+        return LOOPBACK_DATAGRAM_BYTES if self.netsim is None else DATAGRAM_BYTES_DEFAULT

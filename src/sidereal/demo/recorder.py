@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 from sidereal.demo import audit_file as af
 from sidereal.demo._eye import look
+from sidereal.demo._rowset import RowSet
 from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.idhash import U64
-from sidereal.demo.rowset import Index, RowSet
+from sidereal.demo.rowset import Index
+from sidereal.simulations.blob import ENDLESS
 
 Ints = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
@@ -124,7 +126,7 @@ class Recorder:
         since : (n,) int
             The tick of each row's state before the step.
         birth, end : (n,) int
-            First and last tick of each row's life.
+            First and last tick of each row's life; an end of 0 is none.
         pending : (n,) bool or None
             Rows that are shadows.
         started_ns, ended_ns, next_due_ns : int
@@ -144,12 +146,12 @@ class Recorder:
         columns = ids, since, birth, end, pending.view(np.uint8)
         count, total, shadows, late, likely = look(tick, *columns, self._entrants.maybe)
         if len(shadows):
-            self._shadow(tick, ids[shadows], since[shadows], birth[shadows], end[shadows])
+            self._shadow(tick, ids[shadows], since[shadows], birth[shadows], _ends(end[shadows]))
         file.count[slot] += count
         file.hash[slot : slot + 1] += np.uint64(total)
         file.step_ns[slot] += ended_ns - started_ns
         cause = self._arrive(tick, ids, since, pending, late, likely, ended_ns)
-        self._gaps(tick, ids[late], since[late], birth[late], end[late], cause)
+        self._gaps(tick, ids[late], since[late], birth[late], _ends(end[late]), cause)
         if tick != file.last_tick:
             file["ticks_run"] += 1
         if ended_ns > next_due_ns:
@@ -317,3 +319,8 @@ class Recorder:
             return
         log[start : start + len(rows)] = rows
         self.file[part] = start + len(rows)
+
+
+def _ends(end: Ints) -> Ints:
+    """The last ticks of lives, of those too that have none."""
+    return np.where(end == 0, ENDLESS, end)

@@ -1,8 +1,8 @@
-"""A small set of rows by id, looked up in large columns of ids, tick after tick.
+"""A small set of rows by id, to be read: the same as ``_rowset.pyx``, which the recorder uses.
 
-It holds the few entities that are on their way in or out, and is asked about all
-that a shard simulates; so a table of 16 bits of the id rules almost all of them
-out before anything is searched.
+It holds the few entities that are on their way in or out, and is asked, tick after tick, about all
+that a shard simulates; so a table of 16 bits of the id rules almost all of them out before anything
+is searched.
 """
 
 from typing import Any

@@ -20,7 +20,7 @@ def survey(books: Books, now: int) -> None:
     touched = reach(
         table.position,
         table.velocity,
-        table.sensor,
+        table.sensor if table.sensor.any() else 0.0,
         books.rules.sector_size,
         books.settings.activation_horizon_s,
     )

@@ -24,7 +24,8 @@ class Flux:
 
     def __init__(self) -> None:
         self.per_s: dict[Edge, float] = {}
-        self._beside: dict[Sector, list[tuple[Sector, float]]] = {}
+        self._beside: dict[Sector, list[tuple[Sector, float]]] | None = None
+        """By sector, once somebody asks: a round of rebalancing does, an observation does not."""
 
     def observe(
         self, crossed: list[tuple[NDArray[np.int32], NDArray[np.int32]]], elapsed_s: float
@@ -38,11 +39,7 @@ class Flux:
         }
         if crossed and elapsed_s > 0:
             self._add(crossed, (1 - keep) / elapsed_s)
-        self._beside = {}
-        for (a, b), rate in self.per_s.items():
-            if a != b:
-                self._beside.setdefault(a, []).append((b, rate))
-                self._beside.setdefault(b, []).append((a, rate))
+        self._beside = None
 
     def _add(
         self, crossed: list[tuple[NDArray[np.int32], NDArray[np.int32]]], weight_per_s: float
@@ -56,4 +53,10 @@ class Flux:
 
     def around(self, coords: Sector) -> list[tuple[Sector, float]]:
         """Return the sectors that entities cross to or from, with the crossings per second."""
+        if self._beside is None:
+            self._beside = {}
+            for (a, b), rate in self.per_s.items():
+                if a != b:
+                    self._beside.setdefault(a, []).append((b, rate))
+                    self._beside.setdefault(b, []).append((a, rate))
         return self._beside.get(coords, [])

@@ -194,7 +194,7 @@ def status(books: Books, link: LinkId, message: StatusRequest, now: int) -> None
             info.link is not None,
             info.draining,
             len(info.sectors),
-            int((holders[begun] == info.shard_id).sum()),
+            int(np.count_nonzero((holders == info.shard_id) & begun)),
             info.load_score(books.settings.player_weight),
             info.load.avg_tick_time_ms,
             info.cordoned,

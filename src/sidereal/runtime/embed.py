@@ -47,8 +47,9 @@ CATCH_UP_S = 1.0
 it skips. A machine that stalls for half a second costs nobody a tick then."""
 
 GATHER_NS = NS_PER_S // 250
-"""Between ticks, arrivals are gathered for so long: 4 ms is little beside a tick, and a pass
-for each datagram would cost a shard more than its simulation."""
+GATHER_MAX_NS = NS_PER_S // 100
+"""Between ticks, arrivals are gathered for a tenth of a tick, within these bounds: they take effect
+at the next, and a pass for each datagram would cost a shard more than its simulation."""
 
 
 class Shard:
@@ -157,9 +158,9 @@ class Shard:
         if ticking and core is not None and core.clock is not None and core.has_lease(now):
             deadline = min(deadline, core.clock.begins_ns(self._ticked + 1))
         deadline = deadline if until_ns is None else min(deadline, until_ns)
-        if self._channel.wait(deadline) and deadline - now_ns() > 2 * GATHER_NS:
-            # What arrives takes effect at the next tick: take it in few passes.
-            time.sleep(GATHER_NS / NS_PER_S)
+        gather_ns = min(max(self.rules.tick_ns // 10, GATHER_NS), GATHER_MAX_NS)
+        if self._channel.wait(deadline) and deadline - now_ns() > 2 * gather_ns:
+            time.sleep(gather_ns / NS_PER_S)
 
     def close(self, reason: str = "the shard was closed") -> None:
         """Leave, with the updates that a late shard kept back. What it has goes to others then."""

@@ -43,8 +43,9 @@ from sidereal.world.rules import NS_PER_S, WorldRules
 log = logging.getLogger("sidereal.replication")
 
 PASS_NS = NS_PER_S // 500
-"""Datagrams are taken in passes at least so far apart: a pass for each would cost more than it
-brings, and 2 ms is little beside a tick."""
+PASS_MAX_NS = NS_PER_S // 200
+"""Datagrams are taken in passes at least a twentieth of a tick apart, within these bounds: a pass
+for each would cost more than it brings."""
 
 
 def settings_of(config: Config) -> Settings:
@@ -140,6 +141,7 @@ class ReplicationServer:
         self._snapshot_at = now_ns() + self._snapshot_ns
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
+        self._pass_ns = min(max(self._tick_ns // 20, PASS_NS), PASS_MAX_NS)
         self._next_tick = 0
         self._account_at = 0
         self._names: dict[LinkId, str] = {}
@@ -159,8 +161,8 @@ class ReplicationServer:
     def step(self) -> None:
         """Wait for the next tick or the next datagram, and do what there is to do."""
         started = now_ns()
-        if self._wait() and self._next_tick - now_ns() > PASS_NS:
-            self.pace.breathe(PASS_NS)
+        if self._wait() and self._next_tick - now_ns() > self._pass_ns:
+            self.pace.breathe(self._pass_ns)
         if not self.gate.full:  # else peers wait until the disk has caught up
             for event in self.channel.pump():
                 self._take(event)

@@ -65,7 +65,7 @@ class ShardCore:
         self._held_back: list[Message] = []
         self._payloads: list[bytes] = []
         self._events: list[ev.Event] = []
-        self._heartbeat_at = self._report_at = self._propose_at = 0
+        self._heartbeat_at = self._report_at = self._propose_at = self._doom_at = 0
         self._mailbox = Mailbox()
         self._sightings = Sightings()
         self._ids = Grants()
@@ -181,7 +181,8 @@ class ShardCore:
         if now >= self._report_at:
             self._report_at = now + ack.load_report_ns
             self._send.append(sm.ShardLoadUpdate(self._load.report(self.holdings.table)))
-        if len(self._doomed) and self.session.leased:
+        if len(self._doomed) and self.session.leased and now >= self._doom_at:
+            self._doom_at = now + self.rules.tick_ns  # and not with each message that comes
             doomed, self._doomed = self._doomed, np.empty(0, np.uint64)
             self.destroy(doomed)
         if now >= self._propose_at:

@@ -95,8 +95,8 @@ class Simulation(Protocol):
     sent copies of what lies across its borders. A class that has neither gets None and False.
 
     A simulation may also have `Fills.fill`, and ``life(world) -> (birth, end)``, (n,) uint32
-    world ticks, both inclusive: rows outside them are not alive and the audit does not count
-    them.
+    world ticks, both inclusive, an end of 0 for none: rows outside them are not alive and the audit
+    does not count them.
     """
 
     state_dtype: np.dtype[Any] | None

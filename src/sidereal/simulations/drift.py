@@ -105,8 +105,8 @@ class DriftSimulation:
         self._pace = UNITS_PER_S * chosen["speed"]
 
     def life(self, world: World) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """First and last tick of each row's life."""
-        return blob.life(world.state)
+        """First and last tick of each row's life, 0 for none."""
+        return world.state["birth"], world.state["end"]
 
     def step(self, world: World, dt: float) -> None:
         """Advance each row by its velocity and the time since its state."""

@@ -50,8 +50,8 @@ class FlockSimulation:
         self._pace = UNITS_PER_S * chosen["speed"]
 
     def life(self, world: World) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """First and last tick of each row's life."""
-        return blob.life(world.state)
+        """First and last tick of each row's life, 0 for none."""
+        return world.state["birth"], world.state["end"]
 
     def step(self, world: World, dt: float) -> None:
         """Steer by what each bird sees, then fly."""

@@ -37,8 +37,8 @@ class TraceSimulation:
         self._player = None if points is None else Player(self._replay.copies, points)
 
     def life(self, world: World) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """First and last tick of each row's life."""
-        return blob.life(world.state)
+        """First and last tick of each row's life, 0 for none."""
+        return world.state["birth"], world.state["end"]
 
     def step(self, world: World, dt: float) -> None:
         """Move each row by what its track moved since its state; end those past their track."""

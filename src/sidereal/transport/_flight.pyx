@@ -174,6 +174,20 @@ cdef class Flight:
         """A packet that wants no acknowledgement: only its number is used up."""
         self._slot(number).state = NOTHING
 
+    def record_datagram_run(
+        self, uint64_t number, int64_t now, const uint32_t[::1] sizes, uint64_t token,
+        const uint32_t[::1] tokens
+    ):
+        """Packets from ``number`` on, of ``sizes`` bytes; each holds as many datagrams as
+        ``tokens`` says, the very first of which has ``token``.
+        """
+        cdef Py_ssize_t i
+        if sizes.shape[0] != tokens.shape[0]:
+            raise ValueError("sizes and tokens differ in length")
+        for i in range(sizes.shape[0]):
+            self.record_datagrams(number + <uint64_t>i, now, sizes[i], token, tokens[i])
+            token += tokens[i]
+
     def record_skipped(self, uint64_t number):
         """A number that no packet has: who acknowledges it has not seen what it acknowledges."""
         self._slot(number).state = SKIPPED

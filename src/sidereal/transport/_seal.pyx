@@ -18,6 +18,7 @@ from sidereal.transport import layout
 cdef enum:
     PLAIN_MAX = 65536
     STREAM_HEAD = 12
+    RUN_MAX = 256
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef uint8_t DATAGRAM = layout.FRAME_DATAGRAM
@@ -103,7 +104,7 @@ cdef class Sealer:
     ):
         """Pack ``payloads[start:]`` into packets of at most ``packet_bytes``, seal and record them.
 
-        Stops after ``packets_max`` packets or once ``budget`` bytes are used up.
+        Stops after ``packets_max`` packets (256 at most) or once ``budget`` bytes are used up.
         ``sequences[i]`` is that of ``payloads[i]``, or UNSEQUENCED.
         ``payloads[start]`` has ``token``. Appends ``(packet, address)`` to ``out``.
         Returns the index of the first payload that was not sent.
@@ -113,10 +114,12 @@ cdef class Sealer:
         cdef Py_ssize_t n, size, head, at = start, end = len(payloads), first, sent = 0
         cdef const uint8_t* sequence = <const uint8_t*>(<char*>sequences)
         cdef bytes payload, packet
-        cdef object record = flight.record_datagrams
+        cdef uint64_t number = self.next_number
+        cdef uint32_t[RUN_MAX] sizes
+        cdef uint32_t[RUN_MAX] tokens
         # Most packets are full: one view serves them all.
         cdef object full = PyMemoryView_FromMemory(<char*>plain, room, PyBUF_READ)
-        while at < end and sent < packets_max and budget > 0:
+        while at < end and sent < min(packets_max, <Py_ssize_t>RUN_MAX) and budget > 0:
             n = 0
             first = at
             while at < end:
@@ -140,10 +143,15 @@ cdef class Sealer:
                 n = room
             packet = self._seal_view(full, n) if n == room else self._seal(plain, n)
             size = PyBytes_GET_SIZE(packet)
-            record(self.next_number - 1, now, size, token + <uint64_t>(first - start), at - first)
+            sizes[sent] = <uint32_t>size
+            tokens[sent] = <uint32_t>(at - first)
             out.append((packet, address))
             budget -= size
             sent += 1
+        if sent:
+            flight.record_datagram_run(
+                number, now, <uint32_t[:sent]>sizes, token, <uint32_t[:sent]>tokens
+            )
         return at
 
     def seal_stream(

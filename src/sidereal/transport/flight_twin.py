@@ -4,6 +4,7 @@ What the compiled one keeps in a ring of fixed records is here one small object 
 packet. Numbers that have fallen out of the ring there are forgotten here too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,16 @@ class Flight:
     def record_silent(self, number: int) -> None:
         """A packet that wants no acknowledgement."""
         self._use(number)
+
+    def record_datagram_run(
+        self, number: int, now: int, sizes: Sequence[int], token: int, tokens: Sequence[int]
+    ) -> None:
+        """Packets from ``number`` on, of ``sizes`` bytes; each holds as many datagrams as
+        ``tokens`` says, the very first of which has ``token``. Both are unsigned and 32 bits wide.
+        """
+        for i, (size, count) in enumerate(zip(sizes, tokens, strict=True)):
+            self.record_datagrams(number + i, now, size, token, count)
+            token += count
 
     def record_skipped(self, number: int) -> None:
         """A number that no packet has: who acknowledges it has not seen what it acknowledges."""

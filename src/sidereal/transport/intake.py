@@ -6,7 +6,7 @@ The counterpart of the `Outbox`. The streams that frames belong to are the conne
 from typing import Any
 
 from sidereal.limits import DATAGRAM_COST_BYTES
-from sidereal.transport.settings import DATAGRAM_COST_MAX
+from sidereal.transport._intake import open_some
 
 
 def cost(payloads: list[bytes]) -> int:
@@ -52,10 +52,9 @@ class Intake:
 
     def open(self, packets: list[bytes], now: int, inbox: Any) -> bool:
         """Open packets into ``inbox``; say whether any was authentic."""
-        if DATAGRAM_COST_MAX * sum(map(len, packets)) <= self._unread_max - self.unread:
-            self.opener.open_batch(packets, now, inbox)
-        else:
-            self._open_some(packets, now, inbox)
+        taken = open_some(self.opener, packets, now, inbox, self._unread_max - self.unread)
+        if inbox.error is None:
+            self.unheard += len(packets) - taken
         if inbox.forged or inbox.replayed:
             self.forged += inbox.forged
             self.replayed += inbox.replayed
@@ -64,22 +63,3 @@ class Intake:
         self.packets += inbox.opened
         self.bytes += inbox.opened_bytes
         return True
-
-    def _open_some(self, packets: list[bytes], now: int, inbox: Any) -> None:
-        """Open as many as surely fit, see what they were, and so on."""
-        room = self._unread_max - self.unread
-        at = datagrams = sequenced = 0
-        while at < len(packets) and inbox.error is None:
-            left, start = room, at
-            while at < len(packets):
-                left -= DATAGRAM_COST_MAX * len(packets[at])
-                if left < 0:
-                    break
-                at += 1
-            if at == start:
-                self.unheard += len(packets) - at
-                return
-            self.opener.open_batch(packets[start:at], now, inbox)
-            room -= cost(inbox.datagrams[datagrams:])
-            room -= cost([payload for _, payload in inbox.sequenced[sequenced:]])
-            datagrams, sequenced = len(inbox.datagrams), len(inbox.sequenced)

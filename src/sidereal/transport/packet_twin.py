@@ -4,8 +4,9 @@ It holds the numbers opened in a set and parses with `struct`; that it agrees wi
 the compiled codec, byte for byte and refusal for refusal, is what the tests check.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 
@@ -13,6 +14,8 @@ from sidereal.transport import layout
 from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
 
+RUN_MAX: Final = 256
+"""Packets that one call seals, at most."""
 DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 
 
@@ -302,8 +305,9 @@ class Sealer:
     ) -> int:
         """Pack ``payloads[start:]`` into packets, seal and record them; return where it stopped."""
         room = packet_bytes - layout.OVERHEAD_BYTES
-        at = start
-        for _ in range(packets_max):
+        at, number = start, self.next_number
+        sizes, tokens = array("I"), array("I")
+        for _ in range(min(packets_max, RUN_MAX)):
             if at == len(payloads) or budget <= 0:
                 break
             first, frames = at, b""
@@ -321,11 +325,12 @@ class Sealer:
             if at < len(payloads) and room - len(frames) <= layout.PADDING_WORTH:
                 frames = frames.ljust(room, b"\0")
             packet = self.seal(frames)
-            flight.record_datagrams(
-                self.next_number - 1, now, len(packet), token + first - start, at - first
-            )
+            sizes.append(len(packet))
+            tokens.append(at - first)
             out.append((packet, address))
             budget -= len(packet)
+        if sizes:
+            flight.record_datagram_run(number, now, sizes, token, tokens)
         return at
 
     def seal_stream(

@@ -236,4 +236,5 @@ def distinct(ids: U64) -> bool:
     count = len(ids)
     if count <= SMALL:
         return count < 2 or len(set(ids.tolist())) == count
-    return len(np.unique(ids)) == count
+    ordered = np.sort(ids)  # `np.unique` takes four times as long over a batch's
+    return not np.count_nonzero(ordered[1:] == ordered[:-1])
