@@ -1,4 +1,4 @@
-"""What a shard says at the end of a demo: whom it may simulate, as its core has it in a real move."""
+"""What a shard says at the end of a demo: whom it may simulate, as its core has it in a move."""
 
 from types import SimpleNamespace
 
