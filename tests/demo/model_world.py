@@ -118,6 +118,7 @@ class ModelWorld:
         self.kills = {}  # tick -> (shard index, whether in the middle of writing)
         self.sends_first = False  # breaks the rule: record, then send
         self.sabotage = {}  # tick -> function of the world
+        self.before_judging = lambda: None
         self.quiet = False
 
     @property
@@ -158,6 +159,7 @@ class ModelWorld:
         return self.judge()
 
     def judge(self):
+        self.before_judging()
         self.auditor.finish()
         for shard in self.living:
             assert shard.recorder.finish
@@ -168,6 +170,7 @@ class ModelWorld:
                 np.array([r.position for r in rows]).reshape(n, 2),
                 np.array([r.tick for r in rows], np.uint32),
                 np.array([r.state for r in rows], SIMULATION.state_dtype),
+                np.array([r.frozen for r in rows], bool),
             )
         return self.auditor.verdict()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.model_world import CALM, OPTIONS, STILL, ModelWorld
+from demo.model_world import CALM, OPTIONS, STILL, ModelWorld, ids_versions, ticks
 from sidereal.demo import audit_file as af
 from sidereal.demo.audit import Auditor
 from sidereal.demo.plan import Plan, motion_of
@@ -245,6 +245,77 @@ def test_two_living_shards_are_not_excused_by_a_dead_one(fresh):
     world.sabotage[31], world.sabotage[50] = still, give_twice
     verdict = world.run()
     assert any(f"entity {harmed['id']} is simulated twice" in line for line in verdict.wrong)
+
+
+def moved_without_release(world, ids):
+    """From tick 46 on a shard keeps a frozen copy of what another one simulates."""
+
+    def move(w):
+        still(w)
+        shard, row = w.someone()
+        other = next(s for s in w.living if s is not shard)
+        arrived = copy.deepcopy(row)
+        shard.recorder.left(*ids_versions([row]), ticks([row]), w.now)
+        row.frozen = True
+        w.arrive(arrived, other, af.MIGRATION)
+        ids.append(row.id)
+
+    world.sabotage[46] = move
+
+
+def thaw(world):
+    for shard in world.living:
+        for row in shard.rows.values():
+            row.frozen = False
+
+
+def test_a_frozen_copy_that_awaits_its_release_is_nobody_s_second(fresh):
+    world, moved = fresh(9), []
+    moved_without_release(world, moved)
+    verdict = world.run()
+    assert sum(moved[0] in shard.rows for shard in world.living) == 2
+    assert verdict.wrong == []
+    assert len(verdict.census.lost) == len(verdict.census.duplicated) == 0
+
+
+def test_two_shards_that_may_both_simulate_an_entity_are_named_though_only_one_does(fresh):
+    """Every tick was simulated once: only what is held at the end tells."""
+    world, moved = fresh(9), []
+    moved_without_release(world, moved)
+    world.before_judging = lambda: thaw(world)
+    verdict = world.run()
+    assert verdict.tally.wrong_ticks == 0
+    assert verdict.census.duplicated.tolist() == moved
+    assert any(
+        line.startswith(f"1 held by more than one shard at the end: {moved[0]}")
+        for line in verdict.wrong
+    )
+
+
+def test_one_whose_move_is_not_decided_is_not_lost(fresh):
+    world = fresh(10)
+    frozen = []
+
+    def freeze():
+        row = next(iter(world.living[0].rows.values()))
+        row.frozen = True
+        frozen.append(row.id)
+
+    world.before_judging = freeze
+    verdict = world.run()
+    assert frozen
+    assert verdict.wrong == []
+
+
+def test_the_end_is_awaited_until_nobody_is_held_twice(fresh):
+    world = fresh(11)
+    world.run()
+    files, alive = world.auditor.files(), len(world.plan.alive(69))
+    files[0]["held"] = alive
+    assert world.auditor.landed(alive)
+    for held in (alive - 1, alive + 1):
+        files[0]["held"] = held
+        assert not world.auditor.landed(alive)
 
 
 def test_a_full_log_fails_the_audit(fresh):

@@ -11,8 +11,9 @@ from sidereal.transport import (
     Endpoint,
     TransportSettings,
 )
-from sidereal.transport.netsim import Conditions, NetSim
+from sidereal.transport.netsim import PRESETS, Conditions, NetSim
 from sidereal.transport.pacing import Pacer
+from sidereal.transport.recovery import CALM_ACKS, EIGHTHS_MAX, Recovery
 from transport.pair import CLIENT, KEY, MS, SECOND, SERVER, Pair, seeded
 
 
@@ -47,6 +48,23 @@ def test_jitter_and_reordering_are_not_taken_for_a_queue():
     """Twice as much as what a window of one shortest round trip could carry."""
     conditions = Conditions(delay_ns=150 * MS, jitter_ns=80 * MS, reorder=0.1, rate_bits_per_s=20e6)
     assert share(conditions, 5_000_000) > 0.4
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_transfer_gets_half_of_an_awful_link(seed):
+    """Its first seconds, and the last losses, included; nine tenths arrive at most."""
+    assert share(PRESETS["awful"], 15_000_000, seed=seed) > 0.45
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_few_packets_under_jitter_do_not_narrow_the_window(seed):
+    """The fastest of few packets is later than that of many: no queue of ours does that."""
+    pair = Pair(PRESETS["awful"], seed=seed).open()
+    before = pair.client.endpoint.stats(pair.client.link).window_bytes
+    for _ in range(200):
+        pair.client.endpoint.send(pair.client.link, bytes(400))
+        pair.run(50 * MS)
+    assert pair.client.endpoint.stats(pair.client.link).window_bytes >= before
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
@@ -201,3 +219,29 @@ def test_processes_that_are_busy_for_a_tick_at_a_time_are_not_taken_for_a_queue(
     assert sent > 40_000
     assert lost < 0.05 * sent
     assert acked > 0.9 * sent
+
+
+def test_the_time_threshold_widens_for_what_comes_late_and_narrows_again():
+    recovery = Recovery()
+    recovery.sample(100 * MS, 0)
+    recovery.flew(120 * MS, SECOND)
+    usual = recovery.loss_delay_ns
+    assert usual == 120 * MS * 9 // 8
+    recovery.overtaken(50, usual - 1)
+    assert recovery.loss_delay_ns == usual, "only the number of packets was taken for too many"
+    assert recovery.packet_threshold == 64
+    for late in range(1, 20):
+        recovery.overtaken(10, recovery.loss_delay_ns)
+        assert recovery.loss_delay_ns == 120 * MS * min(9 + late, EIGHTHS_MAX) // 8
+    for _ in range(CALM_ACKS * (EIGHTHS_MAX - 9)):
+        recovery.flew(120 * MS, SECOND)
+    assert recovery.loss_delay_ns == usual
+
+
+def test_the_longest_flight_is_that_of_some_round_trips():
+    recovery = Recovery()
+    recovery.sample(100 * MS, 0)
+    recovery.flew(250 * MS, SECOND)
+    for step in range(1, 10):
+        recovery.flew(110 * MS, SECOND + step * 100 * MS)
+        assert recovery.peak_ns == (250 * MS if step < 8 else 110 * MS)

@@ -176,8 +176,16 @@ class Auditor:
         return simulated >= len(self.plan.alive(self._stop_tick))
 
     def held(self) -> int:
-        """How many entities the shards hold by now, those that left for another not counted."""
+        """How many entities the shards may simulate by now, each for itself."""
         return sum(int(file["held"]) for file in self.files())
+
+    def landed(self, alive: int) -> bool:
+        """Whether each of so many entities has come where it will stay, and none is in two places.
+
+        Fewer are held while some are on their way; more, while somebody who has let go is yet to
+        hear of it, or for good where the promise of one owner is broken.
+        """
+        return self.settled() and self.held() == alive
 
     def finish(self) -> None:
         """Ask all shards for their final answers."""

@@ -3,9 +3,13 @@
 All shards stop at the same world tick and answer for themselves. Every entity of
 the plan that has not ended must be in exactly one answer, at the plan's position,
 with a blob that accounts for every tick of its life.
+
+Who holds an entity is who may simulate it. A copy that stands still (frozen at the source of a
+move, which keeps it until it is released, or loading at the target) is nobody's second: it stands
+for its entity only where nobody simulates that, because its move is not decided yet.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from sidereal.errors import ConfigError
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
 
 
 ENDING_S = 1.0
@@ -26,13 +31,17 @@ ENDING_S = 1.0
 
 @dataclass(frozen=True)
 class Final:
-    """What shards hold at the end, (n,) each; ``shard`` is the file's index."""
+    """What shards hold at the end, (n,) each; ``shard`` is the file's index.
+
+    ``still`` are copies that the shard may not simulate.
+    """
 
     shard: I64
     ids: U64
     position: npt.NDArray[np.float64]
     tick: I64
     state: npt.NDArray[Any]
+    still: Mask
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,9 @@ class Census:
     created, destroyed, live : int
         ``destroyed``: their life is over, and nobody holds them any more.
     lost : ndarray, uint64
-        Planned to be alive, held by nobody.
+        Planned to be alive; no shard simulates them, or has a copy that stands still.
     duplicated : ndarray, uint64
-        Held by more than one shard.
+        More than one shard may simulate them.
     foreign : ndarray, uint64
         Held, but never spawned.
     overdue : ndarray, uint64
@@ -91,7 +100,7 @@ def read_finals(files: list[AuditFile]) -> Final:
         An answer was promised by the file's header and cannot be read.
     """
     columns: dict[str, list[npt.NDArray[Any]]] = {
-        name: [] for name in ("ids", "position", "tick", "state")
+        name: [] for name in ("ids", "position", "tick", "state", "still")
     }
     shard = []
     for index, file in enumerate(files):
@@ -107,7 +116,8 @@ def read_finals(files: list[AuditFile]) -> Final:
         shard.append(np.full(len(columns["ids"][-1]), index, np.int64))
     if not shard:
         none = np.empty(0, np.int64)
-        return Final(none, np.empty(0, np.uint64), np.empty((0, 2)), none, np.empty(0))
+        nothing = np.empty(0, np.bool_)
+        return Final(none, np.empty(0, np.uint64), np.empty((0, 2)), none, np.empty(0), nothing)
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     return Final(
         shard=np.concatenate(shard),
@@ -115,6 +125,7 @@ def read_finals(files: list[AuditFile]) -> Final:
         position=joined["position"],
         tick=joined["tick"].astype(np.int64),
         state=joined["state"],
+        still=joined["still"],
     )
 
 
@@ -135,9 +146,11 @@ def census(final: Final, plan: Plan, last_tick: int, spawned_through: int) -> Ce
         the launcher was ahead.
     """
     created = int(np.searchsorted(plan.birth, spawned_through, side="right"))
+    final = _holders(final)
     generation = plan.generation_of(final.ids)
     ours = (generation >= 0) & (generation < created)
-    held, held_count = np.unique(generation[ours], return_counts=True)
+    held = np.unique(generation[ours])
+    running, runs = np.unique(generation[ours & ~final.still], return_counts=True)
     due = np.flatnonzero(plan.end[:created] >= last_tick)
     over = held[plan.end[held] < last_tick]
     checked = ours.copy()
@@ -156,7 +169,7 @@ def census(final: Final, plan: Plan, last_tick: int, spawned_through: int) -> Ce
         destroyed=created - len(due) - len(over),
         live=len(held),
         lost=plan.ids[np.setdiff1d(due, held)],
-        duplicated=plan.ids[held[held_count > 1]],
+        duplicated=plan.ids[running[runs > 1]],
         foreign=np.unique(final.ids[~ours]),
         overdue=plan.ids[over[plan.end[over] < last_tick - ENDING_S * plan.motion.tick_hz]],
         behind=ids[behind],
@@ -167,6 +180,13 @@ def census(final: Final, plan: Plan, last_tick: int, spawned_through: int) -> Ce
         repeated=int(state["repeated"].sum()) if len(off) else 0,
         skipped=int(state["skipped"].sum()) if len(off) else 0,
     )
+
+
+def _holders(final: Final) -> Final:
+    """All copies that are simulated, and those that stand still of entities that nobody does."""
+    running = np.unique(final.ids[~final.still])
+    some = ~final.still | ~np.isin(final.ids, running)
+    return Final(*(getattr(final, field.name)[some] for field in fields(Final)))
 
 
 def _unaccounted(

@@ -285,9 +285,7 @@ class _Run:
 
         def landed() -> bool:
             # Who crossed a border in the last tick is still on its way.
-            if not auditor.settled() or auditor.held() < alive:
-                return False
-            return self.operator.status_message().entities <= alive
+            return auditor.landed(alive) and self.operator.status_message().entities <= alive
 
         try:
             patiently(landed, ARRIVE_S, "the arrival of all entities", self._stay)

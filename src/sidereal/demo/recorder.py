@@ -211,7 +211,12 @@ class Recorder:
         self._move(ids, af.LOST if lost else af.LEFT, versions, ticks, now_ns)
 
     def final(
-        self, ids: U64, position: npt.NDArray[np.float64], tick: Ints, state: npt.NDArray[Any]
+        self,
+        ids: U64,
+        position: npt.NDArray[np.float64],
+        tick: Ints,
+        state: npt.NDArray[Any],
+        still: Mask,
     ) -> None:
         """Answer the last question: which entities are held, where, and of which tick.
 
@@ -222,11 +227,13 @@ class Recorder:
         tick : (n,) int
             The world tick of each row's state.
         state : (n,) `sidereal.simulations.blob.STATE`
+        still : (n,) bool
+            Copies that this shard may not simulate: frozen, or loading.
         """
         path = self.file.path.with_name(f"final-{self._stem}.npz")
         unborn = path.with_suffix(".new")
         with unborn.open("wb") as file:
-            np.savez(file, ids=ids, position=position, tick=tick, state=state)
+            np.savez(file, ids=ids, position=position, tick=tick, state=state, still=still)
         unborn.replace(path)
         self.file["done"] = 1
 

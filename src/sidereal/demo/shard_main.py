@@ -23,7 +23,7 @@ from sidereal.runtime.embed import Shard
 from sidereal.runtime.network import Network
 from sidereal.runtime.signals import stop_on_signals
 from sidereal.shard import events as ev
-from sidereal.shard.phase import DESTROYING, SHADOW
+from sidereal.shard.phase import DESTROYING, SHADOW, STILL
 from sidereal.simulations.api import Simulation
 from sidereal.simulations.blob import ENDLESS
 from sidereal.transport.netsim import NetSim
@@ -129,22 +129,29 @@ class AuditedShard:
                 self.recorder.crossed(event.ids, event.version, now)
 
     def turn(self) -> None:
-        """Say what is held once the last tick is over; answer the last question once asked."""
+        """Say what is held once the last tick is over; answer the last question once asked.
+
+        Held is what this shard may simulate. Without a lease that is nothing, whatever is in
+        memory; nor is a copy that stands still: a frozen one is kept until it is released, while
+        another shard may simulate the entity already.
+        """
         recorder, shard = self.recorder, self.shard
         stop = recorder.stop_tick
         if recorder.file["done"] or shard is None or stop is None:
             return
-        if not shard.registered or shard.last_tick < stop:
+        if not shard.registered or shard.last_tick < stop or not shard.core.has_lease(now_ns()):
+            recorder.file["held"] = 0
             return
         table = shard.core.holdings.table
         slots = np.flatnonzero(table.phase & SHADOW == 0).astype(np.uint32)
-        recorder.file["held"] = int(np.sum(table.phase[slots] & DESTROYING == 0))
+        still = table.phase[slots] & STILL != 0
+        recorder.file["held"] = int(np.sum(~still & (table.phase[slots] & DESTROYING == 0)))
         if not recorder.finish:
             return
         self._meter.write(costs_path(final_path(recorder.file.path)), shard)
         _, states = table.states(slots)
         state = states.view(self._dtype) if self._dtype is not None else np.empty(0)
-        recorder.final(table.ids[slots], table.position[slots], table.tick[slots], state)
+        recorder.final(table.ids[slots], table.position[slots], table.tick[slots], state, still)
 
 
 def main(config_file: Path, audit_directory: Path) -> int:

@@ -17,6 +17,7 @@ from sidereal.transport.keys import KeyChain
 from sidereal.transport.layout import (
     ACK,
     CLOSE,
+    CONTROL,
     CREDIT,
     DATAGRAM,
     FRAME_CREDIT,
@@ -232,6 +233,8 @@ class Outbox(Tracker):
         control.next = end
         size = len(packet)
         self.flight.record(sealer.next_number - 1, now, size, [(0, start, end - start)])
+        if self.repeats.copies:
+            self.repeats.sent(CONTROL, start, end, now, self.recovery.smoothed_ns)
         self._pacer.sent(size)
         self.ping_at = now + self._settings.ping_interval_ns
         out.append((packet, address))
@@ -278,7 +281,7 @@ class Outbox(Tracker):
                 frames.append(ack)
                 room -= len(ack)
             if has_data and (self._room(now) > 0 or self._probes):
-                data = self._fill(frames, cargo, room)
+                data = self._fill(frames, cargo, room, now)
                 if data and self._probes:
                     self._probes -= 1
                 eliciting = eliciting or data
@@ -332,20 +335,28 @@ class Outbox(Tracker):
             block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
             most, now, self.flight, address, out,
         )  # fmt: skip
+        if stream.channel == CONTROL and self.repeats.copies:
+            last = stream.next + stop - start
+            self.repeats.sent(CONTROL, stream.next, last, now, self.recovery.smoothed_ns)
         stream.ran(stop - start)
         self._pacer.sent((len(out) - before) * self._datagram_bytes)
         self._probes = max(0, self._probes - (len(out) - before))
         self.ping_at = now + self._settings.ping_interval_ns
         return len(out) > before
 
-    def _fill(self, frames: list[bytes], cargo: list[tuple[int, int, int]], room: int) -> bool:
+    def _fill(
+        self, frames: list[bytes], cargo: list[tuple[int, int, int]], room: int, now: int
+    ) -> bool:
         """Add reliable data up to ``room`` bytes, the control channel first."""
         filled = False
         for stream in self.streams:
             while room > STREAM.size:
+                fresh = stream.next
                 taken = stream.take(room)
                 if taken is None:
                     break
+                if stream.next > fresh and stream.channel == CONTROL and self.repeats.copies:
+                    self.repeats.sent(CONTROL, fresh, stream.next, now, self.recovery.smoothed_ns)
                 frames.append(taken[0])
                 cargo.append(taken[1])
                 room -= len(taken[0])

@@ -33,12 +33,18 @@ RATE_ROUNDS: Final = 2
 LUMP_ROUNDS: Final = 10
 """Round trips over which the largest lump of acks counts: a process that looks at its network
 once a tick acknowledges a tick's worth at a time, and that much must fit into the window."""
+LOSS_ROUNDS: Final = 10
+LOSS_PACKETS: Final = 32
+"""What is lost at random is lost in each round trip: it is the least share lost in so many of them,
+of those with as many packets. What is more is a queue that runs over."""
 FULL_ROUNDS: Final = 2
 GROWTH: Final = 1.25
 """The start ends after `FULL_ROUNDS` in which the rate did not grow by this factor."""
 FREE_ROUNDS: Final = 4
 """Full windows in a row without a queue after which the window grows by a quarter a round."""
 FREE_SHARE: Final = 0.85
+LOSS_MIN: Final = 0.01
+"""Less is taken for none where it is asked how fast a window may leave."""
 LOSS_MAX: Final = 0.25
 """More than this lost in a round trip ends the start, and halves what is kept in the queue."""
 PACING_GAIN: Final = 1.25
@@ -81,10 +87,12 @@ class Rate:
         "_min_rtt",
         "_min_rtt_at",
         "_noise_ns",
+        "_random",
         "_rates",
         "_recent",
         "_round_min",
         "_round_until",
+        "_shares",
         "_starting",
         "_wide",
         "pacing_bytes_per_s",
@@ -103,7 +111,8 @@ class Rate:
         self._best_rate = 0.0
         self._full = self._free = 0
         self._lossy = self._heavy_before = False
-        self._lost = 0.0
+        self._lost = self._random = 0.0
+        self._shares: deque[float] = deque(maxlen=LOSS_ROUNDS)
         self._rates: deque[float] = deque([0.0], RATE_ROUNDS)
         self._min_rtt = 0
         self._min_rtt_at = 0
@@ -153,7 +162,19 @@ class Rate:
         if sample.now < self._empty_until:
             self.window = max(4 * self._datagram, self._wide // 4)
         gain = START_GAIN if self._starting else PACING_GAIN
-        self.pacing_bytes_per_s = gain * self._wide * SECOND / self._min_rtt
+        self.pacing_bytes_per_s = gain * self._wide * SECOND / self._residence_ns()
+
+    def _residence_ns(self) -> int:
+        """In which time a window leaves.
+
+        The shortest round trip where nothing drops what comes at once, and processes may be busy;
+        otherwise as long as a byte counts as in flight, on average.
+        """
+        if self._lost < LOSS_MIN:
+            return self._min_rtt
+        lost = min(self._random, LOSS_MAX)
+        mean_ns = int((1 - lost) * self._mean_ns + lost * self._loss_delay_ns)
+        return mean_ns if mean_ns > self._min_rtt else self._min_rtt
 
     def _lump(self, sample: Sample) -> None:
         """Note how many bytes are acknowledged at once, beyond what the rate explains."""
@@ -185,9 +206,9 @@ class Rate:
         queue = min(self._recent) - self._min_rtt
         both = self._acked + self._losses
         lost = max(0.0, self._losses / both) if both else 0.0
-        self._lost = (3 * self._lost + lost) / 4
+        self._lose(lost, both)
         # One round alone may be packets that were late, and are acknowledged in the next.
-        loss_is_heavy = both > 32 * self._datagram and lost > LOSS_MAX
+        loss_is_heavy = both > LOSS_PACKETS * self._datagram and lost > LOSS_MAX
         heavy = loss_is_heavy and self._heavy_before
         self._heavy_before = loss_is_heavy
         self._lossy = heavy or (self._lossy and lost > LOSS_MAX / 4)
@@ -209,6 +230,13 @@ class Rate:
         self._acked = self._losses = self._round_min = 0
         self._limited = False
 
+    def _lose(self, lost: float, both: int) -> None:
+        """Tell what the network loses at random, queue or no queue, from what a queue drops."""
+        self._lost = (3 * self._lost + lost) / 4
+        if both > LOSS_PACKETS * self._datagram:
+            self._shares.append(self._lost)
+        self._random = min(self._shares, default=self._lost)
+
     def _full_now(self, heavy: bool) -> bool:
         """Whether the start, in which the window doubles each round trip, has filled the path."""
         rate = max(self._rates)
@@ -217,7 +245,11 @@ class Rate:
             self._full = 0
         elif self._limited:
             self._full += 1
-        queued = self._round_min - self._min_rtt > self._noise_ns + self._min_rtt // 8
+        # Where the window was not used up, whatever delays the packets is not our queue; of few
+        # packets, the fastest is not as fast as the path can be.
+        queued = (
+            self._limited and self._round_min - self._min_rtt > self._noise_ns + self._min_rtt // 8
+        )
         return self._full >= FULL_ROUNDS or queued or heavy
 
     def _wanted(self, queue: int) -> float:
@@ -230,7 +262,7 @@ class Rate:
         base = self._mean_ns - max(0, queue - self._noise_ns)
         if queue < self._noise_ns:
             # What the network loses at random is in flight too, until it is known to be lost.
-            lost = min(self._lost, LOSS_MAX)
+            lost = min(self._random, LOSS_MAX)
             base += int(self._loss_delay_ns * lost / (1 - lost))
         lump = min(max(self._lumps), self._wide)
         return rate * max(base, self._min_rtt) / SECOND + extra + lump

@@ -14,17 +14,27 @@ PROBE_MAX_NS: Final = 1 * SECOND
 """Probes never come more seldom than this (or one probe time-out, if longer)."""
 PACKET_THRESHOLD: Final = 32
 """More than QUIC's 3: jitter makes packets overtake, and the time threshold finds losses too."""
-PACKET_THRESHOLD_MAX: Final = 1024
+PACKET_THRESHOLD_MAX: Final = 4096
 PEAK_ROUNDS: Final = 3
+PEAK_SPAN_ROUNDS: Final = 4
+"""The longest flight counts for so many round trips, and for as many more."""
+EIGHTHS_MIN: Final = 9
 EIGHTHS_MAX: Final = 16
 """The time threshold grows from 9/8 to 2 round trips where packets overtake each other."""
+CALM_ACKS: Final = 256
+"""And shrinks by an eighth after so many batches of acks without one that did: what was late once
+shows in the longest flight anyway, and each loss is to be known soon."""
 
 
 class Recovery:
     """One connection's estimates."""
 
     __slots__ = (
+        "_calm",
         "_eighths",
+        "_peak_before",
+        "_peak_now",
+        "_peak_until",
         "latest_ns",
         "min_ns",
         "packet_threshold",
@@ -45,7 +55,9 @@ class Recovery:
         self.sampled = False
         self.probes_unanswered = 0
         self.packet_threshold = PACKET_THRESHOLD
-        self._eighths = 9
+        self._eighths = EIGHTHS_MIN
+        self._calm = 0
+        self._peak_now = self._peak_before = self._peak_until = 0
 
     def sample(self, rtt_ns: int, ack_delay_ns: int) -> None:
         """Take one round trip, in which the peer held the ack for ``ack_delay_ns``."""
@@ -64,16 +76,32 @@ class Recovery:
         self.variation_ns += (abs(self.smoothed_ns - rtt_ns) - self.variation_ns) // 4
         self.smoothed_ns += (rtt_ns - self.smoothed_ns) // 8
 
-    def flew(self, longest_ns: int) -> None:
+    def flew(self, longest_ns: int, now: int) -> None:
         """Take the longest flight of the packets that one batch of acks named."""
-        peak_ns = self.peak_ns - (self.peak_ns - self.smoothed_ns) // 64
-        self.peak_ns = longest_ns if longest_ns > peak_ns else peak_ns
+        if now >= self._peak_until:
+            self._peak_until = now + PEAK_SPAN_ROUNDS * self.smoothed_ns
+            self._peak_before, self._peak_now = self._peak_now, 0
+        if longest_ns > self._peak_now:
+            self._peak_now = longest_ns
+        before, newest = self._peak_before, self._peak_now
+        self.peak_ns = before if before > newest else newest
+        self._calm += 1
+        if self._calm >= CALM_ACKS:
+            self._calm = 0
+            if self._eighths > EIGHTHS_MIN:
+                self._eighths -= 1
 
-    def overtaken(self, distance: int) -> None:
-        """A packet declared lost arrived after all, ``distance`` numbers late."""
+    def overtaken(self, distance: int, longest_ns: int) -> None:
+        """A packet declared lost arrived after all, ``distance`` numbers late.
+
+        No packet of those that came took longer than ``longest_ns``: where that is less than the
+        time threshold, it was only the number of packets that was taken for too many.
+        """
+        if longest_ns >= self.loss_delay_ns:
+            self._eighths = min(self._eighths + 1, EIGHTHS_MAX)
+            self._calm = 0
         wanted = max(self.packet_threshold * 2, distance + 1)
         self.packet_threshold = min(wanted, PACKET_THRESHOLD_MAX)
-        self._eighths = min(self._eighths + 1, EIGHTHS_MAX)
 
     @property
     def loss_delay_ns(self) -> int:

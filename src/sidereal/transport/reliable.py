@@ -37,6 +37,7 @@ class SendStream:
         "_acked",
         "_blocks",
         "_lost",
+        "_lost_before",
         "_queue_bytes",
         "_starts",
         "again",
@@ -56,6 +57,7 @@ class SendStream:
         self._blocks: list[bytes | bytearray] = []
         self._acked = RangeSet()
         self._lost = RangeSet()
+        self._lost_before = RangeSet()
         self.again = self._lost.starts
         """Not empty where lost bytes go again."""
         self.floor = 0
@@ -212,6 +214,8 @@ class SendStream:
             start, stop = self._acked.first()
             self._acked.remove(start, stop)
             self.floor = max(self.floor, stop)
+        if self._lost_before.starts:
+            self._lost_before.remove(0, self.floor)
         self._release()
 
     def _release(self) -> None:
@@ -225,10 +229,24 @@ class SendStream:
             del self._starts[:done]
             del self._blocks[:done]
 
-    def lost(self, offset: int, length: int) -> None:
-        """These bytes go again, but for what the peer has by now."""
+    def lost(self, offset: int, length: int) -> list[tuple[int, int, bool]]:
+        """These bytes go again, but for what the peer has by now.
+
+        Returns the parts ``(start, end, again)`` that do: ``again`` where some of it, or all, was
+        lost before.
+        """
+        parts = []
         for start, end in self._acked.missing(max(offset, self.floor), offset + length):
+            again = self._lost_before.missing(start, end) != [(start, end)]
+            parts.append((start, end, again))
             self._lost.add(start, end)
+            self._lost_before.add(start, end)
+        return parts
+
+    def resend(self, start: int, end: int) -> None:
+        """Bytes go again that may not be lost, but for what the peer has by now."""
+        for first, last in self._acked.missing(max(start, self.floor), end):
+            self._lost.add(first, last)
 
 
 Delivered = TypeVar("Delivered")

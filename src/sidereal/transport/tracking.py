@@ -10,10 +10,11 @@ from sidereal.transport.codec import Codec
 from sidereal.transport.congestion import Controller, Fixed, Sample
 from sidereal.transport.datagrams import DatagramQueue
 from sidereal.transport.events import Address
-from sidereal.transport.layout import CHANNELS
+from sidereal.transport.layout import CHANNELS, CONTROL
 from sidereal.transport.rate import Rate
 from sidereal.transport.recovery import Recovery
 from sidereal.transport.reliable import SendStream
+from sidereal.transport.repeats import Repeats
 from sidereal.transport.settings import MS, TransportSettings
 
 PROBES: Final = 2
@@ -52,6 +53,7 @@ class Tracker:
         "packets_lost_wrongly",
         "ping_at",
         "recovery",
+        "repeats",
         "streams",
     )
 
@@ -67,6 +69,7 @@ class Tracker:
         self._ping_now = False
         self.flight = codec.flight()
         self.recovery = Recovery()
+        self.repeats = Repeats()
         self.congestion: Controller = (
             Fixed(settings) if settings.congestion == "fixed" else Rate(settings)
         )
@@ -95,11 +98,12 @@ class Tracker:
                 break
             if flight.acked_largest:
                 delay_us = ack_delay_us
-        if flight.acked_flight_max_ns:
-            self.recovery.flew(flight.acked_flight_max_ns)
+        longest_ns = flight.acked_flight_max_ns
         if flight.spurious:
             self.packets_lost_wrongly += flight.spurious
-            self.recovery.overtaken(flight.spurious_distance)
+            self.recovery.overtaken(flight.spurious_distance, longest_ns)
+        if longest_ns:
+            self.recovery.flew(longest_ns, now)
         if flight.acked_packets:
             self.recovery.probes_unanswered = 0
             self._probes = 0
@@ -115,8 +119,10 @@ class Tracker:
         self._delivered(flight.acked_cargo)
         if flight.lost_packets:
             for cargo in flight.lost_cargo:
-                self._again(cargo)
+                self._again(cargo, now)
             self.packets_lost += flight.lost_packets
+        if flight.acked_packets or flight.lost_packets or flight.spurious:
+            self.repeats.fared(flight.acked_packets, flight.lost_packets - flight.spurious)
         if flight.acked_bytes or flight.lost_bytes or flight.spurious_bytes:
             self._sample(now)
         acked, lost = flight.acked_tokens, flight.lost_tokens
@@ -181,19 +187,31 @@ class Tracker:
         if channel >= 0:
             self.streams[channel].acked(start, end - start)
 
-    def _again(self, cargo: list[tuple[int, int, int]]) -> None:
+    def _again(self, cargo: list[tuple[int, int, int]], now: int) -> None:
         for what, offset, length in cargo:
             if what >= 0:
-                self.streams[what].lost(offset, length)
+                rtt_ns = self.recovery.smoothed_ns
+                for start, end, again in self.streams[what].lost(offset, length):
+                    if again or what == CONTROL:
+                        self.repeats.sent(what, start, end, now, rtt_ns)
             elif what == CREDIT_CARGO:
                 self.credit_due[offset] = True
             elif not self.farewell_acked:
                 self.farewell_due = True
 
+    def repeat(self, now: int) -> None:
+        """Let data that is due to go again do so, but for what is acknowledged by now."""
+        ranges = self.repeats.due(now, self.recovery.smoothed_ns, self.congestion.window)
+        for channel, start, end in ranges:
+            self.streams[channel].resend(start, end)
+
     @property
     def timeout_at(self) -> int | None:
         """When `timeout` has something to do."""
         at = self.ping_at
+        repeat_at = self.repeats.at
+        if repeat_at is not None and (at is None or repeat_at < at):
+            at = repeat_at
         flight = self.flight
         if flight.packets_in_flight:
             other = flight.loss_ns
@@ -213,19 +231,21 @@ class Tracker:
         """Find losses by time, probe, ping, drop stale datagrams; return tokens lost."""
         lost: list[int] = []
         flight = self.flight
+        if self.repeats.at is not None and self.repeats.at <= now:
+            self.repeat(now)
         if flight.packets_in_flight:
             if flight.loss_ns >= 0:
                 if flight.loss_ns <= now:
                     _, lost = self._settle(now)
             elif flight.last_sent_ns + self.recovery.probe_delay_ns(self._peer_ack_delay_ns) <= now:
-                self._probe()
+                self._probe(now)
         if self.ping_at is not None and self.ping_at <= now:
             self._ping_now = True
             self.ping_at = now + self._settings.ping_interval_ns
         lost += self.datagrams.expire(now)
         return lost
 
-    def _probe(self) -> None:
+    def _probe(self, now: int) -> None:
         """Nothing was heard for long: send the oldest again, or a ping."""
         self.recovery.probes_unanswered += 1
         if self.recovery.probes_unanswered == PROBES_UNTIL_STALLED:
@@ -233,6 +253,6 @@ class Tracker:
         self._probes = PROBES
         cargo = self.flight.oldest_cargo()
         if cargo is not None:
-            self._again(cargo)
+            self._again(cargo, now)
         if not self.datagrams and not any(stream.pending for stream in self.streams):
             self._ping_now = True
