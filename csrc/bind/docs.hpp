@@ -24,8 +24,8 @@ if there are too few. What changes its arguments (`crossings` with ``update``, `
 anything is changed. Columns of a table are views, `cut` gives bytes, and a payload that
 `unpack_ghosts` reads is small: no ``out``.
 
-No function holds more than twice its answer besides its input, or, where rows must be sorted or
-counted for an answer of few bytes, what `flux` and `counts` say.)";
+Besides its input no function holds more than twice its answer and 4 MB (`counts`: or a byte a row,
+if that is more).)";
 
 inline constexpr const char* sectors = R"(The sector of each position.
 
@@ -101,8 +101,8 @@ sectors : int32, (k, 2)
 
 inline constexpr const char* counts = R"(How many rows each sector holds.
 
-Rows without a sector count as one of their own, which sorts first. Counters take at most 4 bytes a
-row, for crowds far apart 16; or 4 MB, if that is more.
+Rows without a sector count as one of their own, which sorts first. Besides
+twice its answer it holds a byte a row at most, or 4 MB.
 
 Parameters
 ----------
