@@ -47,6 +47,7 @@ std::size_t checked_rows(py::handle h, const char* name, const std::string& dtyp
 
 Vectors::Vectors(py::handle h, const char* name) {
     with_positions(h, name, [this]<class Real>(std::span<const Point<Real>> rows) {
+        given_ = std::as_bytes(rows);
         if constexpr (sizeof(Real) == sizeof(double)) {
             span_ = {reinterpret_cast<const Vec2*>(rows.data()), rows.size()};
         } else {

@@ -118,9 +118,13 @@ class Vectors {
     Vectors(py::handle h, const char* name, std::size_t rows, const char* as);
     std::span<const Vec2> span() const { return span_; }
 
+    // The caller's memory, which is not `span` where it was widened.
+    std::span<const std::byte> given() const { return given_; }
+
   private:
     RawVector<Vec2> widened_;
     std::span<const Vec2> span_;
+    std::span<const std::byte> given_;
 };
 
 // A number for all rows, or a float32 or float64 array with one a row.

@@ -14,9 +14,18 @@ with ``k*size <= x < (k+1)*size`` in exact arithmetic; -2**31 means "no sector".
 sorted by y, then x. A wrong type or dtype raises TypeError, a wrong shape, memory order, length or
 value ValueError, before anything is written. All functions release the GIL.
 
-Where the length of an answer is not known before, ``out`` is a tuple of arrays, one for each of the
-answer (an array, where the answer is one), with at least as many rows: the first of them are
-written, and views of those returned. ValueError, and nothing written, if there are too few.)";
+Whatever returns arrays that grow with its input takes ``out``, the memory for them, which must
+overlap no other argument. `sectors`, `group`, `EntityTable.slots` and `EntityTable.resolve`, which
+answer each row, take an array of just that length and return it. For all others ``out`` is a tuple
+of arrays, one for each of the answer (an array, where the answer is one), with at least as many
+rows: the first of them are written, and views of those returned. ValueError, and nothing written,
+if there are too few. What changes its arguments (`crossings` with ``update``, `collect_updates`,
+`EntityTable.upsert`, `EntityTable.advance`) wants room for the most that there can be, before
+anything is changed. Columns of a table are views, `cut` gives bytes, and a payload that
+`unpack_ghosts` reads is small: no ``out``.
+
+Besides its input no function holds more than twice its answer and 4 MB (`counts`: or a byte a row,
+if that is more).)";
 
 inline constexpr const char* sectors = R"(The sector of each position.
 
@@ -92,7 +101,13 @@ sectors : int32, (k, 2)
 
 inline constexpr const char* counts = R"(How many rows each sector holds.
 
-Rows without a sector count as one of their own, which sorts first.
+Rows without a sector count as one of their own, which sorts first. Besides
+twice its answer it holds a byte a row at most, or 4 MB.
+
+Parameters
+----------
+sectors : int32, (n, 2)
+out : (int32 (r, 2), uint32 (r,)), optional
 
 Returns
 -------
@@ -160,9 +175,9 @@ offsets : uint64, (c+1,)
 inline constexpr const char* sector_map =
     R"(Who owns which sector: sector -> (shard int32, epoch uint32).
 
-``set(sectors, shard, epoch)`` takes numbers or columns; ``get(sectors)`` gives columns, -1 and 0
-where absent; ``remove(sectors)`` says how many were there; ``sectors()`` and ``items()`` are sorted
-by y, then x. Memory follows the number of sectors held.)";
+``set(sectors, shard, epoch)`` takes numbers or columns; ``get(sectors, out=None)`` gives columns, -1
+and 0 where absent; ``remove(sectors)`` says how many were there; ``sectors(out=None)`` and
+``items(out=None)`` are sorted by y, then x. Memory follows the number of sectors held.)";
 
 inline constexpr const char* entity_table = R"(The entities of a process, as columns.
 
@@ -187,6 +202,8 @@ ids : uint64, (n,)
 position, velocity : float32 or float64, (n, 2)
 slots : uint32, (n,), optional
     In: where each id may be found. Out: where it is, or ABSENT.
+out : uint32, (r,), optional
+    Room for a mover a row.
 
 Returns
 -------
@@ -199,13 +216,15 @@ BufferError
     The table would have to grow while views of it are alive.)";
 
 inline constexpr const char* remove = "Remove the ids (uint64) that are there; how many.";
-inline constexpr const char* slots = "The slots of ids (uint64), ABSENT where unknown.";
+inline constexpr const char* slots =
+    "The slots of ids (uint64), ABSENT where unknown, in `out` (uint32, as long) if it is given.";
 inline constexpr const char* arrange = R"(Put the rows in the order of their sectors.
 
 By y, then x; rows of a sector stay as they were. Whatever goes through a sector's rows then finds
 them side by side in memory. Slots mean other rows afterwards.)";
 
-inline constexpr const char* batch = R"(Copies of rows, as a tick needs them.
+inline constexpr const char* batch =
+    R"(Copies of rows, as a tick needs them, in the arrays of `out` if it is given.
 
 Returns
 -------
@@ -225,6 +244,8 @@ slots : uint32, (n,)
 position, velocity : float32 or float64, (n, 2)
 mark : int
     Up to 255.
+out : uint32, (r,), optional
+    Room for a refusal a row.
 
 Returns
 -------
@@ -233,16 +254,20 @@ refused : uint32, (m,)
 inline constexpr const char* find =
     R"(The slots (uint32), ascending, of the rows in a sector (x, y).
 
-With `shard`, of those alone that it holds by the shard column.)";
+With `shard`, of those alone that it holds by the shard column. `out`: uint32, with room for them.)";
 inline constexpr const char* bind =
     R"(Give rows (slots, uint32) their handles (uint32); NO_HANDLE takes it away.
 
 A handle is an index of 24 bits and, above it, a generation of 8. A row that had the same index
 loses its own.)";
 inline constexpr const char* resolve =
-    "The slots whose handles are exactly these (uint32), ABSENT where there is none.";
+    R"(The slots whose handles are exactly these (uint32), ABSENT where there is none.
+
+In `out` (uint32, as long) if it is given.)";
 inline constexpr const char* states =
-    "The states of rows: lengths (uint32, (n,)) and all bytes one after another (uint8).";
+    R"(The states of rows: lengths (uint32, (n,)) and all bytes one after another (uint8).
+
+`out` is room for both.)";
 inline constexpr const char* set_states =
     R"(Replace the states of rows: slots, lengths (uint32, (n,)), bytes one after another (uint8).
 
@@ -269,6 +294,7 @@ tick : int
 epochs : SectorMap
 payload_bytes : int
     The most a payload may have, 44 to 65535.
+out : (uint8 (b,), uint32 (r,), uint32 (r,), uint32 (r,), uint32 (r,)), optional
 
 Returns
 -------
@@ -287,6 +313,11 @@ inline constexpr const char* collect_updates =
 
 Packed are the rows with phase 0, of `tick`, whose dirty column has a bit of `mark`. Those bits are
 taken away, from skipped rows too.
+
+Parameters
+----------
+out : (uint8 (b,), uint32 (r,), uint32 (r,)), optional
+    Room for all rows of the table: 44 bytes each, one offset more than there are, one skipped each.
 
 Returns
 -------
@@ -316,8 +347,8 @@ objects; any bytes are safe.)";
 inline constexpr const char* pack_states = R"(State payloads of rows, in the order given.
 
 Little-endian: header {u8 kind, u8 0, u16 rows, u32 0}; row {u32 handle, u32 state_tick, u16 length,
-bytes}. Skipped are rows without a handle and states that do not fit ``payload_bytes`` alone. Returns
-as `pack_updates`.)";
+bytes}. Skipped are rows without a handle and states that do not fit ``payload_bytes`` alone. Returns,
+and takes ``out``, as `pack_updates`.)";
 
 inline constexpr const char* apply_states = R"(Write the states that a shard sent to the table.
 
@@ -336,6 +367,7 @@ shard : int32, (n,)
 radius : float
     0 to size.
 owners : SectorMap
+out : (int32 (r,), uint32 (r,)), optional
 
 Returns
 -------
@@ -347,7 +379,7 @@ index : uint32, (m,)
 inline constexpr const char* pack_ghosts = R"(Payloads of copies of entities.
 
 Little-endian: header {u8 kind, u8 0, u16 rows, u32 tick}; row {u64 id, f64 x, f64 y, f32 vx, f32 vy,
-u32 flags}. Returns data (uint8) and offsets (uint32, (d+1,)). ValueError for a position that is not
+u32 flags}. Returns data (uint8) and offsets (uint32, (d+1,)), in `out` if it is given. ValueError for a position that is not
 finite, or a velocity that float32 does not hold.)";
 
 inline constexpr const char* unpack_ghosts =

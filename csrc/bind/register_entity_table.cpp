@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
+#include "room.hpp"
 
 namespace sidereal::bind {
 namespace {
@@ -48,39 +49,75 @@ py::array view(PyTable& self, LargeVector<T> Columns::* column, bool writable) {
     return array;
 }
 
-py::array upsert(PyTable& self, py::handle ids, py::handle position, py::handle velocity,
-                 py::handle slots) {
+// The memory for an answer with a row for each given: the caller's, or new.
+std::pair<py::object, std::span<std::uint32_t>> memory_for(py::handle out_array, std::size_t rows,
+                                                           const char* as) {
+    py::object result = py::reinterpret_borrow<py::object>(out_array);
+    if (result.is_none()) result = out(RawVector<std::uint32_t>(rows));
+    return {result, inout<std::uint32_t>(result, "out", rows, as)};
+}
+
+// Throws ValueError if memory for an answer is an argument's, or the table's; its lock is held.
+template <class T>
+void require_apart(EntityTable& table, std::span<std::uint32_t> to, std::span<const T> input) {
+    bool shared_memory = overlap(to, input);
+    table.columns().each([&](auto& column) { shared_memory |= overlap(to, std::span(column)); });
+    if (shared_memory)
+        throw py::value_error("out overlaps another argument: expected memory of its own");
+}
+
+py::object upsert(PyTable& self, py::handle ids, py::handle position, py::handle velocity,
+                  py::handle slots, py::handle out_array) {
+    Room<std::uint32_t> room(out_array);
     const auto keys = in<std::uint64_t>(ids, "ids");
     const Vectors at(position, "position", keys.size(), "ids");
     const Vectors speed(velocity, "velocity", keys.size(), "ids");
     std::span<std::uint32_t> hints;
     if (!slots.is_none()) hints = inout<std::uint32_t>(slots, "slots", keys.size(), "ids");
-    Upsert result =
-        guarded([&] { return self.shared->table.upsert(keys, at.span(), speed.span(), hints); },
-                self.shared->mutex);
-    self.invalid = out(std::move(result.invalid));
-    return out(std::move(result.movers));
-}
-
-py::array slots(PyTable& self, py::handle ids) {
-    const auto keys = in<std::uint64_t>(ids, "ids");
-    return out(guarded(
+    room.require_apart(keys, at.given(), speed.given(), hints);
+    room.require_rows(keys.size());
+    Upsert result = guarded(
         [&] {
-            RawVector<std::uint32_t> found(keys.size());
-            self.shared->table.slots(keys, found);
-            return found;
+            room.require_apart_from(self.shared->table.columns());
+            return self.shared->table.upsert(keys, at.span(), speed.span(), hints);
         },
-        self.shared->mutex));
+        self.shared->mutex);
+    self.invalid = out(std::move(result.invalid));
+    return room.answer(std::move(result.movers));
 }
 
-py::array resolve(PyTable& self, py::handle handles) {
+py::object slots(PyTable& self, py::handle ids, py::handle out_array) {
+    const auto keys = in<std::uint64_t>(ids, "ids");
+    const auto [result, found] = memory_for(out_array, keys.size(), "ids");
+    guarded(
+        [&, to = found] {
+            require_apart(self.shared->table, to, keys);
+            self.shared->table.slots(keys, to);
+        },
+        self.shared->mutex);
+    return result;
+}
+
+py::object resolve(PyTable& self, py::handle handles, py::handle out_array) {
     const auto rows = in<std::uint32_t>(handles, "handles");
-    return out(guarded(
-        [&] {
-            std::vector<std::uint32_t> found(rows.size());
+    const auto [result, found] = memory_for(out_array, rows.size(), "handles");
+    guarded(
+        [&, to = found] {
+            require_apart(self.shared->table, to, rows);
             for (std::size_t i = 0; i < rows.size(); ++i)
-                found[i] = self.shared->table.resolve(rows[i]);
-            return found;
+                to[i] = self.shared->table.resolve(rows[i]);
+        },
+        self.shared->mutex);
+    return result;
+}
+
+py::object find(PyTable& self, std::pair<std::int32_t, std::int32_t> sector,
+                std::optional<std::int32_t> shard, py::handle out_array) {
+    Room<std::uint32_t> room(out_array);
+    return room.answer(guarded(
+        [&] {
+            room.require_apart_from(self.shared->table.columns());
+            return self.shared->table.find({sector.first, sector.second}, shard);
         },
         self.shared->mutex));
 }
@@ -91,13 +128,16 @@ void bind_handles(PyTable& self, py::handle slots, py::handle handles) {
     guarded([&] { self.shared->table.bind(rows, values); }, self.shared->mutex);
 }
 
-py::tuple states(PyTable& self, py::handle slots) {
+py::object states(PyTable& self, py::handle slots, py::handle out_arrays) {
+    Room<std::uint32_t, std::uint8_t> room(out_arrays);
     const auto rows = in<std::uint32_t>(slots, "slots");
+    room.require_apart(rows);
     RawVector<std::uint32_t> lengths(rows.size());
     RawVector<std::uint8_t> data;
     guarded(
         [&] {
-            const EntityTable& table = self.shared->table;
+            EntityTable& table = self.shared->table;
+            room.require_apart_from(table.columns());
             table.require_slots(rows);
             std::size_t total = 0;
             for (std::size_t i = 0; i < rows.size(); ++i)
@@ -106,25 +146,37 @@ py::tuple states(PyTable& self, py::handle slots) {
             table.blobs().gather(rows, data.data());
         },
         self.shared->mutex);
-    return py::make_tuple(out(std::move(lengths)), out(std::move(data)));
+    return room.answer(std::move(lengths), std::move(data));
 }
 
-py::array advance(PyTable& self, py::handle slots, py::handle position, py::handle velocity,
-                  std::uint8_t mark) {
+py::object advance(PyTable& self, py::handle slots, py::handle position, py::handle velocity,
+                   std::uint8_t mark, py::handle out_array) {
+    Room<std::uint32_t> room(out_array);
     const auto rows = in<std::uint32_t>(slots, "slots");
     const Vectors at(position, "position", rows.size(), "slots");
     const Vectors speed(velocity, "velocity", rows.size(), "slots");
-    return out(
-        guarded([&] { return self.shared->table.advance(rows, at.span(), speed.span(), mark); },
-                self.shared->mutex));
+    room.require_apart(rows, at.given(), speed.given());
+    room.require_rows(rows.size());
+    return room.answer(guarded(
+        [&] {
+            room.require_apart_from(self.shared->table.columns());
+            return self.shared->table.advance(rows, at.span(), speed.span(), mark);
+        },
+        self.shared->mutex));
 }
 
-py::tuple batch(PyTable& self, py::handle slots) {
+py::object batch(PyTable& self, py::handle slots, py::handle out_arrays) {
+    Room<std::uint64_t, Vec2, Vec2, std::uint32_t, std::uint32_t, std::uint8_t> room(out_arrays);
     const auto rows = in<std::uint32_t>(slots, "slots");
-    Batch b = guarded([&] { return self.shared->table.batch(rows); }, self.shared->mutex);
-    return py::make_tuple(out(std::move(b.id)), out(std::move(b.position)),
-                          out(std::move(b.velocity)), out(std::move(b.tick)),
-                          out(std::move(b.flags)), out(std::move(b.phase)));
+    room.require_apart(rows);
+    Batch b = guarded(
+        [&] {
+            room.require_apart_from(self.shared->table.columns());
+            return self.shared->table.batch(rows);
+        },
+        self.shared->mutex);
+    return room.answer(std::move(b.id), std::move(b.position), std::move(b.velocity),
+                       std::move(b.tick), std::move(b.flags), std::move(b.phase));
 }
 
 void stamp(PyTable& self, py::handle slots, std::uint32_t tick) {
@@ -189,7 +241,7 @@ void register_entity_table(py::module_& m) {
              }),
              "size"_a, "capacity"_a = 0)
         .def("upsert", &upsert, "ids"_a, "position"_a, "velocity"_a, "slots"_a = py::none(),
-             docs::upsert)
+             "out"_a = py::none(), docs::upsert)
         .def(
             "remove",
             [](PyTable& self, py::handle ids) {
@@ -197,25 +249,17 @@ void register_entity_table(py::module_& m) {
                 return guarded([&] { return self.shared->table.remove(keys); }, self.shared->mutex);
             },
             "ids"_a, docs::remove)
-        .def("slots", &slots, "ids"_a, docs::slots)
-        .def(
-            "find",
-            [](PyTable& self, std::pair<std::int32_t, std::int32_t> sector,
-               std::optional<std::int32_t> shard) {
-                return out(guarded(
-                    [&] { return self.shared->table.find({sector.first, sector.second}, shard); },
-                    self.shared->mutex));
-            },
-            "sector"_a, "shard"_a = py::none(), docs::find)
+        .def("slots", &slots, "ids"_a, "out"_a = py::none(), docs::slots)
+        .def("find", &find, "sector"_a, "shard"_a = py::none(), "out"_a = py::none(), docs::find)
         .def("bind", &bind_handles, "slots"_a, "handles"_a, docs::bind)
-        .def("resolve", &resolve, "handles"_a, docs::resolve)
-        .def("states", &states, "slots"_a, docs::states)
+        .def("resolve", &resolve, "handles"_a, "out"_a = py::none(), docs::resolve)
+        .def("states", &states, "slots"_a, "out"_a = py::none(), docs::states)
         .def("set_states", &set_states, "slots"_a, "lengths"_a, "data"_a, "mark"_a = 0,
              docs::set_states)
-        .def("batch", &batch, "slots"_a, docs::batch)
+        .def("batch", &batch, "slots"_a, "out"_a = py::none(), docs::batch)
         .def("stamp", &stamp, "slots"_a, "tick"_a, docs::stamp)
         .def("advance", &advance, "slots"_a, "position"_a, "velocity"_a, "mark"_a = 0,
-             docs::advance)
+             "out"_a = py::none(), docs::advance)
         .def(
             "reserve",
             [](PyTable& self, std::size_t n) {

@@ -3,31 +3,37 @@
 #include "docs.hpp"
 #include "module.hpp"
 #include "payloads.hpp"
+#include "room.hpp"
 #include "sidereal/ghosts.hpp"
 
 namespace sidereal::bind {
 namespace {
 
-py::tuple py_ghosts(py::handle position, py::handle sectors, py::handle shard, double size,
-                    double radius, SharedMap& owners) {
+py::object py_ghosts(py::handle position, py::handle sectors, py::handle shard, double size,
+                     double radius, SharedMap& owners, py::handle out_arrays) {
+    Room<std::int32_t, std::uint32_t> room(out_arrays);
     const Vectors at(position, "position");
     const auto held = in<Sector>(sectors, "sectors", at.span().size(), "position");
     const auto shards = in<std::int32_t>(shard, "shard", at.span().size(), "position");
+    room.require_apart(at.given(), held, shards);
     Sightings seen = guarded(
         [&] { return ghosts(at.span(), held, shards, size, radius, owners.map); }, owners.mutex);
-    return py::make_tuple(out(std::move(seen.target)), out(std::move(seen.index)));
+    return room.answer(std::move(seen.target), std::move(seen.index));
 }
 
-py::tuple py_pack_ghosts(py::handle ids, py::handle position, py::handle velocity, py::handle flags,
-                         std::uint8_t kind, std::uint32_t tick, std::size_t payload_bytes) {
+py::object py_pack_ghosts(py::handle ids, py::handle position, py::handle velocity,
+                          py::handle flags, std::uint8_t kind, std::uint32_t tick,
+                          std::size_t payload_bytes, py::handle out_arrays) {
+    Room<std::uint8_t, std::uint32_t> room(out_arrays);
     const auto keys = in<std::uint64_t>(ids, "ids");
     const Vectors at(position, "position", keys.size(), "ids");
     const Vectors speed(velocity, "velocity", keys.size(), "ids");
     const auto bits = in<std::uint32_t>(flags, "flags", keys.size(), "ids");
+    room.require_apart(keys, at.given(), speed.given(), bits);
     Packed packed = unlocked([&] {
         return pack_ghosts(keys, at.span(), speed.span(), bits, kind, tick, payload_bytes);
     });
-    return py::make_tuple(out(std::move(packed.data)), out(std::move(packed.offsets)));
+    return room.answer(std::move(packed.data), std::move(packed.offsets));
 }
 
 py::tuple py_unpack_ghosts(py::handle payload) {
@@ -42,9 +48,9 @@ py::tuple py_unpack_ghosts(py::handle payload) {
 void register_ghosts(py::module_& m) {
     using namespace pybind11::literals;
     m.def("ghosts", &py_ghosts, "position"_a, "sectors"_a, "shard"_a, "size"_a, "radius"_a,
-          "owners"_a, docs::ghosts);
+          "owners"_a, "out"_a = py::none(), docs::ghosts);
     m.def("pack_ghosts", &py_pack_ghosts, "ids"_a, "position"_a, "velocity"_a, "flags"_a, "kind"_a,
-          "tick"_a, "payload_bytes"_a, docs::pack_ghosts);
+          "tick"_a, "payload_bytes"_a, "out"_a = py::none(), docs::pack_ghosts);
     m.def("unpack_ghosts", &py_unpack_ghosts, "payload"_a, docs::unpack_ghosts);
 }
 

@@ -2,6 +2,7 @@
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
+#include "room.hpp"
 
 namespace sidereal::bind {
 namespace {
@@ -69,14 +70,23 @@ void look_up(const SectorMap& map, std::span<const Sector> rows, Items& out) {
     }
 }
 
-py::tuple get(SharedMap& self, py::handle sectors) {
+py::object get(SharedMap& self, py::handle sectors, py::handle out_arrays) {
+    Room<std::int32_t, std::uint32_t> room(out_arrays);
     const auto rows = in<Sector>(sectors, "sectors");
+    room.require_apart(rows);
     Items found;
     guarded([&] { look_up(self.map, rows, found); }, self.mutex);
-    return py::make_tuple(out(std::move(found.shard)), out(std::move(found.epoch)));
+    return room.answer(std::move(found.shard), std::move(found.epoch));
 }
 
-py::tuple items(SharedMap& self) {
+py::object sectors_of(SharedMap& self, py::handle out_array) {
+    Room<Sector> room(out_array);
+    return room.answer(guarded([&] { return self.map.sectors(); }, self.mutex));
+}
+
+py::object items(SharedMap& self, py::handle out_arrays) {
+    Room<Sector, std::int32_t, std::uint32_t> room(out_arrays);
+    room.require_apart();
     Items found;
     guarded(
         [&] {
@@ -84,8 +94,7 @@ py::tuple items(SharedMap& self) {
             look_up(self.map, found.sectors, found);
         },
         self.mutex);
-    return py::make_tuple(out(std::move(found.sectors)), out(std::move(found.shard)),
-                          out(std::move(found.epoch)));
+    return room.answer(std::move(found.sectors), std::move(found.shard), std::move(found.epoch));
 }
 
 std::size_t remove(SharedMap& self, py::handle sectors) {
@@ -106,13 +115,10 @@ void register_sector_map(py::module_& m) {
     py::class_<SharedMap>(m, "SectorMap", docs::sector_map)
         .def(py::init<>())
         .def("set", &set, "sectors"_a, "shard"_a, "epoch"_a)
-        .def("get", &get, "sectors"_a)
+        .def("get", &get, "sectors"_a, "out"_a = py::none())
         .def("remove", &remove, "sectors"_a)
-        .def("sectors",
-             [](SharedMap& self) {
-                 return out(guarded([&] { return self.map.sectors(); }, self.mutex));
-             })
-        .def("items", &items)
+        .def("sectors", &sectors_of, "out"_a = py::none())
+        .def("items", &items, "out"_a = py::none())
         .def("__len__",
              [](SharedMap& self) { return guarded([&] { return self.map.size(); }, self.mutex); });
 }

@@ -23,7 +23,7 @@ py::object query(const Snapshot& self, py::handle centres, py::handle radius,
     const Vectors at(centres, "centres");
     const Scalars far(radius, "radius", at.span().size(), "centres");
     far.require_lengths("radius");
-    room.require_apart(at.span());
+    room.require_apart(at.given());
     Hits hits = unlocked([&] { return self.query(at.span(), far.span()); });
     return room.answer(std::move(hits.index), std::move(hits.offsets));
 }

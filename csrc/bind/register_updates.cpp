@@ -3,6 +3,7 @@
 #include "docs.hpp"
 #include "module.hpp"
 #include "payloads.hpp"
+#include "room.hpp"
 #include "sidereal/quantise.hpp"
 #include "sidereal/states.hpp"
 #include "sidereal/updates.hpp"
@@ -10,29 +11,44 @@
 namespace sidereal::bind {
 namespace {
 
-py::tuple tuple_of(Packed&& p) {
-    return py::make_tuple(out(std::move(p.data)), out(std::move(p.offsets)),
-                          out(std::move(p.order)), out(std::move(p.row_offsets)),
-                          out(std::move(p.skipped)));
+using PackedRoom = Room<std::uint8_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
+
+py::object answer(PackedRoom& room, Packed&& p) {
+    return room.answer(std::move(p.data), std::move(p.offsets), std::move(p.order),
+                       std::move(p.row_offsets), std::move(p.skipped));
 }
 
-py::tuple py_pack_updates(py::handle table, py::handle slots, double size, std::uint32_t tick,
-                          SharedMap& epochs, std::uint8_t kind, std::size_t payload_bytes) {
+py::object py_pack_updates(py::handle table, py::handle slots, double size, std::uint32_t tick,
+                           SharedMap& epochs, std::uint8_t kind, std::size_t payload_bytes,
+                           py::handle out_arrays) {
     SharedTable& t = shared(table);
+    PackedRoom room(out_arrays);
     const auto rows = in<std::uint32_t>(slots, "slots");
-    return tuple_of(guarded(
-        [&] { return pack_updates(t.table, rows, size, tick, epochs.map, kind, payload_bytes); },
-        t.mutex, epochs.mutex));
+    room.require_apart(rows);
+    return answer(room, guarded(
+                            [&] {
+                                room.require_apart_from(t.table.columns());
+                                return pack_updates(t.table, rows, size, tick, epochs.map, kind,
+                                                    payload_bytes);
+                            },
+                            t.mutex, epochs.mutex));
 }
 
-py::tuple py_collect_updates(py::handle table, double size, std::uint32_t tick, SharedMap& epochs,
-                             std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes) {
+py::object py_collect_updates(py::handle table, double size, std::uint32_t tick, SharedMap& epochs,
+                              std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes,
+                              py::handle out_arrays) {
     SharedTable& t = shared(table);
+    Room<std::uint8_t, std::uint32_t, std::uint32_t> room(out_arrays);
+    room.require_apart();
     Packed p = guarded(
-        [&] { return collect_updates(t.table, size, tick, epochs.map, mark, kind, payload_bytes); },
+        [&] {
+            room.require_apart_from(t.table.columns());
+            const std::size_t n = t.table.rows();
+            room.require_rows({n * update_row_bytes_most, n + 1, n});
+            return collect_updates(t.table, size, tick, epochs.map, mark, kind, payload_bytes);
+        },
         t.mutex, epochs.mutex);
-    return py::make_tuple(out(std::move(p.data)), out(std::move(p.offsets)),
-                          out(std::move(p.skipped)));
+    return room.answer(std::move(p.data), std::move(p.offsets), std::move(p.skipped));
 }
 
 py::list py_cut(py::handle data, py::handle offsets) {
@@ -75,12 +91,18 @@ UpdateTally py_apply_updates(py::handle table, py::handle payloads, std::int32_t
         t.mutex, epochs.mutex);
 }
 
-py::tuple py_pack_states(py::handle table, py::handle slots, std::uint8_t kind,
-                         std::size_t payload_bytes) {
+py::object py_pack_states(py::handle table, py::handle slots, std::uint8_t kind,
+                          std::size_t payload_bytes, py::handle out_arrays) {
     SharedTable& t = shared(table);
+    PackedRoom room(out_arrays);
     const auto rows = in<std::uint32_t>(slots, "slots");
-    return tuple_of(
-        guarded([&] { return pack_states(t.table, rows, kind, payload_bytes); }, t.mutex));
+    room.require_apart(rows);
+    return answer(room, guarded(
+                            [&] {
+                                room.require_apart_from(t.table.columns());
+                                return pack_states(t.table, rows, kind, payload_bytes);
+                            },
+                            t.mutex));
 }
 
 UpdateTally py_apply_states(py::handle table, py::handle payloads, std::int32_t shard) {
@@ -117,15 +139,15 @@ void register_updates(py::module_& m) {
         .def_readonly("ahead", &UpdateTally::ahead)
         .def("__repr__", &described_tally);
     m.def("pack_updates", &py_pack_updates, "table"_a, "slots"_a, "size"_a, "tick"_a, "epochs"_a,
-          "kind"_a, "payload_bytes"_a, docs::pack_updates);
+          "kind"_a, "payload_bytes"_a, "out"_a = py::none(), docs::pack_updates);
     m.def("collect_updates", &py_collect_updates, "table"_a, "size"_a, "tick"_a, "epochs"_a,
-          "mark"_a, "kind"_a, "payload_bytes"_a, docs::collect_updates);
+          "mark"_a, "kind"_a, "payload_bytes"_a, "out"_a = py::none(), docs::collect_updates);
     m.def("cut", &py_cut, "data"_a, "offsets"_a, docs::cut);
     m.def("mark_updates", &py_mark_updates, "table"_a, "payloads"_a, "mark"_a, docs::mark_updates);
     m.def("apply_updates", &py_apply_updates, "table"_a, "payloads"_a, "shard"_a, "epochs"_a,
           "size"_a, "last_tick"_a = UINT32_MAX, docs::apply_updates);
     m.def("pack_states", &py_pack_states, "table"_a, "slots"_a, "kind"_a, "payload_bytes"_a,
-          docs::pack_states);
+          "out"_a = py::none(), docs::pack_states);
     m.def("apply_states", &py_apply_states, "table"_a, "payloads"_a, "shard"_a, docs::apply_states);
 }
 

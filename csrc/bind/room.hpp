@@ -1,7 +1,8 @@
-// Room that the caller has for a result whose length is not known before.
+// Room that the caller has for a result.
 //
 // Each array must have as many rows as there turn out to be; the answer is views of the first of
-// them. Everything but that is checked before the work begins, that before anything is written.
+// them. Everything but that is checked before the work begins, that before anything is written:
+// work that changes what it works on wants room for the most that there can be.
 #pragma once
 
 #include <array>
@@ -42,9 +43,21 @@ class Room {
         });
     }
 
+    // The same for the columns of a table; its lock is held, not the GIL.
+    template <class Columns>
+    void require_apart_from(Columns& columns) const {
+        columns.each([&](auto& column) { require_apart(std::span(column)); });
+    }
+
     // Throws ValueError if an array has fewer rows.
     void require_rows(std::size_t n) const {
         each([&](auto rows) { check(rows.size(), n); });
+    }
+
+    // The same, with a number for each array.
+    void require_rows(const std::array<std::size_t, sizeof...(T)>& n) const {
+        std::size_t i = 0;
+        each([&](auto rows) { check(rows.size(), n[i++]); });
     }
 
     template <class... Vector>

@@ -17,6 +17,8 @@ from sidereal import kernel
 ROWS = 1_000_000
 SIZE = 1000.0
 FIXED_BYTES = 4 << 20  # code, stacks, tables of fixed size, pages of 2 MB that are begun
+OWNERS = kernel.SectorMap()
+OWNERS.set(np.stack(np.divmod(np.arange(160 * 160, dtype=np.int32), 160), axis=1), 2, 1)
 STATUS = Path("/proc/self/status")
 
 CALLS = {
@@ -27,9 +29,16 @@ CALLS = {
     "reach": lambda d: kernel.reach(d["pos"], d["pos"], SIZE, SIZE, 0.01),
     "counts": lambda d: kernel.counts(d["where"]),
     "counts, far apart": lambda d: kernel.counts(d["apart"]),
+    "counts, lone sectors": lambda d: kernel.counts(d["lone"]),
+    "counts, crowds": lambda d: kernel.counts(d["crowds"]),
     "group": lambda d: kernel.group(d["where"]),
     "group, far apart": lambda d: kernel.group(d["apart"]),
     "flux": lambda d: kernel.flux(d["before"], d["where"]),
+    "flux, a few edges": lambda d: kernel.flux(d["lone"], d["one"]),
+    "flux, from one sector": lambda d: kernel.flux(d["one"], d["where"]),
+    "flux, far apart": lambda d: kernel.flux(d["apart"], d["where"]),
+    "near_border, hardly any": lambda d: kernel.near_border(d["pos"], d["where"], SIZE, 1e-3),
+    "ghosts": lambda d: kernel.ghosts(d["pos"], d["where"], d["shard"], SIZE, SIZE, OWNERS),
     "query": lambda d: kernel.Snapshot(d["few"], SIZE).query(d["few"], SIZE * 9),
 }
 
@@ -46,6 +55,10 @@ def data(name: str) -> dict[str, np.ndarray]:
         "before": where + np.array([1, 0], np.int32),
         "nowhere": np.full((ROWS, 2), np.nan),
         "apart": rng.integers(-(2**31) + 1, 2**31, (ROWS, 2)).astype(np.int32),
+        "lone": (rng.integers(-450, 450, (ROWS, 1)) * 90_000).repeat(2, axis=1).astype(np.int32),
+        "crowds": (where % 64 + where // 64 * 1_000_000).astype(np.int32),
+        "one": np.full((ROWS, 2), 7, np.int32),
+        "shard": np.ones(ROWS, np.int32),
         "few": rng.uniform(0, 60 * SIZE, (20_000, 2)),
     }
     names = CALLS[name].__code__.co_consts

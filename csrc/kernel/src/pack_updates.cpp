@@ -18,6 +18,7 @@ namespace sidereal {
 namespace {
 
 constexpr std::uint32_t no_group = absent;
+static_assert(update_row_bytes_most == update_header_bytes + update_group_bytes + update_row_bytes);
 constexpr std::size_t block = 128;
 constexpr std::size_t ahead = 16;  // rows between a fetch and its use
 
@@ -242,8 +243,7 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
             std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
             std::size_t payload_bytes, bool with_order) {
     require_cells(size);
-    require_payload_bytes(payload_bytes,
-                          update_header_bytes + update_group_bytes + update_row_bytes);
+    require_payload_bytes(payload_bytes, update_row_bytes_most);
     Packed out;
     Outgoing rows(slots.size(), with_order);
     Groups groups(epochs);

@@ -47,10 +47,22 @@ struct Nearest<double> {
 };
 
 #if defined(__SSE2__)
+#if defined(__AVX512F__)
+constexpr std::size_t register_bytes = 64;
+#elif defined(__AVX__)
+constexpr std::size_t register_bytes = 32;
+#else
+constexpr std::size_t register_bytes = 16;
+#endif
+
 // Writes one line of the caches, past them; both are aligned to it.
 inline void stream_line(std::int32_t* to, const std::int32_t* from) {
 #if defined(__AVX512F__)
     _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_load_si512(from));
+#elif defined(__AVX2__)
+    for (std::size_t j = 0; j < 16; j += 8)
+        _mm256_stream_si256(reinterpret_cast<__m256i*>(to + j),
+                            _mm256_load_si256(reinterpret_cast<const __m256i*>(from + j)));
 #else
     for (std::size_t j = 0; j < 16; j += 4)
         _mm_stream_si128(reinterpret_cast<__m128i*>(to + j),
@@ -73,11 +85,11 @@ bool sectors_near(const Real* v, std::size_t n, Arithmetic size, std::int32_t* o
     constexpr std::size_t line = 16;
     const Arithmetic inverse = 1 / size;
     Bits differing[line] = {};
-    const auto one = [&](Real value, std::size_t lane) {
+    const auto one = [&](Real value, Bits& differs) {
         const Arithmetic x = static_cast<Arithmetic>(value);
         const Arithmetic sum = N::fused(x, inverse, shift);
         const Bits bits = __builtin_bit_cast(Bits, sum);
-        differing[lane] |= bits ^ zero;
+        differs |= bits ^ zero;
         const Bits above = N::fused(shift - sum, size, x) < 0 ? 1 : 0;
         return static_cast<std::int32_t>(bits - shift_bits - above);
     };
@@ -86,19 +98,31 @@ bool sectors_near(const Real* v, std::size_t n, Arithmetic size, std::int32_t* o
     if (past_caches) {
         constexpr std::size_t ahead = 2048 / sizeof(Real);
         for (; i < n && reinterpret_cast<std::uintptr_t>(out + i) % 64 != 0; ++i)
-            out[i] = one(v[i], 0);
+            out[i] = one(v[i], differing[0]);
+        // In registers: as an array it would be read and written in memory between the stores, each
+        // line waiting for the one before, half as long again.
+        constexpr std::size_t lanes = register_bytes / sizeof(Bits);
+        typedef Bits Lanes __attribute__((vector_size(register_bytes)));
+        Lanes all = {};
         for (; i + line <= n; i += line) {
             alignas(64) std::int32_t values[line];
-            for (std::size_t j = 0; j < line; ++j) values[j] = one(v[i + j], j);
+            alignas(64) Bits differs[line] = {};
+            for (std::size_t j = 0; j < line; ++j) values[j] = one(v[i + j], differs[j]);
+            for (std::size_t j = 0; j < line; j += lanes) {
+                Lanes some;
+                __builtin_memcpy(&some, differs + j, sizeof some);
+                all |= some;
+            }
             for (std::size_t j = 0; j < line; j += 64 / sizeof(Real))
                 __builtin_prefetch(v + i + j + ahead, 0, 0);
             stream_line(out + i, values);
         }
+        for (std::size_t j = 0; j < lanes; ++j) differing[j] |= all[j];
     }
 #endif
     for (; i + line <= n; i += line)
-        for (std::size_t j = 0; j < line; ++j) out[i + j] = one(v[i + j], j);
-    for (; i < n; ++i) out[i] = one(v[i], 0);
+        for (std::size_t j = 0; j < line; ++j) out[i + j] = one(v[i + j], differing[j]);
+    for (; i < n; ++i) out[i] = one(v[i], differing[0]);
     Bits any = 0;
     for (const Bits d : differing) any |= d;
     return any < static_cast<Bits>(2 * N::most);

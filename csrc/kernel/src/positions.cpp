@@ -166,10 +166,14 @@ std::vector<std::uint32_t> sectors(std::span<const Point<Real>> pos, double size
                     }
             (past_caches ? stream_copy : plain_copy)(to, block.data(), rows * sizeof(Sector));
         };
-        // Past the caches in long runs: a line that two runs share is not written whole.
+        // Past the caches in long runs that end where lines do: one that two runs share is not
+        // written whole.
         const std::size_t run_rows = past_caches ? 16 * block_rows : block_rows;
-        for (std::size_t at = cut[part].begin; at < cut[part].end; at += run_rows) {
-            const Range run{at, std::min(at + run_rows, cut[part].end)};
+        for (std::size_t at = cut[part].begin, end; at < cut[part].end; at = end) {
+            const std::size_t over =
+                past_caches ? reinterpret_cast<std::uintptr_t>(out.data() + at) % 64 : 0;
+            end = std::min(at + run_rows - over / sizeof(Sector), cut[part].end);
+            const Range run{at, end};
             if (past_caches && fast(pos.data() + at, run.size(), size, out.data() + at, true))
                 continue;
             each_block(run, one_block);

@@ -205,11 +205,39 @@ std::optional<Groups> group_by_tiles(std::span<const Sector> rows) {
     return out;
 }
 
+// How many sectors the rows have, by a sorted sample of their keys: what part of the sample was
+// seen once is about what part of the rows is in sectors that it missed (Good and Turing).
+double sectors_foretold(std::span<const std::uint64_t> sample) {
+    std::size_t distinct = 0, once = 0;
+    for (std::size_t i = 0, run; i < sample.size(); i += run) {
+        for (run = 1; i + run < sample.size() && sample[i + run] == sample[i];) ++run;
+        ++distinct;
+        once += run == 1 ? 1 : 0;
+    }
+    const auto seen = static_cast<double>(sample.size() - once);
+    return static_cast<double>(distinct) * static_cast<double>(sample.size()) / std::max(seen, 0.5);
+}
+
+// Whether a sample of rows says that counters for whole tiles would take more memory than twice the
+// answer, and more than a little.
+bool sparse(std::size_t tiles, std::vector<std::uint64_t>& sample) {
+    constexpr double little = 2 << 20, answer_bytes = sizeof(Sector) + sizeof(std::uint32_t);
+    const double bytes = static_cast<double>(tiles) * tile_cells * sizeof(std::uint32_t);
+    if (bytes <= little) return false;
+    std::sort(sample.begin(), sample.end());
+    return bytes > little + answer_bytes * sectors_foretold(sample);
+}
+
 std::optional<Counts> counts_by_tiles(std::span<const Sector> rows) {
     Tiles tiles(rows.size());
     // Some rows first: where there are too many tiles, nothing was made for them yet.
-    for (std::size_t i = 0; i < rows.size(); i += 256)
+    std::vector<std::uint64_t> sample;
+    sample.reserve(rows.size() / 256 + 1);
+    for (std::size_t i = 0; i < rows.size(); i += 256) {
         if (tiles.number(tile_key(rows[i])) == absent) return std::nullopt;
+        sample.push_back(key_of(rows[i]));
+    }
+    if (sparse(tiles.keys().size(), sample)) return std::nullopt;
     std::vector<std::uint32_t> n;
     n.reserve(tiles.most() * tile_cells);
     for (const Sector row : rows) {

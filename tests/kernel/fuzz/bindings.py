@@ -59,6 +59,25 @@ def equal(got: Any, want: Any) -> None:
     np.testing.assert_array_equal(got, want)
 
 
+def in_room(feed: Feed, call: Callable[..., Any], want: Any, most: tuple[int, ...] = ()) -> None:
+    """The same answer in the caller's memory, or a refusal where one array of that is short."""
+    arrays = want if isinstance(want, tuple) else (want,)
+    rows = most or tuple(len(a) for a in arrays)
+    short = feed.whole(len(arrays)) if feed.now_and_then() else len(arrays)
+    room = tuple(
+        np.full((max(0, n + (-1 if i == short else feed.whole(2))), *a.shape[1:]), 7, a.dtype)
+        for i, (n, a) in enumerate(zip(rows, arrays, strict=True))
+    )
+    try:
+        got = call(out=room if isinstance(want, tuple) else room[0])
+    except ValueError:
+        assert short < len(arrays), "room enough was refused"
+        assert all(np.all(a == 7) for a in room), "something was written before the refusal"
+        return
+    assert short == len(arrays) or rows[short] == 0, "room that is short was taken"
+    equal(got, want)
+
+
 def rows_of(array: Any) -> int:
     """How many rows an argument has, if it has any."""
     return len(array) if isinstance(array, np.ndarray) and array.ndim else 0
@@ -139,6 +158,7 @@ def groups(feed: Feed) -> None:
     got = attempt(feed, lambda: kernel.counts(where))
     if got is not None:
         equal(got, reference.counts(where))
+        in_room(feed, lambda out: kernel.counts(where, out), got)
 
 
 def census(feed: Feed) -> None:
@@ -252,6 +272,8 @@ def states(feed: Feed, compiled: Any, twin: Any, *_: Any) -> None:
     if attempt(feed, lambda: (compiled.set_states(slots, lengths, data, 2),)) is not None:
         twin.set_states(slots, lengths, data, 2)
         equal(compiled.states(slots), twin.states(slots))
+        in_room(feed, lambda out: compiled.states(slots, out), twin.states(slots))
+        in_room(feed, lambda out: compiled.batch(slots, out), twin.batch(slots))
 
 
 def advance(feed: Feed, compiled: Any, twin: Any, *_: Any) -> None:
@@ -293,6 +315,11 @@ def updates(feed: Feed, compiled: Any, twin: Any, *maps: Any) -> None:
         want = reference.pack_updates(twin, slots, 10.0, tick, maps[1], 9, most)
     got = kernel.pack_updates(compiled, slots, 10.0, tick, maps[0], 9, most)
     equal(got, want)
+    in_room(
+        feed,
+        lambda out: kernel.pack_updates(compiled, slots, 10.0, tick, maps[0], 9, most, out),
+        want,
+    )
     payloads, shard = tampered(feed, got), feed.whole(2)
     tallies = (
         kernel.apply_updates(compiled, payloads, shard, maps[0], 10.0),
@@ -306,6 +333,7 @@ def state_messages(feed: Feed, compiled: Any, twin: Any, *_: Any) -> None:
     most = feed.one_of((150, 1200, 65535))
     got = kernel.pack_states(compiled, slots, 9, most)
     equal(got, reference.pack_states(twin, slots, 9, most))
+    in_room(feed, lambda out: kernel.pack_states(compiled, slots, 9, most, out), got)
     payloads, shard = tampered(feed, got), feed.whole(2)
     tallies = (
         kernel.apply_states(compiled, payloads, shard),
@@ -329,7 +357,32 @@ def ghosts(feed: Feed) -> None:
         equal(answers[0][1:], answers[1][1:])
 
 
-TARGETS = (sectors, crossings, near_border, reach, groups, census, snapshot, table, table, ghosts)
+def sightings(feed: Feed) -> None:
+    """Who is seen across borders, and the edges of what crossed."""
+    size, rows = 10.0, feed.whole(ROWS_MAX)
+    pos, where = feed.points(rows, size), feed.sectors(rows)
+    new, shard = feed.sectors(rows), feed.column(rows, np.int32, 3)
+    maps = owners(feed)
+    radius = feed.one_of((0.0, 0.3, 1.0)) * size
+    got = attempt(feed, lambda: kernel.flux(where, new))
+    if got is not None:
+        equal(got, reference.flux(where, new))
+        in_room(feed, lambda out: kernel.flux(where, new, out), got)
+    got = attempt(feed, lambda: kernel.ghosts(pos, where, shard, size, radius, maps[0]))
+    if got is not None:
+        with np.errstate(all="ignore"):
+            equal(got, reference.ghosts(pos, where, shard, size, radius, maps[1]))
+        in_room(
+            feed,
+            lambda out: kernel.ghosts(pos, where, shard, size, radius, maps[0], out),
+            got,
+        )
+
+
+TARGETS = (
+    *(sectors, crossings, near_border, reach, groups, census, snapshot),
+    *(table, table, ghosts, sightings),
+)
 
 
 def one_input(data: bytes) -> None:

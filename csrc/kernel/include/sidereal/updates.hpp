@@ -17,6 +17,9 @@
 
 namespace sidereal {
 
+// The most bytes that a row takes: in a datagram and a group of its own.
+inline constexpr std::size_t update_row_bytes_most = 44;
+
 // What became of the rows that arrived.
 struct UpdateTally {
     std::uint64_t applied = 0;
