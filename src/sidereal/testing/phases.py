@@ -51,6 +51,8 @@ class Session:
     """Sectors, and whether they migrate (rather than end unloaded)."""
     frozen: dict[Sector, bool] = field(default_factory=dict)
     decided: dict[Sector, bool] = field(default_factory=dict)
+    names: list[str] | None = None
+    """Of the phases that it is in, but for the lease; None where they are to be looked up again."""
 
 
 class Phases(Observer):
@@ -69,6 +71,15 @@ class Phases(Observer):
         at = self.sessions[shard.link]
         if at.opening or not shard.linked:
             return ["opening"]
+        found = at.names
+        if found is None:
+            found = at.names = self._names(at)
+        if not shard.leased:
+            return [*found, "no lease"]
+        return found or ["idle"]
+
+    @staticmethod
+    def _names(at: Session) -> list[str]:
         found = []
         if at.asked:
             found.append("asked")
@@ -93,11 +104,13 @@ class Phases(Observer):
                 found.append(name)
             elif moves and "unloading" not in found:  # once, at however many steps it is
                 found.append("unloading")
-        if not shard.leased:
-            found.append("no lease")
-        return found or ["idle"]
+        return found
 
     # --- what happens --------------------------------------------------------
+
+    def _changed(self, at: Session) -> None:
+        at.names = None
+        self.changed = True
 
     def connected(self, shard: "SimulatedShard") -> None:
         """A session begins."""
@@ -115,10 +128,10 @@ class Phases(Observer):
                 ):
                     where = at.spawning if version == 0 else at.asked
                     where[entity] = (target[0], target[1])
-                self.changed = True
+                self._changed(at)
             case sm.DestroyEntities():
                 at.destroying.update(dict.fromkeys(message.claims.ids.tolist()))
-                self.changed = True
+                self._changed(at)
 
     def server_heard(self, shard: "SimulatedShard | None", link: int, message: Message) -> None:
         """Requests arrive."""
@@ -130,14 +143,14 @@ class Phases(Observer):
                 for entity in message.entities.ids.tolist():
                     if entity in at.asked:
                         at.heard[entity] = at.asked.pop(entity)
-                self.changed = True
+                self._changed(at)
             case sm.SectorReady():
                 at.loading.pop(message.sector, None)
-                self.changed = True
+                self._changed(at)
             case sm.SectorRemoved():
                 if message.sector in at.frozen:
                     at.decided[message.sector] = at.frozen.pop(message.sector)
-                self.changed = True
+                self._changed(at)
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """Answers leave."""
@@ -158,7 +171,7 @@ class Phases(Observer):
                 self._answer(at, message.claims.ids.tolist())
             case _:
                 return
-        self.changed = True
+        self._changed(at)
 
     @staticmethod
     def _answer(at: Session, ids: list[int]) -> None:
@@ -188,7 +201,7 @@ class Phases(Observer):
                 self._arrive(at, message.claims.ids.tolist())
             case _:
                 return
-        self.changed = True
+        self._changed(at)
 
     @staticmethod
     def _arrive(at: Session, ids: list[int]) -> None:

@@ -140,7 +140,7 @@ class SimulatedShard:
     @property
     def leased(self) -> bool:
         """Whether it may simulate now."""
-        return self.alive and self.core.has_lease(self.clock.now)
+        return self.alive and self.core.session.has_lease(self.clock.now)
 
     # --- its link ------------------------------------------------------------
 

@@ -184,7 +184,9 @@ class Simulation:
         cluster.clock.run_until(end, self._instant)
 
     def _instant(self) -> None:
-        self.cluster.witness.instant()
+        cluster = self.cluster
+        if cluster.touched or cluster.accusations:  # else there is nothing to see
+            cluster.witness.instant()
         if self._armed and self.phases.changed:
             self._aim()
 
