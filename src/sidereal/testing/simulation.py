@@ -16,7 +16,7 @@ import numpy as np
 from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
-from sidereal.testing import checks
+from sidereal.testing import borders, checks
 from sidereal.testing.audience import Audience
 from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -364,6 +364,7 @@ class Simulation:
             try:
                 checks.at_rest(cluster)
                 self.audience.at_rest()
+                borders.at_rest(cluster)
             except Violation:
                 if waited > REST_S:
                     raise
