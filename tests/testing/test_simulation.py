@@ -66,6 +66,22 @@ def test_what_breaks_is_named_and_shrinks_to_a_story(monkeypatch):
     assert len(shrunk.lines) > 3
 
 
+def test_code_that_fails_is_a_find_with_its_place_and_a_games_own_failure_is_its_own(monkeypatch):
+    def fails(*_):
+        raise KeyError("sector")
+
+    plan = draw(1, ())
+    monkeypatch.setattr(leases, "heartbeat", fails)
+    violation = Simulation(plan).run().violation
+    assert violation is not None
+    assert violation.invariant == "no process breaks down"
+    assert "KeyError in fails" in violation.story
+    assert "sector" in violation.story
+    monkeypatch.undo()
+    with pytest.raises(KeyError):
+        Simulation(plan, step=fails).run()
+
+
 def test_what_broke_in_another_process_is_told_here():
     broke = Violation("nothing is dropped", "7 is in no record", [7], [(0, 1)])
     here = pickle.loads(pickle.dumps(broke))

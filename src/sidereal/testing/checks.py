@@ -25,6 +25,7 @@ a replay is the record     the journal, played back, is what memory has
 the audit finds nothing    the server's own, while it runs
 everything rests           after faults heal, all is active and nothing hangs
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
+no process breaks down     no code fails, whatever comes: a new server can begin, for one
 ========================== =====================================================
 """
 

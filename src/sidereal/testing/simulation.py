@@ -5,9 +5,11 @@ gives an outcome with the `Violation`; the same plan gives the same outcome, eve
 for event, which its digest shows.
 """
 
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -146,6 +148,10 @@ class Simulation:
             self._rest()
         except Violation as error:
             violation = error
+        except Exception as error:
+            if self._own is not None:
+                raise  # it may be the game's
+            violation = _broken_down(error)
         cluster = self.cluster
         counters = cluster.counters
         return Outcome(
@@ -375,6 +381,17 @@ class Simulation:
         if cluster.server.settled:
             checks.replayed(cluster)
         checks.unaccused(cluster)
+
+
+def _broken_down(error: Exception) -> Violation:
+    """Return what a seed ends with where code fails: a find like any other, with its story."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.name}, line {last.lineno} of {Path(last.filename).name}"
+    violation = Violation(
+        "no process breaks down", f"{type(error).__name__} in {where}: {error or last.line}"
+    )
+    violation.__cause__ = error
+    return violation
 
 
 def shortened(plan: Plan, seconds: float) -> Plan:
