@@ -28,7 +28,7 @@ from mutants import MUTANTS, WITNESSES
 from scenarios import SCENARIOS
 
 MODEL = Path(__file__).resolve().parent
-MEMORY_MIB = 2000
+MEMORY_MIB = 8_000
 DEPTH_MAX = 100_000
 HASH_BITS = 22
 CUT_SHORT = ("max search depth too small", "out of memory", "MEMLIM bound", "Interrupted")

@@ -3,8 +3,10 @@
 import pytest
 from rich.console import Console
 
+from sidereal.demo import launcher
 from sidereal.demo.launcher import play
 from sidereal.demo.options import DemoOptions
+from sidereal.demo.strikes import Strike
 
 pytestmark = pytest.mark.processes
 
@@ -54,3 +56,23 @@ def test_a_short_partition_costs_no_entity_its_shard_and_a_long_one_all(tmp_path
     assert short.lasted_s < LEASE_AND_ALLOWANCE_S < long.lasted_s
     assert short.rehomed == 0
     assert long.rehomed > 0
+
+
+@pytest.mark.slow
+def test_a_shard_that_dies_with_the_server_is_rehomed_a_lease_after_the_new_one_began(
+    tmp_path, monkeypatch
+):
+    together = [Strike("kill-shard", 1, 0.0, 6.0), Strike("kill-replication", None, 0.3, 6.05)]
+    monkeypatch.setattr(launcher, "plan_strikes", lambda *_, **__: together)
+    options = DemoOptions(
+        entities=300, shards=3, seconds=16.0, chaos=("kill-shard", "kill-replication")
+    )
+    with (tmp_path / "log").open("w") as log:
+        report = play(options, console=Console(file=log))
+    assert (report.lost, report.duplicated, report.live) == (0, 0, 300)
+    _, server = report.strikes
+    assert server.rehomed > 0
+    began_s = server.restart.down_s - server.restart.listening_s
+    assert LEASE_AND_ALLOWANCE_S < server.recovered_s - began_s < LEASE_AND_ALLOWANCE_S + 3.0
+    # Nothing had been heard of it since: its entities go on from a record or snapshot.
+    assert server.oldest_state_ms < 5_500

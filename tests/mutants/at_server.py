@@ -3,6 +3,7 @@
 from mutants.invariants import (
     AGREES,
     AUDIT,
+    BREAKS,
     DROPPED,
     DURABLE,
     EPOCH,
@@ -274,7 +275,7 @@ SERVER = (
     Mutant(
         "books-by-name",
         "books by ShardId",
-        (EPOCH, AGREES, HONEST, RESTS, DROPPED),
+        (EPOCH, AGREES, HONEST, RESTS, DROPPED, BREAKS),
         (
             Cut(
                 "replication.registry",

@@ -1,5 +1,7 @@
 """Shards see what lies just across their borders, and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,13 @@ from sidereal.replication.ghosts import empty
 from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
 from sidereal.shard.sightings import Sightings
+from sidereal.testing import borders
 from sidereal.testing.cluster import Cluster, SimulatedShard
 from sidereal.testing.links import Weather
+from sidereal.testing.observer import Violation
 from sidereal.wire import operator_messages as om
 from sidereal.wire.datagrams import NEIGHBOR_ENTITY_UPDATE
+from sidereal.world.batch import Ghosts
 from sidereal.world.rules import WorldRules
 
 SETTINGS = Settings(rules=WorldRules(sector_size=100.0, ghost_radius=0.1), cold_load=1e9)
@@ -65,6 +70,55 @@ def test_a_shard_learns_that_there_are_no_ghosts_any_more():
     told = len(left.log)
     cluster.run(1)
     assert len(left.log) == told
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_went_away_while_the_link_was_broken_is_seen_no_more(restarted):
+    cluster, left, _ = pair(5, step=still, comes_back=True)
+    (near,) = cluster.spawn(np.array([[105.0, 50.0]]), np.zeros((1, 2)))
+    cluster.run(0.5)
+    assert left.ghosts.ids.tolist() == [near]
+    if restarted:
+        cluster.server.crash()
+        cluster.restart()
+    else:
+        left.line.snap("the link broke")
+    cluster.command(om.DestroyByOperator(1, [int(near)]))
+    cluster.run(2)
+    assert left.linked
+    assert left.ghosts.ids.tolist() == []
+    borders.at_rest(cluster)
+
+
+def test_a_life_begun_anew_sees_nothing_of_the_last_one():
+    cluster, left, _ = pair(5, step=still, comes_back=True)
+    (near,) = cluster.spawn(np.array([[105.0, 50.0]]), np.zeros((1, 2)))
+    cluster.run(0.5)
+    assert left.ghosts.ids.tolist() == [near]
+    left.paused = True
+    cluster.run(SETTINGS.lease_ns / 1e9 + 1)
+    cluster.command(om.DestroyByOperator(1, [int(near)]))
+    left.paused = False
+    cluster.run(2)
+    assert left.linked
+    assert left.ghosts.ids.tolist() == []
+
+
+def test_at_rest_each_shard_sees_what_is_near_and_nothing_else():
+    cluster, left, _ = pair(6, step=still)
+    cluster.spawn(np.array([[105.0, 50.0], [120.0, 50.0]]), np.zeros((2, 2)))
+    cluster.run(0.5)
+    borders.at_rest(cluster)
+    there = left.ghosts
+    for ghosts, story in (
+        (Ghosts.none(), "does not see"),
+        (replace(there, position=there.position + 1.0), "and it is at"),
+        (replace(there, ids=there.ids + np.uint64(1)), "does not see|which is 20"),
+        (replace(there, ids=there.ids + np.uint64(7)), "does not see|no more"),
+    ):
+        left.ghosts = ghosts
+        with pytest.raises(Violation, match=story):
+            borders.at_rest(cluster)
 
 
 def test_ghosts_of_entities_in_custody_move_on_by_their_velocity():

@@ -15,12 +15,13 @@ from sidereal.testing.cluster import Cluster
 from sidereal.testing.coverage import Coverage
 from sidereal.testing.faults import BY_NAME, FAULTS, chosen
 from sidereal.testing.observer import Violation
-from sidereal.testing.phases import PHASES, Phases
+from sidereal.testing.phases import AIMED_AT, PHASES, Phases
 from sidereal.testing.plan import OFTENER, draw
 from sidereal.testing.plan import STRIKES as STRIKES_A_SEED
 from sidereal.testing.shrink import shrink
 from sidereal.testing.simulation import Simulation
 from sidereal.testing.strikes import STRIKES
+from sidereal.wire import operator_messages as om
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -63,6 +64,22 @@ def test_what_breaks_is_named_and_shrinks_to_a_story(monkeypatch):
     assert shrunk.outcome.plan.seconds < outcome.plan.seconds
     assert str(shrunk.outcome.violation) in shrunk.lines[-1]
     assert len(shrunk.lines) > 3
+
+
+def test_code_that_fails_is_a_find_with_its_place_and_a_games_own_failure_is_its_own(monkeypatch):
+    def fails(*_):
+        raise KeyError("sector")
+
+    plan = draw(1, ())
+    monkeypatch.setattr(leases, "heartbeat", fails)
+    violation = Simulation(plan).run().violation
+    assert violation is not None
+    assert violation.invariant == "no process breaks down"
+    assert "KeyError in fails" in violation.story
+    assert "sector" in violation.story
+    monkeypatch.undo()
+    with pytest.raises(KeyError):
+        Simulation(plan, step=fails).run()
 
 
 def test_what_broke_in_another_process_is_told_here():
@@ -126,7 +143,7 @@ def test_seeds_in_a_row_meet_all_pairs_of_fault_and_phase_equally_often():
         (fault.name, phase)
         for fault in FAULTS
         if fault.aimed
-        for phase in fault.phases or tuple(PHASES)
+        for phase in fault.phases or AIMED_AT
         for _ in range(OFTENER.get(phase, 1))
     ]
     seeds = -(-len(pairs) // STRIKES_A_SEED)
@@ -179,3 +196,24 @@ def test_a_shard_is_in_each_phase_once_however_many_sectors_it_unloads():
     at.opening = False
     at.freezing, at.frozen, at.decided = {(0, 0): False}, {(0, 1): False}, {(0, 2): True}
     assert phases.of(cluster.shards[0]) == ["unloading", "decided"]
+
+
+def test_a_sector_that_is_copied_is_a_phase_of_both_ends_until_the_copy_is_of_no_use():
+    cluster = Cluster(1, shards=2)
+    phases = Phases(cluster)
+    cluster.observers.append(phases)
+    cluster.run(0.5)
+    cluster.spawn(np.full((20, 2), 50.0), np.zeros((20, 2)))
+    cluster.run(1.0)
+    source, target = sorted(cluster.shards, key=lambda shard: -len(shard.core.holdings.table))
+    assert all("copying" not in phases.of(shard) for shard in cluster.shards)
+    cluster.order(om.Command(1, "migrate", (0, 0), target.core.shard_id))
+    seen = set()
+    for _ in range(100):
+        seen |= {(shard.name, tuple(phases.of(shard))) for shard in cluster.shards}
+        cluster.run(0.001)
+    assert (source.name, ("idle", "copying")) in seen
+    assert (target.name, ("idle", "copying")) in seen
+    assert not any({"freezing", "copying"} <= set(at) for name, at in seen if name == source.name)
+    assert len(target.core.holdings.table) == 20
+    assert all(phases.of(shard) == ["idle"] for shard in cluster.shards)

@@ -391,6 +391,7 @@ class Shard:
                 self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=term_seen
             )
             self._core = core
+            self.ghosts = Ghosts.none()  # what the last incarnation saw, nobody takes back
         if self._line.link is not None:
             core.payload_bytes = self._channel.endpoint.datagram_payload_max(self._line.link)
         core.open(now)

@@ -2,7 +2,7 @@
 
 A datagram of a newer tick begins a new set, one of the same tick adds to it, an
 older one is late. So the loss of a datagram loses its own copies and no more,
-until the next tick's.
+until the next tick's. That there is nothing is told several times, and said once.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,8 @@ class Sightings:
         self.malformed = 0
         self._tick = -1
         self._parts: list[Copies] = []
+        self._shown = 0
+        """How many the last set had that was returned."""
 
     def take(self, payloads: Sequence[bytes]) -> GhostsChanged | None:
         """Take datagrams; return the whole set where they changed it."""
@@ -46,5 +48,9 @@ class Sightings:
             changed = True
         if not changed:
             return None
+        count = sum(len(ids) for ids, *_ in self._parts)
+        if not count and not self._shown:
+            return None
+        self._shown = count
         columns = zip(*self._parts, strict=True)
         return GhostsChanged(self._tick, *(np.concatenate(column) for column in columns))

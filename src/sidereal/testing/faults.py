@@ -35,6 +35,7 @@ _STEPPING = (
     "answered",
     "arriving",
     "loading",
+    "copying",
     "freezing",
     "frozen",
     "decided",

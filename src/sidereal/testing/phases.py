@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 PHASES = {
     "opening": "its session is being opened",
-    "idle": "none of the others",
+    "idle": "none of the others, but copying, which holds up nothing",
     "asked": "a transition request is on its way to the server",
     "custody": "the server has the request, and not answered: custody, or a commit",
     "answered": "the answer to a request is on its way",
     "arriving": "an EntityEnterSector is on its way to it",
     "loading": "a sector was assigned to it, and is not ready",
+    "copying": "a copy of a sector that is to move is on its way from it, or to it",
     "freezing": "an UnassignSector for a migration is on its way to it",
     "frozen": "it stands frozen; its SectorRemoved is on its way",
     "decided": "the server has its SectorRemoved; the release is on its way",
@@ -33,6 +34,9 @@ PHASES = {
     "no lease": "its lease is over",
 }
 """Each phase and what it means."""
+
+AIMED_AT = tuple(phase for phase in PHASES if phase != "copying")
+"""What strikes are aimed at; copies are so frequent that each fault meets some."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,9 @@ class Session:
     """Sectors, and whether they migrate (rather than end unloaded)."""
     frozen: dict[Sector, bool] = field(default_factory=dict)
     decided: dict[Sector, bool] = field(default_factory=dict)
+    copying: dict[Sector, None] = field(default_factory=dict)
+    names: list[str] | None = None
+    """Of the phases that it is in, but for the lease; None where they are to be looked up again."""
 
 
 class Phases(Observer):
@@ -59,6 +66,7 @@ class Phases(Observer):
     def __init__(self, cluster: "Cluster") -> None:
         self._cluster = cluster
         self.sessions: dict[int, Session] = {}
+        self._copied_to: dict[Sector, Session] = {}
         self.changed = True
         """Whether anything has changed since somebody last set this to False."""
         for shard in cluster.shards:
@@ -69,6 +77,16 @@ class Phases(Observer):
         at = self.sessions[shard.link]
         if at.opening or not shard.linked:
             return ["opening"]
+        found = at.names
+        if found is None:
+            found = at.names = self._names(at)
+        if not shard.leased:
+            found = [*found, "no lease"]
+        found = found or ["idle"]
+        return [*found, "copying"] if at.copying else found
+
+    @staticmethod
+    def _names(at: Session) -> list[str]:
         found = []
         if at.asked:
             found.append("asked")
@@ -93,11 +111,13 @@ class Phases(Observer):
                 found.append(name)
             elif moves and "unloading" not in found:  # once, at however many steps it is
                 found.append("unloading")
-        if not shard.leased:
-            found.append("no lease")
-        return found or ["idle"]
+        return found
 
     # --- what happens --------------------------------------------------------
+
+    def _changed(self, at: Session) -> None:
+        at.names = None
+        self.changed = True
 
     def connected(self, shard: "SimulatedShard") -> None:
         """A session begins."""
@@ -115,10 +135,10 @@ class Phases(Observer):
                 ):
                     where = at.spawning if version == 0 else at.asked
                     where[entity] = (target[0], target[1])
-                self.changed = True
+                self._changed(at)
             case sm.DestroyEntities():
                 at.destroying.update(dict.fromkeys(message.claims.ids.tolist()))
-                self.changed = True
+                self._changed(at)
 
     def server_heard(self, shard: "SimulatedShard | None", link: int, message: Message) -> None:
         """Requests arrive."""
@@ -130,18 +150,19 @@ class Phases(Observer):
                 for entity in message.entities.ids.tolist():
                     if entity in at.asked:
                         at.heard[entity] = at.asked.pop(entity)
-                self.changed = True
+                self._changed(at)
             case sm.SectorReady():
                 at.loading.pop(message.sector, None)
-                self.changed = True
+                self._changed(at)
             case sm.SectorRemoved():
                 if message.sector in at.frozen:
                     at.decided[message.sector] = at.frozen.pop(message.sector)
-                self.changed = True
+                self._changed(at)
 
     def server_said(self, shard: "SimulatedShard", link: int, message: Message) -> None:
         """Answers leave."""
         at = self.sessions[link]
+        self._copies(at, message)
         match message:
             case sm.EntityEnterSector():
                 rows = message.entities
@@ -158,7 +179,22 @@ class Phases(Observer):
                 self._answer(at, message.claims.ids.tolist())
             case _:
                 return
-        self.changed = True
+        self._changed(at)
+
+    def _copies(self, at: Session, message: Message) -> None:
+        """Follow a copy: asked for, passed on, of no use any more. Nothing is aimed at it."""
+        match message:
+            case sm.CopySector():
+                at.copying[message.sector] = None
+            case sm.SectorCopy():
+                at.copying[message.sector] = None
+                self._copied_to[message.sector] = at
+            case sm.DropCopy() | sm.UnassignSector():
+                at.copying.pop(message.sector, None)
+            case sm.AssignSector():
+                target = self._copied_to.pop(message.sector, None)
+                if target is not None:
+                    target.copying.pop(message.sector, None)
 
     @staticmethod
     def _answer(at: Session, ids: list[int]) -> None:
@@ -188,7 +224,7 @@ class Phases(Observer):
                 self._arrive(at, message.claims.ids.tolist())
             case _:
                 return
-        self.changed = True
+        self._changed(at)
 
     @staticmethod
     def _arrive(at: Session, ids: list[int]) -> None:

@@ -11,7 +11,7 @@ from random import Random
 from sidereal.replication.settings import MS, Settings
 from sidereal.testing.faults import BY_NAME
 from sidereal.testing.links import Weather
-from sidereal.testing.phases import PHASES
+from sidereal.testing.phases import AIMED_AT
 from sidereal.world.rules import NS_PER_S, WorldRules
 
 SECONDS = 60.0
@@ -156,7 +156,7 @@ def _strikes(seed: int, random: Random, wanted: set[str]) -> tuple[Strike, ...]:
         (fault.name, phase)
         for fault in BY_NAME.values()
         if fault.aimed and fault.name in wanted and not fault.needs
-        for phase in fault.phases or tuple(PHASES)
+        for phase in fault.phases or AIMED_AT
         for _ in range(OFTENER.get(phase, 1))
     ]
     if not pairs:

@@ -54,6 +54,7 @@ class Playground:
         self.calm = False
         self._roots: dict[int, int] = {}
         self._known: dict[bytes, Parts] = {}
+        self._traits = Traits()
         self._spot = (-1, np.zeros(2))
         self.jumps = 0
         """How many teleported in the last step."""
@@ -67,7 +68,7 @@ class Playground:
         if found is None:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            found = self._known[key] = Parts(ids, self._roots)
+            found = self._known[key] = Parts(ids, self._roots, self._traits)
         return found
 
     def group(self, root: int, members: U64) -> None:
@@ -129,14 +130,58 @@ class Playground:
         world.velocity[rows] = 0.0
 
 
+class Traits:
+    """What each entity's ways are, whatever else is about; worked out when it is first seen."""
+
+    def __init__(self) -> None:
+        self._row: dict[int, int] = {}
+        self.kind: NDArray[np.int64] = np.empty(0, np.int64)
+        self.across: NDArray[np.bool_] = np.empty(0, bool)
+        """Whether x and y change places."""
+        self.swing: F64 = np.empty((0, 4))
+        """Pace, border, phase and place along the border of one that swings."""
+        self.circle: F64 = np.empty((0, 4))
+        """Turn, angle and corner (x, y) of one that circles."""
+        self.race: F64 = np.empty((0, 3))
+        """Speed, start and row of one that races."""
+
+    def rows(self, ids: U64) -> NDArray[np.int64]:
+        """Return where in the columns these ids are."""
+        row = self._row
+        listed = ids.tolist()
+        new = [entity for entity in listed if entity not in row]
+        if new:
+            self._row.update(zip(new, range(len(row), len(row) + len(new)), strict=True))
+            self._draw(np.array(new, np.uint64))
+        return np.array([row[entity] for entity in listed], np.int64)
+
+    def _draw(self, ids: U64) -> None:
+        a, b, c, d, _, _, side = mixed(ids)
+        swing = np.stack([0.3 + 0.8 * b, np.floor(a * 4 - 1) * SECTOR_SIZE, 6.28 * c, d], axis=1)
+        quick = b >= 0.85
+        swing[quick, 0] = 4.0 * b[quick]  # some are back within a second
+        swing[:, 3] = (d * 2 - 1) * EXTENT
+        corner = np.floor(np.stack([a, b]) * 4 - 1) * SECTOR_SIZE
+        circle = np.stack([0.2 + 0.4 * c, 6.28 * d, *corner], axis=1)
+        race = np.stack([0.4 + 0.8 * a, b * 4 * EXTENT, (c * 2 - 1) * EXTENT], axis=1)
+        kind = KINDS[(ids % np.uint64(len(KINDS))).astype(np.int64)]
+        self.kind = np.concatenate([self.kind, kind])
+        self.across = np.concatenate([self.across, side < 0.5])
+        self.swing = np.concatenate([self.swing, swing])
+        self.circle = np.concatenate([self.circle, circle])
+        self.race = np.concatenate([self.race, race])
+
+
 class Parts:
     """Who does what among some ids, and where those are who are tied to a place."""
 
-    def __init__(self, ids: U64, roots: dict[int, int]) -> None:
-        kind = KINDS[(ids % np.uint64(len(KINDS))).astype(np.int64)]
+    def __init__(self, ids: U64, roots: dict[int, int], traits: Traits) -> None:
+        rows = traits.rows(ids)
+        kind = traits.kind[rows]
         at = {entity: row for row, entity in enumerate(ids.tolist())} if roots else {}
         grouped = [(row, roots[e]) for e, row in at.items() if e in roots]
-        kind[[row for row, _ in grouped]] = WANDER
+        if grouped:
+            kind[[row for row, _ in grouped]] = WANDER
         led = [(row, at[root]) for row, root in grouped if root in at and at[root] != row]
         self.members = np.array([row for row, _ in led], np.int64)
         self.roots = np.array([root for _, root in led], np.int64)
@@ -145,23 +190,15 @@ class Parts:
         self.following = (kind == FOLLOW).nonzero()[0]
         self.teleporting = (kind == TELEPORT).nonzero()[0]
         first, last = len(swing), len(swing) + len(circle)
-        draws = mixed(ids[self.tied])
-        self._across = draws[6] < 0.5
+        self._across = traits.across[rows[self.tied]].nonzero()[0]
         self._swings, self._circles = slice(first), slice(first, last)
         self._races = slice(last, None)
-        # Back and forth over one border.
-        a, b, c, d = draws[:4, :first]
-        self._pace = np.where(b < 0.85, 0.3 + 0.8 * b, 4.0 * b)  # some are back within a second
-        self._border = np.floor(a * 4 - 1) * SECTOR_SIZE
-        self._start, self._along = 6.28 * c, (d * 2 - 1) * EXTENT
-        # Round a corner of four sectors.
-        a, b, c, d = draws[:4, first:last]
-        self._turn, self._angle = 0.2 + 0.4 * c, 6.28 * d
-        self._corner = (np.floor(np.stack([a, b]) * 4 - 1) * SECTOR_SIZE).T
-        # Through a row of sectors and back, a sector in a second or two.
-        a, b, c = draws[:3, last:]
-        self._speed, self._ahead = 0.4 + 0.8 * a, b * 4 * EXTENT
-        self._row = (c * 2 - 1) * EXTENT
+        # Back and forth over one border; round a corner of four sectors; through a row of sectors
+        # and back, a sector in a second or two.
+        self._pace, self._border, self._start, self._along = traits.swing[rows[swing]].T.copy()
+        self._turn, self._angle = traits.circle[rows[circle], :2].T.copy()
+        self._corner = traits.circle[rows[circle], 2:]
+        self._speed, self._ahead, self._row = traits.race[rows[race]].T.copy()
 
     def places(self, time_s: float) -> F64:
         """Return where the tied ones are at a time, f64 (n, 2)."""

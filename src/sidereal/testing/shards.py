@@ -67,7 +67,8 @@ class SimulatedShard:
         self.busy_ns = 0
         """How long each step takes."""
         self.log: list[ev.Event] = []
-        self._ghosts = Ghosts.none()
+        self.ghosts = Ghosts.none()
+        """What it sees across its borders."""
         self.ended = ""
         self._paused = False
         self._stepping = False
@@ -140,7 +141,7 @@ class SimulatedShard:
     @property
     def leased(self) -> bool:
         """Whether it may simulate now."""
-        return self.alive and self.core.has_lease(self.clock.now)
+        return self.alive and self.core.session.has_lease(self.clock.now)
 
     # --- its link ------------------------------------------------------------
 
@@ -154,6 +155,7 @@ class SimulatedShard:
             term_seen=self._term_seen,
         )
         self.ticked = 0
+        self.ghosts = Ghosts.none()
         self.touch()
 
     def _join(self) -> None:
@@ -259,7 +261,7 @@ class SimulatedShard:
             flags=table.flags[slots],
             shadow=shadow,
             state=self._states(slots),
-            ghosts=self._ghosts,
+            ghosts=self.ghosts,
         )
         self.cluster.step(world, 1 / core.rules.tick_hz)
         held = ~shadow
@@ -330,7 +332,7 @@ class SimulatedShard:
         told = self.core.events()
         for event in told:
             if isinstance(event, ev.GhostsChanged):
-                self._ghosts = Ghosts(event.ids, event.position, event.velocity, event.flags)
+                self.ghosts = Ghosts(event.ids, event.position, event.velocity, event.flags)
         if told:
             self.log += told
             if self.cluster.hear is not None:

@@ -5,9 +5,11 @@ gives an outcome with the `Violation`; the same plan gives the same outcome, eve
 for event, which its digest shows.
 """
 
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.store.memory import no_strike
-from sidereal.testing import checks
+from sidereal.testing import borders, checks
 from sidereal.testing.audience import Audience
 from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -146,6 +148,10 @@ class Simulation:
             self._rest()
         except Violation as error:
             violation = error
+        except Exception as error:
+            if self._own is not None:
+                raise  # it may be the game's
+            violation = _broken_down(error)
         cluster = self.cluster
         counters = cluster.counters
         return Outcome(
@@ -184,7 +190,9 @@ class Simulation:
         cluster.clock.run_until(end, self._instant)
 
     def _instant(self) -> None:
-        self.cluster.witness.instant()
+        cluster = self.cluster
+        if cluster.touched or cluster.accusations:  # else there is nothing to see
+            cluster.witness.instant()
         if self._armed and self.phases.changed:
             self._aim()
 
@@ -362,6 +370,7 @@ class Simulation:
             try:
                 checks.at_rest(cluster)
                 self.audience.at_rest()
+                borders.at_rest(cluster)
             except Violation:
                 if waited > REST_S:
                     raise
@@ -372,6 +381,17 @@ class Simulation:
         if cluster.server.settled:
             checks.replayed(cluster)
         checks.unaccused(cluster)
+
+
+def _broken_down(error: Exception) -> Violation:
+    """Return what a seed ends with where code fails: a find like any other, with its story."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.name}, line {last.lineno} of {Path(last.filename).name}"
+    violation = Violation(
+        "no process breaks down", f"{type(error).__name__} in {where}: {error or last.line}"
+    )
+    violation.__cause__ = error
+    return violation
 
 
 def shortened(plan: Plan, seconds: float) -> Plan:

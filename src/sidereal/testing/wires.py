@@ -79,18 +79,16 @@ class Roads(NetSim):
 
     def _fly(
         self, source: Address, target: Address, data: bytes, leaves: int, c: Conditions
-    ) -> None:
-        flying = len(self._flying)
-        super()._fly(source, target, data, leaves, c)
+    ) -> tuple[int, bytes]:
+        arrives, sent = super()._fly(source, target, data, leaves, c)
         self._flown += 1
-        serial = self._serial
-        arrives, _, sent, _, _ = next(each for each in self._flying if each[1] == serial)
-        assert len(self._flying) == flying + 1
         if sent != data:
             self._struck("corruption", source, target)
-        if arrives < self._last.get((source, target), 0):
+        last = self._last.get((source, target), 0)
+        if arrives < last:
             self._struck("reordering", source, target)
-        self._last[source, target] = max(arrives, self._last.get((source, target), 0))
+        self._last[source, target] = max(arrives, last)
+        return arrives, sent
 
 
 class Wires:
@@ -185,9 +183,9 @@ class Wires:
                 self._happened(side, event)
             for data, target in side.endpoint.poll_transmit(now):
                 self.roads.send(side.address, target, data, now)
-        times = [self.roads.next_time()]
-        times += [s.endpoint.next_timeout() for s in self._sides.values() if not s.process.still]
-        soonest = min((t for t in times if t is not None), default=None)
+        times = [s.endpoint.next_timeout() for s in self._sides.values() if not s.process.still]
+        times.append(self.roads.next_time())
+        soonest = min([t for t in times if t is not None], default=None)
         if soonest is not None:
             self._at(max(soonest, now + 1))
 

@@ -210,7 +210,8 @@ class NetSim:
 
     def _fly(
         self, source: Address, target: Address, data: bytes, leaves: int, c: Conditions
-    ) -> None:
+    ) -> tuple[int, bytes]:
+        """Let one datagram go; return when it arrives, and as what."""
         delay = c.delay_ns
         if c.jitter_ns:
             delay += int(self._random.uniform(-c.jitter_ns, c.jitter_ns))
@@ -222,6 +223,7 @@ class NetSim:
         self._serial += 1
         arrives = leaves + max(0, delay)
         heapq.heappush(self._flying, (arrives, self._serial, data, source, target))
+        return arrives, data
 
     def next_time(self) -> int | None:
         """When the next datagram arrives, or None."""
