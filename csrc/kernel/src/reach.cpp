@@ -14,7 +14,6 @@ namespace {
 
 struct Span {
     std::int32_t first, last;
-    friend bool operator==(Span, Span) = default;
 };
 
 // The coordinates that [low, high] touches, within what there is. Where sectors are as large as
