@@ -46,10 +46,9 @@ CATCH_UP_S = 1.0
 """A shard that is late by no more simulates the ticks that it missed, one after the other; then
 it skips. A machine that stalls for half a second costs nobody a tick then."""
 
-GATHER_NS = NS_PER_S // 250
-GATHER_MAX_NS = NS_PER_S // 100
-"""Between ticks, arrivals are gathered for a tenth of a tick, within these bounds: they take effect
-at the next, and a pass for each datagram would cost a shard more than its simulation."""
+GATHER_NS, GATHER_MAX_NS = NS_PER_S // 250, NS_PER_S // 100
+"""Between ticks arrivals, which take effect at the next, are gathered for a tenth of a tick within
+these bounds: a pass for each datagram would cost a shard more than its simulation."""
 
 
 class Shard:
