@@ -19,8 +19,9 @@ from .messages import (
     unpack_ghosts,
 )
 from .population import Census, Snapshot, counts, flux, group
+from .sector_map import SectorMap
 from .space import crossings, hash_ids, near_border, reach, sectors
-from .table import ABSENT, NO_HANDLE, EntityTable, SectorMap
+from .table import ABSENT, NO_HANDLE, EntityTable
 
 __all__ = [
     "ABSENT",

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import space
-from .table import ABSENT, NO_HANDLE, STATE_BYTES_MAX, EntityTable, SectorMap
+from .sector_map import SectorMap
+from .table import ABSENT, NO_HANDLE, STATE_BYTES_MAX, EntityTable
 
 U8 = NDArray[np.uint8]
 I32 = NDArray[np.int32]

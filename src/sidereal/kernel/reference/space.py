@@ -5,13 +5,12 @@ floor division of integers: nothing is rounded.
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .table import SectorMap
+from .sector_map import SectorMap
 
 Real = NDArray[np.floating[Any]]
 I32 = NDArray[np.int32]
@@ -62,7 +61,7 @@ def crossings(
     prev: I32,
     size: float,
     margin: float = 0.0,
-    shard_of: "SectorMap | None" = None,
+    shard_of: SectorMap | None = None,
 ) -> tuple[U32, I32]:
     """The rows whose sector is not ``prev`` any more, and where they are."""
     now, _ = sectors(pos, size)
