@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from replication.test_spawn_and_groups import two_shards_side_by_side
+from sidereal.shard import events as ev
 from sidereal.testing.cluster import straight
 
 LIFE_TICKS = 16
@@ -94,3 +95,70 @@ def test_what_ended_as_a_shadow_lives_on_where_it_has_turned_round():
     assert record.ids.tolist() == game.ids.tolist()
     assert table.ids.tolist() == game.ids.tolist()
     assert table.phase.tolist() == [0]
+
+
+class Swings:
+    """Many lives over one border, to and fro; each of their ticks is to be accounted for."""
+
+    def __init__(self, cluster, random):
+        self.cluster, self.random = cluster, random
+        self.lives = {}
+        self.accounted = {}
+        cluster.step, cluster.hear = self.step, self.hear
+
+    def spawn(self, count):
+        y = self.random.uniform(10, 90, count)
+        ids = self.cluster.spawn(np.column_stack([np.zeros(count), y]), np.zeros((count, 2)))
+        table = self.cluster.manager.books.table
+        first = int(table.tick[table.slots(ids)[0]]) + 1
+        for entity in ids.tolist():
+            self.lives[entity] = first, first + int(self.random.integers(5, 40))
+            self.accounted[entity] = set()
+
+    def step(self, world, dt):
+        for row, (entity, since) in enumerate(zip(world.ids.tolist(), world.since, strict=True)):
+            angle = 2 * np.pi * (world.tick + entity % 7) / (16 + entity % 5)
+            world.position[row, 0] = 15 * np.sin(angle)
+            if not world.shadow[row]:
+                self.account(entity, int(since), world.tick)
+            if world.tick > self.lives[entity][1]:
+                world.destroy([row])
+
+    def hear(self, shard, events):
+        for event in events:
+            if isinstance(event, ev.EntitiesKept):
+                columns = event.ids.tolist(), event.asked_tick.tolist(), event.tick.tolist()
+                for entity, since, tick in zip(*columns, strict=True):
+                    self.account(entity, since, tick)
+
+    def account(self, entity, since, tick):
+        self.accounted[entity].update(range(since + 1, tick + 1))
+
+    def missing(self):
+        """The ticks of each life that nobody simulated, and that no state's age tells of."""
+        missing = {
+            entity: sorted(set(range(first, last + 1)) - self.accounted[entity])
+            for entity, (first, last) in self.lives.items()
+        }
+        return {entity: ticks for entity, ticks in missing.items() if ticks}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_tick_of_a_life_is_forgotten_where_leases_run_out_and_answers_come_in_lumps(seed):
+    cluster = two_shards_side_by_side()
+    random = np.random.default_rng(seed)
+    swings = Swings(cluster, random)
+    for shard in cluster.shards:
+        shard.comes_back = True
+    for _ in range(10):
+        swings.spawn(24)
+        line = cluster.shards[int(random.integers(2))].line
+        direction = "down" if random.random() < 0.7 else "up"
+        line.hold(direction)
+        cluster.run(float(random.choice([0.7, 1.0, 1.3, 4.0])))  # a lease has 3 s
+        line.release(direction)
+        cluster.run(float(random.uniform(0.0, 0.8)))
+    cluster.run(8)
+    assert cluster.manager.books.counters["fences"] > 0
+    assert not len(cluster.manager.books.table)
+    assert not swings.missing()
