@@ -188,6 +188,36 @@ def test_who_left_before_being_simulated_has_no_stay(tmp_path):
     assert moves[["id", "kind", "tick"]].tolist() == [(1, af.ENTERED, 6)]
 
 
+def came_ahead(rec):
+    """An entity of a later tick came, and asked to go on before it was simulated here."""
+    rec.entered(u64(1), u32(4), af.HANDOFF)
+    tick(rec, 5, u64())
+    rec.crossed(u64(1), u32(4), 550)
+
+
+def test_who_asked_to_go_on_before_being_simulated_has_no_stay(tmp_path):
+    rec = recorder(tmp_path)
+    came_ahead(rec)
+    rec.released(u64(1))
+    tick(rec, 6, u64())
+    assert len(rec.file.committed_moves()) == 0
+
+
+def test_who_was_first_simulated_as_a_shadow_and_is_kept_has_a_stay_from_there_on(tmp_path):
+    rec = recorder(tmp_path)
+    came_ahead(rec)
+    tick(rec, 8, u64(1), since=u32(7), pending=np.array([True]))
+    tick(rec, 9, u64(1), pending=np.array([True]))
+    rec.kept(u64(1), u32(5), u32(9), 950)
+    tick(rec, 10, u64(1))
+    moves = rec.file.committed_moves()
+    assert moves[["kind", "version", "tick", "since", "cause"]].tolist() == [
+        (af.ENTERED, 4, 8, 7, af.HANDOFF),
+        (af.KEPT, 5, 10, 9, 0),
+    ]
+    assert rec.file.committed_spans()[["first", "last", "cause"]].tolist() == [(8, 9, af.SHADOW)]
+
+
 @pytest.mark.parametrize("bound", ["ticks_max", "spans_max", "moves_max"])
 def test_where_there_is_no_room_that_is_said(tmp_path, bound):
     rec = recorder(tmp_path, **{bound: 2})

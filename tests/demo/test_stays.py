@@ -57,6 +57,19 @@ def test_a_dead_shard_s_last_stay_is_torn_and_what_came_before_is_not(tmp_path):
     assert stays_at(a) == [(0, 1, 1, False), (0, 3, 5, True)]
 
 
+def test_who_comes_back_and_asks_to_go_on_at_once_is_not_held_since_the_first_time(tmp_path):
+    """The shard was fenced meanwhile: what it had lost was no longer its own."""
+    a, b = shard(tmp_path, "a"), shard(tmp_path, "b")
+    arrive(a, 1, 5, 0, af.SPAWN)
+    a.left(u64(5), u32(1), u32(1), 150, lost=True)
+    arrive(b, 3, 5, 1, af.REHOMED)
+    tick(a, 3, u64())
+    b.left(u64(5), u32(1), u32(3), 350, lost=True)
+    a.entered(u64(5), u32(1), af.REHOMED)
+    a.crossed(u64(5), u32(1), 370)
+    assert stays_at(a, b, done=(a, b)) == [(0, 1, 1, True), (1, 2, 3, True)]
+
+
 def test_a_stay_reaches_no_further_than_it_was_simulated(tmp_path):
     a = shard(tmp_path, "a")
     arrive(a, 1, 5, 0, af.SPAWN)

@@ -159,8 +159,13 @@ class Recorder:
         file["last_tick"] = tick
 
     def crossed(self, ids: U64, versions: Ints, now_ns: int) -> None:
-        """Entities (n,) ask to be handed over, after the last `tick`: shadows from now on."""
-        self._move(ids, af.CROSSED, versions, self.file.last_tick, now_ns)
+        """Entities (n,) ask to be handed over, after the last `tick`: shadows from now on.
+
+        Who came with a state that is ahead of this shard may ask before it was simulated here, and
+        has no stay that this could end.
+        """
+        known = self._simulated(ids)
+        self._move(ids[known], af.CROSSED, versions[known], self.file.last_tick, now_ns)
 
     def kept(self, ids: U64, versions: Ints, ticks: Ints, now_ns: int) -> None:
         """Entities (n,) stay here, as they are now.
@@ -173,6 +178,10 @@ class Recorder:
         first = np.maximum(shadow["first"], shadow["birth"])
         last = np.minimum(shadow["last"], shadow["end"])
         self._span(mine, first, last, af.SHADOW)
+        row, entrant = self._entrants.match(mine)
+        if len(row):  # its stay begins with what it was simulated as a shadow
+            began = shadow["first"][row]
+            self._enter(mine[row], self._entrants.rows[entrant], began, began - 1, now_ns)
         self._shadows.drop(ids)
         known = self._simulated(ids)
         ids, versions, ticks = ids[known], versions[known], ticks[known]
@@ -280,11 +289,15 @@ class Recorder:
             came = self._entrants.rows[entrant]
             _, among, those = np.intersect1d(late, row, assume_unique=True, return_indices=True)
             cause[among] = came["cause"][those]
-            self._move(
-                ids[row], af.ENTERED, came["version"], tick, now_ns, since[row], came["cause"]
-            )
-            self._entrants.drop(ids[row])
+            self._enter(ids[row], came, tick, since[row], now_ns)
         return cause
+
+    def _enter(
+        self, ids: U64, came: npt.NDArray[Any], tick: Ints | int, since: Ints, now_ns: int
+    ) -> None:
+        """Entities were simulated here for the first time since they came, in `tick`."""
+        self._move(ids, af.ENTERED, came["version"], tick, now_ns, since, came["cause"])
+        self._entrants.drop(ids)
 
     def _gaps(self, tick: int, ids: U64, since: Ints, birth: Ints, end: Ints, cause: Ints) -> None:
         if len(ids):

@@ -16,6 +16,7 @@ from sidereal.limits import ID_BLOCK, MAIL_BYTES_MAX, PARCEL_BYTES_MAX
 from sidereal.shard import audit, resumption
 from sidereal.shard import events as ev
 from sidereal.shard.answers import Answers
+from sidereal.shard.doomed import Doomed
 from sidereal.shard.grants import Grants
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.letters import Letters
@@ -70,7 +71,7 @@ class ShardCore:
         self._sightings = Sightings()
         self._ids = Grants()
         self._load = Load()
-        self._doomed: U64 = np.empty(0, np.uint64)
+        self._doomed = Doomed()
         self._letters = Letters()
         self._steering = Steering()
         self.fenced = False
@@ -139,13 +140,13 @@ class ShardCore:
                 self._answers.acknowledge(message.outcomes, self._events)
             case sm.ConfirmTransitionExit():
                 self._answers.exit(message.claims, self._events)
-                self._mailbox.forget_gone(self.holdings.table)
+                self._forget_gone()
             case sm.RefuseTransition():
                 self._answers.refuse(message.outcomes, self._events)
-                self._mailbox.forget_gone(self.holdings.table)
+                self._forget_gone()
             case sm.EntitiesDestroyed():
                 self._answers.destroyed(message.claims, self._events)
-                self._mailbox.forget_gone(self.holdings.table)
+                self._forget_gone()
             case sm.AuditQuestion():
                 self._send.append(audit.answer(message, self.holdings))
             case sm.DeliverMail():
@@ -154,6 +155,9 @@ class ShardCore:
                 self._events.append(ev.MailRefused(message.entity, message.reason))
             case sm.Possession():
                 self._steering.changed(message.entity, message.session, message.held, self._events)
+            case sm.ReleaseSector():
+                self.sectors.release(message, self._events)
+                self._forget_gone()
             case _:
                 here = self._mailbox, self._send, self._events
                 if not self.sectors.receive(message, *here):
@@ -183,8 +187,7 @@ class ShardCore:
             self._send.append(sm.ShardLoadUpdate(self._load.report(self.holdings.table)))
         if len(self._doomed) and self.session.leased and now >= self._doom_at:
             self._doom_at = now + self.rules.tick_ns  # and not with each message that comes
-            doomed, self._doomed = self._doomed, np.empty(0, np.uint64)
-            self.destroy(doomed)
+            self.destroy(self._doomed.take())
         if now >= self._propose_at:
             self._propose_at = now + NS_PER_S // 2
             self._send += self.sectors.propose(ack.idle_unload_ns, now)
@@ -251,7 +254,7 @@ class ShardCore:
         table = self.holdings.table
         table.stamp(slots, tick)
         if not self.has_lease(now):
-            self._doomed = np.unique(np.concatenate([self._doomed, *destroyed]))
+            self._doomed.add(*destroyed)
             self.tick(now)
             return False
         for ids in destroyed:  # before anybody is asked to take them over
@@ -322,12 +325,12 @@ class ShardCore:
         return ids
 
     def destroy(self, ids: U64) -> None:
-        """Destroy entities that are held; shadows and frozen ones once they turn out to be."""
+        """Destroy what is held; shadows and frozen rows once they turn out to be held, if so."""
         table = self.holdings.table
         slots = table.slots(np.unique(np.asarray(ids, np.uint64)))
         slots = slots[slots != ABSENT]
         undecided = slots[table.phase[slots] & (SHADOW | STILL) != 0]
-        self._doomed = np.union1d(self._doomed, table.ids[undecided])
+        self._doomed.add(table.ids[undecided])
         slots = slots[table.phase[slots] == 0]
         if len(slots):
             table.phase[slots] |= DESTROYING
@@ -353,6 +356,11 @@ class ShardCore:
             self._send.append(message)
         elif self.session.stage is not Stage.CLOSED:
             self._held_back.append(message)
+
+    def _forget_gone(self) -> None:
+        """Entities may have left: what waited for them here goes with them."""
+        self._mailbox.forget_gone(self.holdings.table)
+        self._doomed.forget_gone(self.holdings.table)
 
     def _opened_by(self, message: Message, now: int) -> None:
         session = self.session
@@ -386,7 +394,7 @@ class ShardCore:
     def _judged(self, verdict: sm.SessionVerdict) -> None:
         rows, send = verdict.entities, self._send
         doomed = resumption.obey(self.holdings, self.sectors, verdict, send, self._events)
-        self._mailbox.forget_gone(self.holdings.table)
+        self._forget_gone()
         spawning = resumption.spawning(self.holdings, rows)
         if len(spawning):
             self._ask_for(spawning)

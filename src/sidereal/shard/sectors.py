@@ -84,9 +84,6 @@ class Sectors:
                 self.drop_copy(message)
             case sm.UnassignSector():
                 self.freeze(message, mailbox, send, out)
-            case sm.ReleaseSector():
-                self.release(message, out)
-                mailbox.forget_gone(self._holdings.table)
             case sm.ResumeSector():
                 self.resume(message, out)
             case _:
