@@ -9,39 +9,13 @@
 #include "key_ranges.hpp"
 #include "parallel.hpp"
 #include "sidereal/slot_index.hpp"
+#include "tally.hpp"
 #include "tiles.hpp"
 
 namespace sidereal {
 namespace {
 
 constexpr std::size_t part_rows = std::size_t{64} * 1024;  // fewer are not worth waking a thread
-
-// Sectors in order of appearance, and how many rows each has.
-struct Tally {
-    std::vector<std::uint64_t> keys;
-    std::vector<std::uint32_t> n;
-    SlotIndex index;
-
-    // Counts a row; returns its sector.
-    std::uint32_t add(Sector row) {
-        const std::uint64_t key = key_of(row);
-        std::uint32_t sector = index.find(key, keys.data());
-        if (sector == absent) {
-            sector = static_cast<std::uint32_t>(keys.size());
-            keys.push_back(key);
-            n.push_back(0);
-            index.insert(key, sector, keys.data());
-        }
-        ++n[sector];
-        return sector;
-    }
-
-    void clear() {
-        keys.clear();
-        n.clear();
-        index.clear();
-    }
-};
 
 // The sectors' numbers in the order of their keys.
 std::vector<std::uint32_t> sorted(const std::vector<std::uint64_t>& keys) {
@@ -59,11 +33,11 @@ Counts counts_by_hash(std::span<const Sector> rows) {
     Tally t;
     for (std::size_t range = 0; range < ranges.size(); ++range) {
         t.clear();
-        ranges.each(rows, range, [&](std::uint32_t row) { t.add(rows[row]); });
-        foresee(out.sectors, t.keys.size(), range + 1, ranges.size());
-        foresee(out.n, t.keys.size(), range + 1, ranges.size());
-        for (const std::uint32_t s : sorted(t.keys)) {
-            out.sectors.push_back(sector_of_key(t.keys[s]));
+        ranges.each(rows, range, [&](std::uint32_t row) { t.add(key_of(rows[row])); });
+        foresee(out.sectors, t.keys().size(), range + 1, ranges.size());
+        foresee(out.n, t.keys().size(), range + 1, ranges.size());
+        for (const std::uint32_t s : sorted(t.keys())) {
+            out.sectors.push_back(sector_of_key(t.keys()[s]));
             out.n.push_back(t.n[s]);
         }
     }
@@ -82,14 +56,14 @@ Groups group_by_hash(std::span<const Sector> rows) {
         t.clear(), row_of.clear(), sector_of.clear();
         ranges.each(rows, range, [&](std::uint32_t row) {
             row_of.push_back(row);
-            sector_of.push_back(t.add(rows[row]));
+            sector_of.push_back(t.add(key_of(rows[row])));
         });
-        foresee(out.sectors, t.keys.size(), range + 1, ranges.size());
-        foresee(out.offsets, t.keys.size(), range + 1, ranges.size());
+        foresee(out.sectors, t.keys().size(), range + 1, ranges.size());
+        foresee(out.offsets, t.keys().size(), range + 1, ranges.size());
         std::vector<std::uint32_t>& next = t.n;  // from how many to where the next row goes
-        for (const std::uint32_t s : sorted(t.keys)) {
+        for (const std::uint32_t s : sorted(t.keys())) {
             const std::uint32_t begin = out.offsets.back();
-            out.sectors.push_back(sector_of_key(t.keys[s]));
+            out.sectors.push_back(sector_of_key(t.keys()[s]));
             out.offsets.push_back(begin + next[s]);
             next[s] = begin;
         }
