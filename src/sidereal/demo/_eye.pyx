@@ -6,15 +6,9 @@ The readable twin is in ``eye_twin.py``; one test runs over both.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from ._idhash cimport mixed
+
 import numpy as np
-
-
-cdef inline uint64_t _mixed(uint64_t z) noexcept nogil:
-    """SplitMix64, as `idhash.mixed_ids`."""
-    z += <uint64_t>0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    return z ^ (z >> 31)
 
 
 def look(
@@ -54,7 +48,7 @@ def look(
         for i in range(n):
             counted = (birth[i] <= tick) & ((tick <= end[i]) | (end[i] == 0)) & (pending[i] == 0)
             count += counted
-            total += _mixed(ids[i]) & (0 - counted)
+            total += mixed(ids[i]) & (0 - counted)
             out[0, shadows] = i
             shadows += pending[i] != 0
             out[1, late] = i

@@ -8,19 +8,13 @@ runs over both.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from ._idhash cimport mixed
+
 import numpy as np
 
 cdef enum:
     LOW_HALVES = 65536
     ROOM_FIRST = 64
-
-
-cdef inline uint64_t _mixed(uint64_t z) noexcept nogil:
-    """SplitMix64, as `idhash.mixed_ids`."""
-    z += <uint64_t>0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    return z ^ (z >> 31)
 
 
 cdef class RowSet:
@@ -77,7 +71,7 @@ cdef class RowSet:
         self._room = room
         self._mask = 2 * room - 1
         for row in range(self._count):
-            at = _mixed(self._ids[row]) & self._mask
+            at = mixed(self._ids[row]) & self._mask
             while self._places[at] >= 0:
                 at = (at + 1) & self._mask
             self._places[at] = <int32_t>row
@@ -85,7 +79,7 @@ cdef class RowSet:
 
     cdef inline uint64_t _at(self, uint64_t id) noexcept nogil:
         """Where an id's row is named, or would be."""
-        cdef uint64_t at = _mixed(id) & self._mask
+        cdef uint64_t at = mixed(id) & self._mask
         while self._places[at] >= 0 and self._ids[self._places[at]] != id:
             at = (at + 1) & self._mask
         return at
@@ -128,7 +122,7 @@ cdef class RowSet:
         # Those behind it move up, as far as they may, so that none is cut off from its hash.
         next_at = (at + 1) & self._mask
         while self._places[next_at] >= 0:
-            home = _mixed(self._ids[self._places[next_at]]) & self._mask
+            home = mixed(self._ids[self._places[next_at]]) & self._mask
             if ((next_at - home) & self._mask) >= ((next_at - at) & self._mask):
                 self._places[at] = self._places[next_at]
                 at = next_at
