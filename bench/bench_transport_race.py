@@ -167,10 +167,11 @@ def test_real_peers_stay_connected_in_a_flood_and_wait_little():
     found = {}
 
     def sender(port, pipe, count, size):
-        going = context.Event()
-        flood = context.Process(target=own.flood, args=(port, going))
+        ready, going = context.Event(), context.Event()
+        flood = context.Process(target=own.flood, args=(port, ready, going))
         flood.start()
         try:
+            assert ready.wait(60)  # its start would be no quiet time
             with UdpSocket() as sock:
                 end = own.End(sock, server=False)
                 link = end.connect(port)

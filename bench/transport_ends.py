@@ -326,7 +326,7 @@ def echo_some(end: End, link: Any, count: int, size: int = 64) -> list[float]:
     return times
 
 
-def flood(port: int, going: Any) -> None:
+def flood(port: int, ready: Any, going: Any) -> None:
     """Spoofed HELLOs from many addresses while ``going``, as fast as one core sends them.
 
     On the core of the peer that measures, and less urgent: it is the server that is tried.
@@ -342,6 +342,7 @@ def flood(port: int, going: Any) -> None:
         ]
         for i in range(16)
     ]  # fmt: skip
+    ready.set()
     while True:
         going.wait()
         for source, run in zip(sources, runs, strict=True):

@@ -175,6 +175,26 @@ def test_a_wait_spins_only_while_datagrams_come_soon():
         assert two._inner.spinning_ns == 0, "who shares its core asks for none"
 
 
+def test_a_wait_does_not_spin_on_a_core_that_others_want():
+    """Whoever gives such a core away has it back a turn of the scheduler's later: milliseconds."""
+    with loopback() as one, loopback() as two:
+        inner = two._inner
+        inner.spin_ns = SECOND
+        for _ in range(3):
+            one.send([(b"x", two.address)])
+            assert two.wait(SECOND)
+            assert two.receive(1)
+        assert inner.spinning_ns > 0
+        inner.crowded_ns = -1  # however short they had it
+        before = time.monotonic_ns()
+        assert not two.wait(1_000_000)
+        assert inner.crowded_until_ns > before + 50_000_000
+        until = inner.crowded_until_ns
+        assert inner.spinning_ns > 0
+        assert not two.wait(1_000_000)
+        assert inner.crowded_until_ns == until, "it slept"
+
+
 def test_a_drained_socket_keeps_what_came_while_nobody_read():
     """More than the system's buffer holds, in datagrams of every size, runs among them."""
     with UdpSocket(("127.0.0.1", 0), drain=True) as two, loopback() as one:

@@ -39,6 +39,8 @@ cdef enum:
     FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
     ADDRESSES = 4096      # conversions remembered; a flood of others starts over
     SPIN_FIRST_NS = 50_000
+    CROWDED_NS = 200_000  # nobody who answers soon keeps the core for so long
+    CROWDED_FOR_NS = 100_000_000
 
 SEND_PATIENCE_NS = 20_000_000
 """How long a full send buffer is waited for before what is left of a batch is dropped."""
@@ -64,6 +66,10 @@ cdef class BatchSocket:
     """How long `wait` asks again and again before it sleeps, at most."""
     cdef readonly int64_t spinning_ns
     """How long it does at present."""
+    cdef public int64_t crowded_ns
+    """Who is away from its core for longer, having let others have it, has none of its own."""
+    cdef readonly int64_t crowded_until_ns
+    """Until then `wait` only sleeps."""
     cdef public list inject
     """For tests: error numbers that the next send calls meet instead of the system, and
     ``-n`` for a system that takes no more than n messages."""
@@ -88,6 +94,7 @@ cdef class BatchSocket:
         self._packed = {}
         self._unpacked = {}
         self.inject = []
+        self.crowded_ns = CROWDED_NS
         self._buffer = <uint8_t*>calloc(SLOTS, SLOT_BYTES)
         if self._buffer == NULL:
             raise MemoryError
@@ -235,18 +242,26 @@ cdef class BatchSocket:
 
     def wait(self, int64_t timeout_ns):
         """Wait until something can be received, at most ``timeout_ns``; say whether it can."""
-        cdef int64_t start, until
+        cdef int64_t start, until, now, before
         cdef bint found = False
         if self.spin_ns <= 0 or timeout_ns <= 0:
             return self._poll(POLLIN, timeout_ns)
         start = _now()
-        if self.spinning_ns > 0:
+        if self.spinning_ns > 0 and start >= self.crowded_until_ns:
             with nogil:
                 until = start + min(self.spinning_ns, timeout_ns)
+                now = start
                 found = ready(self._fd, POLLIN, 0) > 0
-                while not found and _now() < until:
+                while not found and now < until:
+                    before = now
                     sched_yield()
                     found = ready(self._fd, POLLIN, 0) > 0
+                    now = _now()
+                    if now - before > self.crowded_ns:
+                        # Somebody took the core for a whole turn of the scheduler's; who sleeps
+                        # instead of asking is woken ahead of them.
+                        self.crowded_until_ns = now + CROWDED_FOR_NS
+                        break
         if not found:
             found = self._poll(POLLIN, start + timeout_ns - _now())
         # As KVM polls before it halts a processor: what came soon will come soon again, and
