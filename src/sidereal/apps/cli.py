@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import click
 
-from sidereal.apps.start import INTERRUPTED
 from sidereal.errors import SiderealError
+from sidereal.runtime.signals import INTERRUPTED
 
 COMMANDS = {
     "demo": "sidereal.apps.demo:demo",

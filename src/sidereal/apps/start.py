@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType
 
-INTERRUPTED = 130
+from sidereal.runtime.signals import INTERRUPTED
 
 
 def main() -> int:

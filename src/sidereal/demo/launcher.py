@@ -34,9 +34,9 @@ from sidereal.limits import ID_BLOCK
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.config import Config
 from sidereal.runtime.operator import Operator
+from sidereal.runtime.signals import INTERRUPTED
 from sidereal.world.entities import EntityRows
 
-INTERRUPTED = 130
 CHAOS_AHEAD_S = 5.0
 """With a server that may be killed, entities are spawned so long before their birth."""
 IDLE_UNLOAD_S = 5.0

@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit status of what a signal ended: 128 and SIGINT's number, as shells have it."""
+
 
 def stop_on_signals() -> Callable[[], bool]:
     """Return a function that tells whether SIGINT or SIGTERM has come."""
@@ -14,7 +17,7 @@ def stop_on_signals() -> Callable[[], bool]:
         nonlocal stopped
         del signum, frame
         if stopped:
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
         stopped = True
 
     signal.signal(signal.SIGTERM, note)

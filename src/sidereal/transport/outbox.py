@@ -233,14 +233,18 @@ class Outbox(Tracker):
         control.next = end
         size = len(packet)
         self.flight.record(sealer.next_number - 1, now, size, [(0, start, end - start)])
-        if self.repeats.copies:
-            self.repeats.sent(CONTROL, start, end, now, self.recovery.smoothed_ns)
+        self._repeat(CONTROL, start, end, now)
         self._pacer.sent(size)
         self.ping_at = now + self._settings.ping_interval_ns
         out.append((packet, address))
         self.packets_sent += 1
         self.bytes_sent += size
         return True
+
+    def _repeat(self, channel: int, start: int, end: int, now: int) -> None:
+        """Control data has left for the first time: it may have to go again."""
+        if channel == CONTROL and end > start and self.repeats.copies:
+            self.repeats.sent(CONTROL, start, end, now, self.recovery.smoothed_ns)
 
     def transmit_ack(self, now: int, out: Out, address: Address) -> None:
         """Append an ack alone: the peer has said farewell and wants nothing else."""
@@ -335,9 +339,7 @@ class Outbox(Tracker):
             block, start, end, stream.channel, stream.next, self._datagram_bytes, room,
             most, now, self.flight, address, out,
         )  # fmt: skip
-        if stream.channel == CONTROL and self.repeats.copies:
-            last = stream.next + stop - start
-            self.repeats.sent(CONTROL, stream.next, last, now, self.recovery.smoothed_ns)
+        self._repeat(stream.channel, stream.next, stream.next + stop - start, now)
         stream.ran(stop - start)
         self._pacer.sent((len(out) - before) * self._datagram_bytes)
         self._probes = max(0, self._probes - (len(out) - before))
@@ -355,8 +357,7 @@ class Outbox(Tracker):
                 taken = stream.take(room)
                 if taken is None:
                     break
-                if stream.next > fresh and stream.channel == CONTROL and self.repeats.copies:
-                    self.repeats.sent(CONTROL, fresh, stream.next, now, self.recovery.smoothed_ns)
+                self._repeat(stream.channel, fresh, stream.next, now)
                 frames.append(taken[0])
                 cargo.append(taken[1])
                 room -= len(taken[0])
