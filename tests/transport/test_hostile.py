@@ -5,6 +5,7 @@ import tracemalloc
 
 import pytest
 
+from sidereal import limits
 from sidereal.transport import (
     BulkReceived,
     DatagramNotice,
@@ -61,6 +62,7 @@ class Enemy:
             unread = sum(len(e.data) for e in events if isinstance(e, kind))
             early = self.connection._receive[channel].waiting_bytes
             shares[kind.__name__] = (unread + early) / WINDOW
+        shares["message"] = self.connection._messages._have / limits.MESSAGE_BYTES_MAX
         shares["datagrams"] = self.connection.intake.unread / UNREAD
         shares["sent"] = self.connection.outbox.queued_bytes / SETTINGS.send_queue_bytes
         return shares
@@ -98,6 +100,27 @@ def goes_on_in_order(enemy):
     return stream(1, at, data)
 
 
+def drips(enemy, channel):
+    """A long message two bytes a frame, with an empty frame between, which parts them."""
+    at = enemy.connection._receive[channel].next
+    frames, room = [], ROOM
+    if at == 0:
+        frames.append(stream(channel, 0, (2**26).to_bytes(4, "little")))
+        at, room = 4, room - 16
+    while room >= 26:
+        frames += [stream(channel, at, b"ab"), stream(1 - channel, 0, b"")]
+        at, room = at + 2, room - 26
+    return b"".join(frames)
+
+
+def drips_a_control_message(enemy):
+    return drips(enemy, 0)
+
+
+def drips_a_bulk_message(enemy):
+    return drips(enemy, 1)
+
+
 def offers_credit_without_end(enemy):
     return layout.CREDIT.pack(layout.FRAME_CREDIT, enemy.rng.randrange(2), 2**63)
 
@@ -110,6 +133,8 @@ ATTACKS = [
     overlaps_early_control,
     sends_single_bytes_with_gaps,
     goes_on_in_order,
+    drips_a_control_message,
+    drips_a_bulk_message,
     offers_credit_without_end,
 ]
 
@@ -145,6 +170,26 @@ def test_what_hostile_datagrams_cost_is_memory_that_the_cap_knows():
     finally:
         tracemalloc.stop()
     assert grown <= 1.05 * max(counted, UNREAD)
+
+
+@pytest.mark.parametrize("attack", [drips_a_control_message, drips_a_bulk_message])
+def test_a_message_that_comes_in_drips_costs_its_bytes_and_little_more(attack):
+    """An object for each two bytes of it would be twenty times that."""
+    enemy = Enemy(reading=False)
+    for _ in range(50):
+        enemy.says(attack(enemy))
+    stream = enemy.connection._receive[0 if attack is drips_a_control_message else 1]
+    tracemalloc.start()
+    try:
+        before, start = tracemalloc.get_traced_memory()[0], stream.next
+        for _ in range(1500):
+            enemy.says(attack(enemy))
+        grown = tracemalloc.get_traced_memory()[0] - before
+        came = stream.next - start
+    finally:
+        tracemalloc.stop()
+    assert came > 100_000
+    assert grown <= 1.3 * came + 50_000
 
 
 def test_a_user_that_does_not_drain_slows_its_peer_and_nothing_is_lost_unnoticed():

@@ -4,9 +4,14 @@ Nothing of a message is kept here once the user has it, so a peer never costs mo
 than the window, however long its messages are.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from sidereal.ids import LinkId
+from sidereal.transport.events import BulkReceived, Event
 from sidereal.transport.reliable import PREFIX_BYTES, ReceiveStream
+
+CHUNK_BYTES: Final = 4096
+"""Nobody gets less of a message at once than this, but its end, or where he asks more often."""
 
 
 class Chunk(NamedTuple):
@@ -49,3 +54,21 @@ class ReceiveBulk(ReceiveStream[Chunk]):
             at = stop
         self.unread += have
         return chunks
+
+
+def hand_on(link: LinkId, chunks: list[Chunk], events: list[Event]) -> None:
+    """Append what came to ``events``; what goes on from a small last one becomes one with it.
+
+    A peer that sends a message byte by byte would else have an object held for each.
+    """
+    for data, start, size in chunks:
+        last = events[-1] if events else None
+        if (
+            start
+            and isinstance(last, BulkReceived)
+            and len(last.data) < CHUNK_BYTES
+            and (last.link, last.start + len(last.data)) == (link, start)
+        ):
+            events[-1] = BulkReceived(link, last.data + data, last.start, size)
+        else:
+            events.append(BulkReceived(link, data, start, size))

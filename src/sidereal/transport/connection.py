@@ -10,11 +10,10 @@ from typing import Any
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.transport.acks import AckSchedule
-from sidereal.transport.bulk import ReceiveBulk
+from sidereal.transport.bulk import ReceiveBulk, hand_on
 from sidereal.transport.codec import Codec
 from sidereal.transport.events import (
     Address,
-    BulkReceived,
     ChannelStats,
     Connected,
     DatagramNotice,
@@ -211,8 +210,7 @@ class Connection:
                 for message in self._messages.receive(offset, data):
                     events.append(MessageReceived(self.link, message))
             else:
-                for part, start, size in self._bulk.receive(offset, data):
-                    events.append(BulkReceived(self.link, part, start, size))
+                hand_on(self.link, self._bulk.receive(offset, data), events)
             if self._receive[channel].credit_due:
                 self.outbox.credit_due[channel] = True
         if inbox.datagrams:

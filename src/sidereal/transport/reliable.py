@@ -249,6 +249,8 @@ class SendStream:
             self._lost.add(first, last)
 
 
+PART_BYTES: Final = 4096
+"""Smaller parts of a message that is not whole yet are kept together."""
 Delivered = TypeVar("Delivered")
 
 
@@ -361,7 +363,7 @@ class ReceiveStream(ABC, Generic[Delivered]):
     def _deliver(self, data: bytes) -> list[Delivered]:
         """Take the next bytes of the stream, in order."""
 
-    def _length(self, data: bytes, at: int) -> int:
+    def _length(self, data: bytes | bytearray, at: int) -> int:
         length: int = PREFIX.unpack_from(data, at)[0]
         if length > MESSAGE_BYTES_MAX:
             raise ProtocolError(
@@ -378,7 +380,7 @@ class ReceiveMessages(ReceiveStream[bytes]):
 
     def __init__(self, channel: int, window: int) -> None:
         super().__init__(channel, window)
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         """What has come of a message that is not whole yet, its length in front."""
         self._have = self._need = 0
 
@@ -387,8 +389,7 @@ class ReceiveMessages(ReceiveStream[bytes]):
         messages: list[bytes] = []
         parts = self._parts
         if parts:
-            parts.append(data)
-            self._have += len(data)
+            self._gather(data)
             if not self._need and self._have >= PREFIX_BYTES:
                 parts[:] = [b"".join(parts)]
                 self._need = PREFIX_BYTES + self._length(parts[0], 0)
@@ -410,11 +411,23 @@ class ReceiveMessages(ReceiveStream[bytes]):
         self.messages += len(messages)
         return messages
 
+    def _gather(self, data: bytes) -> None:
+        """Keep the next part of a message; small ones together, or an object for each of its bytes
+        would cost the peer two of them."""
+        self._have += len(data)
+        last = self._parts[-1]
+        if len(data) >= PART_BYTES:
+            self._parts.append(data)
+        elif isinstance(last, bytearray) and len(last) < PART_BYTES:
+            last += data
+        else:
+            self._parts.append(bytearray(data))
+
     def _complete(self, messages: list[bytes]) -> bytes:
         """Put one message together, with one copy, and return what came after it."""
         parts = self._parts
         last, over = parts[-1], self._have - self._need
-        pieces: list[bytes | memoryview] = [*parts]
+        pieces: list[bytes | bytearray | memoryview] = [*parts]
         if over:
             pieces[-1] = memoryview(last)[: len(last) - over]
         pieces[0] = memoryview(pieces[0])[PREFIX_BYTES:]
@@ -422,4 +435,4 @@ class ReceiveMessages(ReceiveStream[bytes]):
         parts.clear()
         self.unread += self._need
         self._need = self._have = 0
-        return last[len(last) - over :]
+        return bytes(last[len(last) - over :])
