@@ -75,6 +75,9 @@ COPY_BYTES_MAX = 64 * 1024 * 1024
 """All copies that wait for their sectors to move, at the server and at each shard: 400,000 entities
 with small states. A move whose copy finds no room is made without one, and takes longer."""
 
+COPY_PARTS_MAX = 4096
+"""Messages of one copy: sixteen times what `COPY_BYTES_MAX` takes in whole chunks."""
+
 PLACES_MAX = 5_000
 """Places of a sector's entities in one message: a chunk's bytes, as `CHUNK_BYTES_MAX`."""
 

@@ -264,6 +264,14 @@ def test_a_row_set_is_a_dictionary(row_set, steps):
 
 
 @pytest.mark.parametrize("row_set", [_rowset.RowSet, rowset.RowSet], ids=["compiled", "twin"])
+def test_a_row_set_takes_a_row_for_each_id(row_set):
+    rows = row_set(np.dtype(np.int64))
+    with pytest.raises(ValueError, match="differ in length"):
+        rows.put(np.arange(3, dtype=np.uint64), np.arange(2))
+    assert len(rows.ids) == 0
+
+
+@pytest.mark.parametrize("row_set", [_rowset.RowSet, rowset.RowSet], ids=["compiled", "twin"])
 def test_a_row_set_of_thousands_that_come_and_go_is_a_dictionary(row_set):
     draw = np.random.default_rng(5)
     rows, twin = row_set(np.dtype([("a", "<u4"), ("b", "<u2")])), {}

@@ -91,6 +91,8 @@ class Server:
         assert np.isfinite(table.velocity).all()
         for entry in books.sectors.values():
             assert max(map(abs, entry.coords)) < 2**31
+        copying = {e.coords: e.copy for e in books.sectors.values() if e.copy is not None}
+        assert books.copies == copying
 
 
 def rows(ids, kind=EntityRows, **columns):

@@ -5,9 +5,10 @@ import pytest
 
 from replication.small_server import EAST, WEST, Server, rows
 from sidereal.errors import ProtocolError
+from sidereal.limits import COPY_BYTES_MAX, COPY_PARTS_MAX
 from sidereal.replication import copies
 from sidereal.replication.settings import MS, Settings
-from sidereal.shard.copies import HeardCopy, SaidCopy
+from sidereal.shard.copies import HeardCopies, HeardCopy, SaidCopy
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.links import Weather
@@ -244,6 +245,43 @@ def test_a_place_that_no_copy_has_is_an_error():
     for strange in (other, rows(np.array([9], np.uint64), version=np.ones(1))):
         with pytest.raises(ProtocolError, match="no copy has it"):
             heard.moved(placed(strange))
+
+
+def test_all_copies_together_are_bounded_whatever_becomes_of_them():
+    heard, empty = HeardCopies(), EntityRows.empty()
+    ids = np.arange(16_384, dtype=np.uint64)
+    part = rows(ids, version=np.ones(len(ids)))
+    each = copies.nbytes(part)
+    for attempt in range(3 * COPY_BYTES_MAX // each):  # ousted, dropped, claimed: never too many
+        heard.take(sm.SectorCopy((0, 0), 1, attempt, 1, part))
+        heard.take(sm.SectorCopy((0, 1), 1, attempt, 0, part))
+        if attempt % 2:
+            heard.drop(sm.DropCopy((0, 1), 1, attempt))
+        else:
+            assert heard.claim((0, 1), 2) is not None
+    most = COPY_BYTES_MAX // each
+    heard.clear()
+    for n in range(most):
+        heard.take(sm.SectorCopy((0, 2), 1, 1, most - n, part))
+    with pytest.raises(ProtocolError, match="copies of more than"):
+        heard.take(sm.SectorCopy((0, 3), 1, 1, 0, part))
+    with pytest.raises(ProtocolError, match="were to follow"):
+        heard.take(sm.SectorCopy((0, 2), 1, 1, 5, empty))
+
+
+@pytest.mark.parametrize(("first", "second"), [(7, 7), (7, 8), (7, 5), (COPY_PARTS_MAX, None)])
+def test_the_parts_of_a_copy_are_counted_down(first, second):
+    """Else a shard could send parts without an end, empty ones, that cost two others time."""
+    server = Server()
+    asked, mine, source, target = copying(server)
+    fence = asked.sector, asked.epoch, asked.attempt
+    server.say(source, sm.SectorCopy(*fence, first, EntityRows.empty()))
+    if second is not None:
+        assert source not in server.closed
+        server.say(source, sm.SectorCopy(*fence, second, mine))
+    assert source in server.closed
+    assert target not in server.closed
+    server.consistent()
 
 
 def copying(server: Server) -> tuple[sm.CopySector, EntityRows, int, int]:

@@ -107,3 +107,20 @@ def test_pieces_that_go_on_from_each_other_are_found_as_one(flight):
     assert sorted(flight.acked_cargo) == [[(1, 5000, 60_000)], [(1, 68_000, 137_000)]]
     assert flight.lost_cargo == [[(1, 65_000, 3000)]]
     assert flight.packets_in_flight == 0
+
+
+@pytest.mark.parametrize("flight", [_flight.Flight(), flight_twin.Flight()])
+def test_an_ack_of_what_was_never_sent_is_found_out_behind_what_is_forgotten(flight):
+    """One word of the bitmap names a number too old to be known, and after it one below 0."""
+    for number in range(100):
+        flight.record_silent(number)
+    assert flight.acknowledge(50, (1 << (49 - 35)).to_bytes(8, "little"), 1), "merely late"
+    false = 1 << (49 - 35) | 1 << (49 + 1)
+    assert not flight.acknowledge(50, false.to_bytes(8, "little"), 1)
+
+
+@pytest.mark.parametrize("flight", [_flight.Flight(), flight_twin.Flight()])
+def test_a_run_whose_columns_differ_in_length_is_refused_before_any_of_it(flight):
+    with pytest.raises(ValueError, match="differ in length"):
+        flight.record_datagram_run(0, 1, array("I", [1000, 1000]), 0, array("I", [1]))
+    assert flight.packets_in_flight == 0

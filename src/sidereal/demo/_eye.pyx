@@ -54,5 +54,5 @@ def look(
             out[1, late] = i
             late += (<uint64_t>since[i] + 1 < tick) & (pending[i] == 0)
             out[2, likely] = i
-            likely += maybe[ids[i] & 0xFFFF]
+            likely += maybe[ids[i] & 0xFFFF] != 0
     return count, total, found[0, :shadows], found[1, :late], found[2, :likely]

@@ -36,6 +36,8 @@ class RowSet:
 
     def put(self, ids: U64, rows: npt.NDArray[Any]) -> None:
         """Add rows (n,); an id that is there is replaced, the last of equal ids stays."""
+        if len(ids) != len(rows):
+            raise ValueError("ids and rows differ in length")
         if not len(ids):
             return
         # `take` moves a structured row in one piece; an index moves it field by field.

@@ -126,6 +126,8 @@ class Books:
         self.owners = SectorMap()
         self.routes = SectorMap()
         self.sectors: dict[Sector, SectorEntry] = {}
+        self.copies: dict[Sector, Copy] = {}
+        """Those of sectors that are about to move: each is its entry's too."""
         self.resting: dict[Sector, int] = {}
         """Epochs of sectors that nobody owns and nothing is in: all that is to be remembered."""
         self.shards = ActiveShards()

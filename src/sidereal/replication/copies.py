@@ -33,6 +33,8 @@ class Copy:
     why: str
     bytes: int
     """What it is expected to take, or takes already."""
+    left: int | None = None
+    """How many more parts the source has said will come; None before the first."""
     whole: bool = False
     """All of it has been sent to the target."""
     ids: list[U64] = field(default_factory=list)
@@ -57,7 +59,7 @@ def begin(books: "Books", entry: "SectorEntry", target: int, why: str) -> bool:
     if not len(rows) or _taken(books) + expected > COPY_BYTES_MAX:
         return False
     entry.attempt += 1
-    entry.copy = Copy(target, why, expected)
+    entry.copy = books.copies[entry.coords] = Copy(target, why, expected)
     message = CopySector(entry.coords, entry.epoch, entry.attempt)
     books.send(books.shards.get(entry.shard_id), message)
     return True
@@ -69,6 +71,7 @@ def came(books: "Books", shard: "ShardInfo", entry: "SectorEntry", message: Sect
     assert copy is not None
     if copy.whole:
         raise ProtocolError(f"SectorCopy {entry.coords}: more of it, and it was whole")
+    copy.left = message.left_after(copy.left)
     if not copy.ids:
         copy.bytes = 0
     rows, slots = _current(books, shard, entry, message.entities)
@@ -93,6 +96,12 @@ def too_large(books: "Books") -> bool:
     return _taken(books) > COPY_BYTES_MAX
 
 
+def forget(books: "Books", entry: "SectorEntry") -> Copy | None:
+    """A sector's copy is of no use any more: return it, if there was one."""
+    entry.copy = None
+    return books.copies.pop(entry.coords, None)
+
+
 def arrived(entry: "SectorEntry", shard: "ShardInfo", message: SectorCopied) -> bool:
     """Whether that says that the target has the copy that the sector waits for."""
     copy = entry.copy
@@ -106,7 +115,7 @@ def arrived(entry: "SectorEntry", shard: "ShardInfo", message: SectorCopied) -> 
 
 def give_up(books: "Books", entry: "SectorEntry") -> None:
     """Let source and target forget a sector's copy, if there is one."""
-    copy, entry.copy = entry.copy, None
+    copy = forget(books, entry)
     if copy is not None:
         message = DropCopy(entry.coords, entry.epoch, entry.attempt)
         books.send(books.shards.get(entry.shard_id), message)
@@ -153,7 +162,7 @@ def as_copied(books: "Books", entry: "SectorEntry") -> U32:
 
 
 def _taken(books: "Books") -> int:
-    return sum(e.copy.bytes for e in books.sectors.values() if e.copy is not None)
+    return sum(copy.bytes for copy in books.copies.values())
 
 
 def _current(

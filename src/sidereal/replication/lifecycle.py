@@ -75,7 +75,7 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     states = gather(table, sent)
     known = copies.as_copied(books, entry)
     tell(books, shard, entry, states, np.isin(sent, known) if len(known) else None)
-    entry.copy = None
+    copies.forget(books, entry)
     kept = transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)
     claims = ClaimRows(ids=table.ids[kept], version=table.version[kept])

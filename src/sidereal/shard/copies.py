@@ -72,10 +72,10 @@ class HeardCopy:
     attempt: int
     parts: list[EntityRows] = field(default_factory=list)
     whole: bool = False
-
-    def nbytes(self) -> int:
-        """Return about what it takes."""
-        return sum(map(nbytes, self.parts))
+    left: int | None = None
+    """How many more parts will come; None before the first."""
+    bytes: int = 0
+    """About what it takes."""
 
     def close(self) -> None:
         """Everything is here: put it in the order of ids."""
@@ -101,6 +101,7 @@ class HeardCopies:
 
     def __init__(self) -> None:
         self._copies: dict[Sector, HeardCopy] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -109,11 +110,16 @@ class HeardCopies:
         """Keep some of a copy; whether that is all of it. A new attempt ousts an older one."""
         copy = self._copies.get(message.sector)
         if copy is None or (copy.epoch, copy.attempt) != (message.epoch, message.attempt):
+            self._forget(message.sector)
             copy = self._copies[message.sector] = HeardCopy(message.epoch, message.attempt)
         if copy.whole:
             raise ProtocolError(f"more of the copy of {message.sector}, which was whole")
+        copy.left = message.left_after(copy.left)
         copy.parts.append(message.entities)
-        if sum(each.nbytes() for each in self._copies.values()) > COPY_BYTES_MAX:
+        size = nbytes(message.entities)
+        copy.bytes += size
+        self._bytes += size
+        if self._bytes > COPY_BYTES_MAX:
             raise ProtocolError(f"copies of more than {COPY_BYTES_MAX} bytes")
         if message.left == 0:
             copy.close()
@@ -123,13 +129,20 @@ class HeardCopies:
         """Forget a copy, if it is that attempt's."""
         copy = self._copies.get(message.sector)
         if copy is not None and (copy.epoch, copy.attempt) == (message.epoch, message.attempt):
-            del self._copies[message.sector]
+            self._forget(message.sector)
 
     def claim(self, sector: Sector, epoch: int) -> HeardCopy | None:
         """Return, and forget, the copy of a sector that now comes at the epoch after the copy's."""
-        copy = self._copies.pop(sector, None)
+        copy = self._forget(sector)
         return copy if copy is not None and copy.epoch + 1 == epoch else None
 
     def clear(self) -> None:
         """The session has ended: no copy is of use any more."""
         self._copies.clear()
+        self._bytes = 0
+
+    def _forget(self, sector: Sector) -> HeardCopy | None:
+        copy = self._copies.pop(sector, None)
+        if copy is not None:
+            self._bytes -= copy.bytes
+        return copy

@@ -254,7 +254,7 @@ class ShardCore:
         table = self.holdings.table
         table.stamp(slots, tick)
         if not self.has_lease(now):
-            self._doomed.add(*destroyed)
+            self._doomed.add(table, *destroyed)
             self.tick(now)
             return False
         for ids in destroyed:  # before anybody is asked to take them over
@@ -330,7 +330,7 @@ class ShardCore:
         slots = table.slots(np.unique(np.asarray(ids, np.uint64)))
         slots = slots[slots != ABSENT]
         undecided = slots[table.phase[slots] & (SHADOW | STILL) != 0]
-        self._doomed.add(table.ids[undecided])
+        self._doomed.add(table, table.ids[undecided])
         slots = slots[table.phase[slots] == 0]
         if len(slots):
             table.phase[slots] |= DESTROYING

@@ -21,9 +21,10 @@ class Doomed:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, *ids: U64) -> None:
-        """Keep ids (n,) of rows that are here."""
+    def add(self, table: EntityTable, *ids: U64) -> None:
+        """Keep what of ids (n,) is here."""
         self._ids = np.unique(np.concatenate([self._ids, *ids]))
+        self.forget_gone(table)
 
     def take(self) -> U64:
         """Return, and forget, all of them."""

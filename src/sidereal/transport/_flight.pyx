@@ -328,7 +328,7 @@ cdef class Flight:
                     return False
                 number = largest - 1 - <uint64_t>(64 * word + bit)
                 if number < oldest:
-                    break
+                    continue  # not break: a later bit may name a number below 0
                 self._one(number, now)
         if <int64_t>largest > self._largest_acked:
             self._largest_acked = <int64_t>largest

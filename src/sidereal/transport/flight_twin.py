@@ -87,6 +87,8 @@ class Flight:
         """Packets from ``number`` on, of ``sizes`` bytes; each holds as many datagrams as
         ``tokens`` says, the very first of which has ``token``. Both are unsigned and 32 bits wide.
         """
+        if len(sizes) != len(tokens):
+            raise ValueError("sizes and tokens differ in length")
         for i, (size, count) in enumerate(zip(sizes, tokens, strict=True)):
             self.record_datagrams(number + i, now, size, token, count)
             token += count

@@ -85,7 +85,7 @@ class Repeats:
             The congestion window, in bytes.
         """
         bound = window / WINDOW_PART
-        gained = bound * (now - self._allowed_at) / max(1, rtt_ns)
+        gained = bound * max(0, now - self._allowed_at) / max(1, rtt_ns)
         self._allowance = min(bound, self._allowance + gained)
         self._allowed_at = now
         ranges = []

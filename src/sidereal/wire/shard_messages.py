@@ -7,6 +7,8 @@ not match has no effect but a counted reason.
 
 from msgspec import field
 
+from sidereal.errors import ProtocolError
+from sidereal.limits import COPY_PARTS_MAX
 from sidereal.wire.base import Coords, Count, Id, Message
 from sidereal.world.digests import SectorDigests, VersionRows
 from sidereal.world.entities import (
@@ -200,6 +202,24 @@ class SectorCopy(Message, tag=36, frozen=True):
     attempt: int
     left: Count
     entities: EntityRows
+
+    def left_after(self, before: int | None) -> int:
+        """Return how many parts follow this one, where ``before`` were to: None before the first.
+
+        Raises
+        ------
+        ProtocolError
+            They are not counted down to 0, or are too many: a copy without an end.
+        """
+        if before is None and self.left >= COPY_PARTS_MAX:
+            raise ProtocolError(
+                f"SectorCopy {self.sector}: {self.left} more parts, at most {COPY_PARTS_MAX} in all"
+            )
+        if before is not None and self.left != before - 1:
+            raise ProtocolError(
+                f"SectorCopy {self.sector}: {self.left} more parts, {before - 1} were to follow"
+            )
+        return self.left
 
 
 class SectorCopied(Message, tag=37, frozen=True):
