@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "apart.hpp"
 #include "arrays.hpp"
 #include "docs.hpp"
 #include "module.hpp"
@@ -60,9 +61,7 @@ std::pair<py::object, std::span<std::uint32_t>> memory_for(py::handle out_array,
 // Throws ValueError if memory for an answer is an argument's, or the table's; its lock is held.
 template <class T>
 void require_apart(EntityTable& table, std::span<std::uint32_t> to, std::span<const T> input) {
-    bool shared_memory = overlap(to, input);
-    table.columns().each([&](auto& column) { shared_memory |= overlap(to, std::span(column)); });
-    if (shared_memory)
+    if (overlap(to, input) || in_columns(table, to))
         throw py::value_error("out overlaps another argument: expected memory of its own");
 }
 
@@ -78,8 +77,14 @@ py::object upsert(PyTable& self, py::handle ids, py::handle position, py::handle
     room.require_rows(keys.size());
     Upsert result = guarded(
         [&] {
-            room.require_apart_from(self.shared->table.columns());
-            return self.shared->table.upsert(keys, at.span(), speed.span(), hints);
+            EntityTable& table = self.shared->table;
+            room.require_apart_from(table.columns());
+            if (in_columns(table, hints))
+                throw std::invalid_argument(
+                    "slots are a column of the table: expected memory of their own");
+            const Apart own(table, keys);
+            const Apart to(table, at.span()), with(table, speed.span());
+            return table.upsert(*own, *to, *with, hints);
         },
         self.shared->mutex);
     self.invalid = out(std::move(result.invalid));
@@ -125,7 +130,13 @@ py::object find(PyTable& self, std::pair<std::int32_t, std::int32_t> sector,
 void bind_handles(PyTable& self, py::handle slots, py::handle handles) {
     const auto rows = in<std::uint32_t>(slots, "slots");
     const auto values = in<std::uint32_t>(handles, "handles", rows.size(), "slots");
-    guarded([&] { self.shared->table.bind(rows, values); }, self.shared->mutex);
+    guarded(
+        [&] {
+            EntityTable& table = self.shared->table;
+            const Apart which(table, rows), to(table, values);
+            table.bind(*which, *to);
+        },
+        self.shared->mutex);
 }
 
 py::object states(PyTable& self, py::handle slots, py::handle out_arrays) {
@@ -159,8 +170,11 @@ py::object advance(PyTable& self, py::handle slots, py::handle position, py::han
     room.require_rows(rows.size());
     return room.answer(guarded(
         [&] {
-            room.require_apart_from(self.shared->table.columns());
-            return self.shared->table.advance(rows, at.span(), speed.span(), mark);
+            EntityTable& table = self.shared->table;
+            room.require_apart_from(table.columns());
+            const Apart which(table, rows);
+            const Apart to(table, at.span()), with(table, speed.span());
+            return table.advance(*which, *to, *with, mark);
         },
         self.shared->mutex));
 }
@@ -181,7 +195,12 @@ py::object batch(PyTable& self, py::handle slots, py::handle out_arrays) {
 
 void stamp(PyTable& self, py::handle slots, std::uint32_t tick) {
     const auto rows = in<std::uint32_t>(slots, "slots");
-    guarded([&] { self.shared->table.stamp(rows, tick); }, self.shared->mutex);
+    guarded(
+        [&] {
+            const Apart which(self.shared->table, rows);
+            self.shared->table.stamp(*which, tick);
+        },
+        self.shared->mutex);
 }
 
 void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle data,
@@ -191,7 +210,10 @@ void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle 
     const auto bytes = in<std::uint8_t>(data, "data");
     guarded(
         [&] {
-            self.shared->table.require_slots(rows);
+            EntityTable& table = self.shared->table;
+            const Apart which(table, rows), long_(table, sizes);
+            const Apart blobs(table, bytes);
+            table.require_slots(rows);
             std::size_t total = 0;
             for (const std::uint32_t size : sizes) {
                 if (size > blob_bytes_max)
@@ -204,7 +226,7 @@ void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle 
                 throw std::invalid_argument("data has " + std::to_string(bytes.size()) +
                                             " bytes: expected the sum of lengths, " +
                                             std::to_string(total));
-            self.shared->table.set_states(rows, sizes, bytes, mark);
+            table.set_states(*which, *long_, *blobs, mark);
         },
         self.shared->mutex);
 }
@@ -246,7 +268,12 @@ void register_entity_table(py::module_& m) {
             "remove",
             [](PyTable& self, py::handle ids) {
                 const auto keys = in<std::uint64_t>(ids, "ids");
-                return guarded([&] { return self.shared->table.remove(keys); }, self.shared->mutex);
+                return guarded(
+                    [&] {
+                        const Apart own(self.shared->table, keys);
+                        return self.shared->table.remove(*own);
+                    },
+                    self.shared->mutex);
             },
             "ids"_a, docs::remove)
         .def("slots", &slots, "ids"_a, "out"_a = py::none(), docs::slots)
