@@ -73,6 +73,47 @@ def test_a_window_lasts_until_a_while_after_what_was_done_is_undone():
     assert windows(STRUCK, BEGIN_NS, 100, HZ) == [(120, 300), (500, 640)]
 
 
+TOGETHER = [
+    Struck(Strike("kill-shard", 1, 0.0), "shard-1", 7, BEGIN_NS + 10 * S),
+    Struck(
+        Strike("kill-replication", None, 0.5),
+        "replication",
+        8,
+        BEGIN_NS + 10 * S + S // 10,
+        undone_ns=BEGIN_NS + 10 * S + S // 2,
+        listening_ns=BEGIN_NS + 11 * S,
+    ),
+]
+
+
+def test_where_a_shard_dies_with_the_server_a_gap_may_begin_with_the_last_snapshot():
+    found = windows(TOGETHER, BEGIN_NS, 100, HZ)
+    assert (200, 300) in found
+    assert min(first for first, _ in windows(TOGETHER[:1], BEGIN_NS, 100, HZ)) == 300
+    assert min(first for first, _ in windows(TOGETHER[1:], BEGIN_NS, 100, HZ)) == 302
+
+
+@pytest.mark.parametrize(("last", "late"), [(300 + 99, False), (300 + 112, True)])
+def test_a_shard_that_dies_with_the_server_is_late_a_lease_and_a_second_after_the_next_began(
+    verdict, last, late
+):
+    """Allowed: 0.9 s from the server's strike to the next one, then 3 + 0.1 + 1 s."""
+    gaps = Intervals(np.array([1], np.uint64), i64(240), i64(last))
+    gone = dataclasses.replace(verdict, gaps=gaps)
+    lines = aftermath(TOGETHER, gone, BEGIN_NS, 100, HZ)
+    assert [line.allowed_s for line in lines] == pytest.approx([5.1, 5.0])
+    report = make_report(gone, SERVER, SHARDS, seconds=50.0, tick_hz=HZ, strikes=lines)
+    reasons = [line for line in report.why_not if "stood still" in line]
+    assert len(reasons) == late
+    assert all("at most 5.00 s" in line for line in reasons)
+    assert all(line.allowed_s is None for line in aftermath(STRUCK, gone, BEGIN_NS, 100, HZ))
+
+
+def test_a_short_cut_before_the_server_dies_excuses_nothing():
+    cut = dataclasses.replace(TOGETHER[0], strike=Strike("partition", 1, 1.0))
+    assert windows([cut, TOGETHER[1]], BEGIN_NS, 100, HZ)[0] == (300, 400)
+
+
 def test_the_report_shows_each_strike(verdict):
     lines = aftermath(STRUCK, verdict, BEGIN_NS, 100, HZ)
     report = make_report(verdict, SERVER, SHARDS, seconds=50.0, tick_hz=HZ, strikes=lines)

@@ -71,6 +71,9 @@ def test_a_shard_that_dies_with_the_server_is_rehomed_a_lease_after_the_new_one_
         report = play(options, console=Console(file=log))
     assert (report.lost, report.duplicated, report.live) == (0, 0, 300)
     _, server = report.strikes
+    assert not any("gaps last" in line or "skipped" in line for line in report.why_not)
+    assert server.allowed_s is not None
+    assert server.allowed_s >= LEASE_AND_ALLOWANCE_S + 1.0
     assert server.rehomed > 0
     began_s = server.restart.down_s - server.restart.listening_s
     assert LEASE_AND_ALLOWANCE_S < server.recovered_s - began_s < LEASE_AND_ALLOWANCE_S + 3.0

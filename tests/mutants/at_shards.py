@@ -11,6 +11,7 @@ from mutants.invariants import (
     RESTS,
     TAKEOVER,
     TICK,
+    WISHED,
 )
 from mutants.sabotage import Cut, Mutant
 
@@ -124,6 +125,19 @@ SHARDS = (
                 "obey",
                 "table.dirty[table.phase == 0] |= MOVED | CHANGED",
                 "table.dirty[table.phase == 0] |= 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "end-outlives-copy",
+        "what a shadow was to end with ends who comes back",
+        (WISHED,),
+        (
+            Cut(
+                "shard.core",
+                "ShardCore._forget_gone",
+                "self._doomed.forget_gone(self.holdings.table)",
+                "assert self._doomed is not None",
             ),
         ),
     ),

@@ -198,7 +198,7 @@ def test_letters_that_come_too_late_for_a_destroyed_entity_go_back_to_their_send
     letters.writing = False
     holder.paused = True
     other.core.send_mail(entity, bytes(4))
-    holder.core.destroy(np.array([entity], np.uint64))
+    holder.destroy(np.array([entity], np.uint64))
     cluster.run(0.2)
     holder.paused = False
     cluster.run(0.2)

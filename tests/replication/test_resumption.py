@@ -108,7 +108,7 @@ def test_a_spawn_and_a_destruction_asked_for_without_a_session_happen_once_it_is
     shard.core.lost()
     table = shard.core.holdings.table
     doomed = table.ids[np.flatnonzero(table.phase == 0)[:2]].copy()
-    shard.core.destroy(doomed)
+    shard.destroy(doomed)
     born = shard.core.spawn(shard.ticked, np.full((3, 2), 10.0), np.zeros((3, 2)))
     assert (table.phase[table.slots(born)] & SPAWNING != 0).all()
     cluster.run(0.3)
@@ -154,7 +154,7 @@ def test_what_is_asked_for_while_a_session_opens_is_not_forgotten():
     shard.relink()
     table = shard.core.holdings.table
     doomed = table.ids[np.flatnonzero(table.phase == 0)[:1]].copy()
-    shard.core.destroy(doomed)
+    shard.destroy(doomed)
     born = shard.core.spawn(shard.ticked, np.full((1, 2), 10.0), np.zeros((1, 2)))
     cluster.run(1)
     settle(cluster)

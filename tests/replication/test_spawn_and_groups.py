@@ -98,7 +98,7 @@ def test_the_holder_destroys_and_all_forget():
     west = cluster.shards[0]
     ids = spawn(west, [-50.0, -60.0])
     cluster.run(0.3)
-    west.core.destroy(ids[:1])
+    west.destroy(ids[:1])
     cluster.run(0.3)
     assert holder(cluster, ids) == [None, "shard-0"]
     assert cluster.manager.books.counters["destroyed"] == 1
@@ -163,7 +163,7 @@ def test_a_shadow_that_was_to_be_destroyed_is_once_it_turns_out_to_be_held():
     cluster = two_shards_side_by_side()
     west = cluster.shards[0]
     ids = spawn(west, [-50.0])
-    west.core.destroy(ids)
+    west.destroy(ids)
     assert west.core.holdings.table.phase[0] == SPAWNING
     cluster.run(0.3)
     assert holder(cluster, ids) == [None]

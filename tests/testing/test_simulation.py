@@ -10,6 +10,7 @@ import pytest
 
 from sidereal.errors import ConfigError
 from sidereal.replication import leases
+from sidereal.shard.doomed import Doomed
 from sidereal.testing import campaign
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.coverage import Coverage
@@ -64,6 +65,29 @@ def test_what_breaks_is_named_and_shrinks_to_a_story(monkeypatch):
     assert shrunk.outcome.plan.seconds < outcome.plan.seconds
     assert str(shrunk.outcome.violation) in shrunk.lines[-1]
     assert len(shrunk.lines) > 3
+
+
+def test_a_wish_to_end_a_shadow_that_outlives_it_is_found(monkeypatch):
+    monkeypatch.setattr(Doomed, "forget_gone", lambda self, table: None)
+    for seed in range(3, 11):
+        violation = Simulation(draw(seed)).run().violation
+        if violation is not None:
+            break
+    assert violation is not None
+    assert violation.invariant == "ends are wished"
+
+
+def test_an_end_that_no_game_wanted_is_found():
+    cluster = Cluster(1, shards=1)
+    cluster.run(0.5)
+    ids = cluster.spawn(np.full((2, 2), 50.0), np.zeros((2, 2)))
+    cluster.run(0.5)
+    (shard,) = cluster.shards
+    shard.destroy(ids[:1])
+    cluster.run(0.2)
+    shard.core.destroy(ids[1:])
+    with pytest.raises(Violation, match="ends are wished"):
+        cluster.run(0.2)
 
 
 def test_code_that_fails_is_a_find_with_its_place_and_a_games_own_failure_is_its_own(monkeypatch):

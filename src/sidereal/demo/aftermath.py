@@ -12,9 +12,18 @@ import numpy as np
 
 from sidereal.demo.audit import FAULT_S, Verdict
 from sidereal.demo.striker import Struck
+from sidereal.demo.strikes import PARTITION
+from sidereal.runtime.config import ReplicationConfig
 
 USUAL_TICKS = 4
 """A gap that is longer is no handoff's."""
+
+
+PROMISED = ReplicationConfig()
+"""What the demo's server is told, as it is by default."""
+
+REHOMING_S = 1.0
+"""After a lease and its allowance: the dead shard's sectors are simulated elsewhere."""
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -37,7 +46,8 @@ class StrikeLine(msgspec.Struct, frozen=True):
     started again or let go on, or the network was whole. ``stood_still`` entities were simulated
     by nobody for more than a handoff may take; ``recovered_s`` is when the last of them went on,
     counted from the strike. ``rehomed`` entities went on at another shard (or incarnation), from
-    states of up to ``oldest_state_ms``.
+    states of up to ``oldest_state_ms``. ``allowed_s``: where a shard died with the server, until
+    when ``recovered_s`` may be: lease, allowance and a second after the next server listened.
     """
 
     kind: str
@@ -52,13 +62,28 @@ class StrikeLine(msgspec.Struct, frozen=True):
     rehomed: int
     oldest_state_ms: float
     restart: Restart | None
+    allowed_s: float | None = None
 
 
 def windows(
-    struck: Sequence[Struck], begin_ns: int, start_tick: int, hz: float
+    struck: Sequence[Struck],
+    begin_ns: int,
+    start_tick: int,
+    hz: float,
+    promised: ReplicationConfig = PROMISED,
 ) -> list[tuple[int, int]]:
-    """Return the ticks, first and last, that each strike answers for: until a while after it."""
-    return [
+    """Return the ticks, first and last, that each strike answers for: until a while after it.
+
+    Where a shard died with the server its entities may go on from the last snapshot before.
+    """
+    before_ns = round(promised.snapshot_s * 1e9)
+    old = [done.struck_ns if _together(struck, done, promised) else None for done in struck]
+    together = [
+        (_tick(at - before_ns, begin_ns, start_tick, hz), _tick(at, begin_ns, start_tick, hz))
+        for at in old
+        if at is not None
+    ]
+    return together + [
         (
             _tick(done.struck_ns, begin_ns, start_tick, hz),
             _tick(max(done.undone_ns, done.listening_ns, done.struck_ns), begin_ns, start_tick, hz)
@@ -69,7 +94,12 @@ def windows(
 
 
 def aftermath(
-    struck: Sequence[Struck], verdict: Verdict, begin_ns: int, start_tick: int, hz: float
+    struck: Sequence[Struck],
+    verdict: Verdict,
+    begin_ns: int,
+    start_tick: int,
+    hz: float,
+    promised: ReplicationConfig = PROMISED,
 ) -> list[StrikeLine]:
     """Return a line for each strike, in order of time."""
     at = [_tick(done.struck_ns, begin_ns, start_tick, hz) for done in struck]
@@ -97,9 +127,51 @@ def aftermath(
                 rehomed=int(moved.sum()),
                 oldest_state_ms=float(age) * 1000 / hz,
                 restart=_restart(done),
+                allowed_s=_allowed_s(struck, done, promised),
             )
         )
     return lines
+
+
+def _together(struck: Sequence[Struck], done: Struck, promised: ReplicationConfig) -> Struck | None:
+    """Return the server's strike where it and a shard's belong together, of which `done` is one.
+
+    A shard that was struck a lease before the server, or while it was away, is declared dead by the
+    next one only.
+    """
+    unfenced_ns = round((promised.lease_s + promised.drift_allowance_s + REHOMING_S) * 1e9)
+    for server in struck:
+        if server.strike.victim is not None or not server.listening_ns:
+            continue
+        shards = [
+            other
+            for other in struck
+            if _deadly(other, promised)
+            and server.struck_ns - unfenced_ns <= other.struck_ns <= server.listening_ns
+        ]
+        if shards and (done is server or done in shards):
+            return server
+    return None
+
+
+def _deadly(done: Struck, promised: ReplicationConfig) -> bool:
+    """Whether a strike costs a shard its life; a short cut costs it nothing."""
+    strike = done.strike
+    outlives = strike.kind == PARTITION and strike.lasts_s < promised.lease_s
+    return strike.victim is not None and not outlives
+
+
+def _allowed_s(struck: Sequence[Struck], done: Struck, promised: ReplicationConfig) -> float | None:
+    """Return how long after a strike the last may stand still, where a shard and the server died.
+
+    A pause, or a cut, holds up what it is done to for as long as it lasts, besides.
+    """
+    server = _together(struck, done, promised)
+    if server is None:
+        return None
+    again_ns = max(server.listening_ns, done.undone_ns)
+    rehomed_s = promised.lease_s + promised.drift_allowance_s + REHOMING_S
+    return (again_ns - done.struck_ns) / 1e9 + rehomed_s
 
 
 def _restart(done: Struck) -> Restart | None:

@@ -224,7 +224,7 @@ def make_report(
     people, way = verdict.census, verdict.passages
     why_not = [*(problems or []), *verdict.wrong, *_broken_bounds(verdict, server)]
     if timely:
-        why_not += _late(verdict, server)
+        why_not += [*_late(verdict, server), *_late_recoveries(strikes or [])]
     tick_ms = 1000.0 / tick_hz
     runs = {run.pid: run for run in verdict.shards}
     freeze = server.migration_freeze_ns
@@ -318,6 +318,16 @@ def _late(verdict: Verdict, server: ServerFigures) -> list[str]:
         )
     broken += [line for run in verdict.shards if (line := _unrun(run, verdict))]
     return broken
+
+
+def _late_recoveries(strikes: list[StrikeLine]) -> list[str]:
+    """Strikes after which entities stood still for longer than is promised."""
+    return [
+        f"{line.kind} at {line.second:.1f} s: entities stood still for {line.recovered_s:.2f}"
+        f" s after it; at most {line.allowed_s:.2f} s"
+        for line in strikes
+        if line.allowed_s is not None and line.recovered_s > line.allowed_s
+    ]
 
 
 def _unrun(run: ShardRun, verdict: Verdict) -> str | None:

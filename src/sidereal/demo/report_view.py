@@ -139,6 +139,10 @@ def _costs(report: Report) -> Table:
     return table
 
 
+def _at_most(allowed_s: float | None) -> str:
+    return "" if allowed_s is None else f" (of {allowed_s:.2f})"
+
+
 def _strikes(report: Report) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("strike", "second", "victim", "lasted", "stood still", "until", "re-homed"):
@@ -160,7 +164,7 @@ def _strikes(report: Report) -> Table:
             strike.victim,
             f"{strike.lasted_s:.1f} s",
             f"{strike.stood_still:,}",
-            f"{strike.recovered_s:.2f} s",
+            f"{strike.recovered_s:.2f} s" + _at_most(strike.allowed_s),
             f"{strike.rehomed:,}",
             ", ".join(more),
         )

@@ -18,6 +18,7 @@ one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
 newest values go           not what was lost, again
 no tick is lost            by a handoff, a migration, an unloading
+ends are wished            a shard ends what its game wants ended, of the copy that it has
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
@@ -41,6 +42,7 @@ from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
 from sidereal.store import MemoryStore
 from sidereal.testing.ledger import Ledger
+from sidereal.testing.lives import Life
 from sidereal.testing.observer import Observer, Violation
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -117,8 +119,12 @@ class Witness(Observer):
             self.ledger.gone(message.destroyed.ids.tolist())
 
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
-        """A lease has reached a shard."""
+        """A lease has reached a shard; or a copy has left it, and what its game wanted of that."""
         life = self.ledger.lives[shard.link]
+        if life.unwanted:
+            wanted = np.fromiter(life.unwanted, np.uint64)
+            gone = wanted[shard.core.holdings.table.slots(wanted) == ABSENT]
+            life.unwanted.difference_update(gone.tolist())
         if isinstance(message, sm.HeartbeatAck) and not message.extends:
             return
         if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
@@ -130,9 +136,11 @@ class Witness(Observer):
         What a verdict lets a shard say again may be said later: it is of steps within the lease,
         and the session in which it is said is one that the server has not fenced.
         """
+        life = self.ledger.lives[shard.link]
+        if isinstance(message, sm.DestroyEntities):
+            self._ends(shard, life, message.claims.ids.tolist())
         if not isinstance(message, sm.EntityTransitionRequest):
             return
-        life = self.ledger.lives[shard.link]
         if life.judged_ns != self.cluster.clock.now:
             self._leased(shard, "asks to hand over")
         elif (message.entities.tick > life.ticked).any():
@@ -141,6 +149,20 @@ class Witness(Observer):
                 f"{shard.name} asks for what is of tick {message.entities.tick.max()}; within its"
                 f" lease it simulated until {life.ticked}",
                 message.entities.ids.tolist(),
+            )
+
+    def wished_ends(self, shard: "SimulatedShard", ids: U64) -> None:
+        """A game wants these ended: the copies that its shard has now, and no later ones."""
+        here = ids[shard.core.holdings.table.slots(ids) != ABSENT]
+        self.ledger.lives[shard.link].unwanted.update(here.tolist())
+
+    def _ends(self, shard: "SimulatedShard", life: Life, ids: list[int]) -> None:
+        unasked = [entity for entity in ids if entity not in life.unwanted]
+        if unasked:
+            raise Violation(
+                "ends are wished",
+                f"{shard.name} ends {unasked[:5]}; its game has not wanted that since they came",
+                unasked,
             )
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:

@@ -31,6 +31,8 @@ class Life:
     """Listed frozen, for that attempt."""
     asked: dict[int, int] = field(default_factory=dict)
     """Versions at which it asked to hand over, and the server heard."""
+    unwanted: set[int] = field(default_factory=set)
+    """What its game wants ended, of the copies that it has."""
 
     @property
     def lapsed(self) -> bool:

@@ -69,6 +69,9 @@ class Observer:
     def stepped(self, shard: "SimulatedShard", tick: int, ids: U64, versions: U32) -> None:
         """A shard has simulated these entities with authority; nothing of it has left yet."""
 
+    def wished_ends(self, shard: "SimulatedShard", ids: U64) -> None:
+        """A shard's game wants these entities ended; nothing of that has left yet."""
+
     def ended(self, shard: "SimulatedShard", end: str, reason: str) -> None:
         """A shard's link is over at one end: ``server`` or ``peer``."""
 

@@ -25,6 +25,10 @@ HOT_SPOT_S = 7.0
 NEAR = 80.0
 """Units that members of a group may be away from their root on each axis."""
 
+SHADOW_ENDS = 0.03
+"""The chance, in each step and where anything dies, of what has asked to cross. Most such wishes
+come to nothing, for the entity is another shard's by then."""
+
 KEPT = 64
 """Sets of ids for which it is remembered who does what."""
 
@@ -104,9 +108,10 @@ class Playground:
         self._follow(world, parts.following, dt)
         self._jump(world, parts.teleporting, dt)
         if self._deaths and self._numbers.random() < self._deaths * dt / 3:
-            held = np.flatnonzero(~world.shadow)
-            if len(held):
-                world.destroy(self._numbers.choice(held, 1))
+            world.destroy(self._numbers.integers(len(world), size=1))
+        if self._deaths and world.shadow.any():
+            undecided = np.flatnonzero(world.shadow)
+            world.destroy(undecided[self._numbers.random(len(undecided)) < SHADOW_ENDS])
 
     def _follow(self, world: World, rows: NDArray[np.int64], dt: float) -> None:
         if not len(rows):

@@ -143,6 +143,14 @@ class SimulatedShard:
         """Whether it may simulate now."""
         return self.alive and self.core.session.has_lease(self.clock.now)
 
+    def destroy(self, ids: U64) -> None:
+        """Have the game end entities between two steps, whatever is under way with them."""
+        for observer in self.cluster.observers:
+            observer.wished_ends(self, ids)
+        self.core.destroy(ids)
+        if not self.still:
+            self.flush()
+
     # --- its link ------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -267,6 +275,8 @@ class SimulatedShard:
         held = ~shadow
         for observer in self.cluster.observers:
             observer.stepped(self, tick, world.ids[held], version[held])
+            for ids in world.destroyed:
+                observer.wished_ends(self, ids)
         if self.busy_ns:
             self._stepping = True
             clock = self.cluster.clock

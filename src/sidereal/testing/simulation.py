@@ -17,6 +17,7 @@ import numpy as np
 
 from sidereal.errors import LimitError
 from sidereal.shard import events as ev
+from sidereal.shard.phase import SHADOW, STILL
 from sidereal.store.memory import no_strike
 from sidereal.testing import borders, checks
 from sidereal.testing.audience import Audience
@@ -273,6 +274,8 @@ class Simulation:
         crowded = len(self.cluster.manager.books.table) > self.plan.entities * 5 // 4
         if self.random.random() < self.plan.births * LIFE_S and not crowded:
             self._spawn()
+        if self.random.random() < self.plan.deaths * LIFE_S:
+            self._end()
         if self.random.random() < self.plan.orders * LIFE_S:
             self._order()
 
@@ -301,6 +304,17 @@ class Simulation:
         if group is not None and group.any():
             self.game.group(int(group.max()), ids[group != 0])
         shard.flush()
+
+    def _end(self) -> None:
+        """Have a shard's game end, between two steps, what has asked to cross or stands frozen."""
+        able = [shard for shard in self.standing() if not shard.still]
+        if not able:
+            return
+        shard = self.random.choice(able)
+        table = shard.core.holdings.table
+        undecided = table.ids[table.phase & (SHADOW | STILL) != 0]
+        if len(undecided):
+            shard.destroy(self.numbers.choice(undecided, 1))
 
     def _behind(
         self, shard: SimulatedShard, root: int, position: np.ndarray, velocity: np.ndarray
