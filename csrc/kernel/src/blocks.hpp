@@ -18,14 +18,17 @@ using Flags = std::array<std::uint64_t, block_rows / 32>;
 
 // Lists those of the first `rows` rows of a block that have a bit set, ascending; returns how many.
 // `out` has room for one more than there are. The first of a word is written whether or not there
-// is one: where few rows are flagged, a branch on that would be foreseen wrongly once for each.
+// is one: where few rows are flagged, a branch on that would be foreseen wrongly once for each. Bit
+// 63 belongs to no row and keeps the word from being zero, which the plainest instruction set would
+// branch on.
 inline std::size_t list_flagged(const Flags& flags, std::size_t rows, std::uint32_t* out) {
     std::size_t n = 0;
     for (std::size_t word = 0; word * 32 < rows; ++word) {
         std::uint64_t either = (flags[word] | flags[word] >> 1) & 0x5555555555555555u;
         const auto first = static_cast<std::uint32_t>(word * 32);
         const auto next = [&] {
-            return first + static_cast<std::uint32_t>(std::countr_zero(either)) / 2;
+            constexpr std::uint64_t no_row = std::uint64_t{1} << 63;
+            return first + static_cast<std::uint32_t>(std::countr_zero(either | no_row)) / 2;
         };
         out[n] = next();
         n += either != 0 ? 1 : 0;

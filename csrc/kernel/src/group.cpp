@@ -20,12 +20,13 @@
 namespace sidereal {
 namespace {
 
-constexpr std::size_t direct_rows = std::size_t{5} << 19;   // fewer go to their cells at once
+constexpr std::size_t direct_rows = std::size_t{3} << 19;   // fewer go to their cells at once
 constexpr std::size_t part_rows = std::size_t{128} * 1024;  // fewer are not worth waking a thread
 constexpr std::size_t bucket_rows = std::size_t{16} * 1024;
 constexpr std::size_t buckets_max = 512;
 
-constexpr std::size_t step = 256;  // rows whose cells are found together
+constexpr std::size_t step = 256;       // rows whose cells are found together
+constexpr std::size_t rows_ahead = 32;  // how early a line of the order is fetched, in rows
 
 // The cells of some rows; false if any is outside. The rows after them are fetched.
 bool cells_of(std::span<const Sector> rows, std::size_t begin, std::size_t n, const Window& window,
@@ -337,8 +338,9 @@ bool group_at_once(std::span<const Sector> rows, const Window& window,
     const Cut cut(rows.size(), part_rows, step);
     Places places(cut.parts(), window.cells());
     std::vector<std::vector<std::uint32_t>> apart(cut.parts());
-    // Calls f(the part's counters, cell, row) for all rows, those outside aside.
-    const auto each_row = [&](auto f, auto set_aside) {
+    // Calls f(the part's counters, cell, row) for all rows, those outside aside, and before that
+    // soon(counters, cell of a row some rows on).
+    const auto each_row = [&](auto f, auto soon, auto set_aside) {
         parallel(cut.parts(), [&](std::size_t p) {
             std::uint32_t* const counters = places.lane(p);
             std::array<std::uint32_t, step> cells;
@@ -346,7 +348,10 @@ bool group_at_once(std::span<const Sector> rows, const Window& window,
                 const std::size_t n = std::min(step, cut[p].end - begin);
                 const auto first = static_cast<std::uint32_t>(begin);
                 if (cells_of(rows, begin, n, window, cells)) {
-                    for (std::uint32_t i = 0; i < n; ++i) f(counters, cells[i], first + i);
+                    for (std::uint32_t i = 0; i < n; ++i) {
+                        soon(counters, cells[std::min<std::size_t>(i + rows_ahead, n - 1)]);
+                        f(counters, cells[i], first + i);
+                    }
                     continue;
                 }
                 for (std::uint32_t i = 0; i < n; ++i) {
@@ -359,6 +364,7 @@ bool group_at_once(std::span<const Sector> rows, const Window& window,
         });
     };
     each_row([](std::uint32_t* n, std::uint32_t cell, std::uint32_t) { ++n[cell]; },
+             [](const std::uint32_t*, std::uint32_t) {},
              [&](std::size_t p, std::uint32_t row) { apart[p].push_back(row); });
     std::vector<std::uint32_t> outsiders = joined(apart);
     if (outsiders.size() > outside_max(rows.size())) return false;
@@ -366,8 +372,12 @@ bool group_at_once(std::span<const Sector> rows, const Window& window,
     for (std::uint32_t cell = 0; cell < window.cells(); ++cell) occupied += places.rows(cell) != 0;
     lay_out(window, Strangers(std::move(outsiders), rows), occupied, order, out,
             [&](std::uint32_t cell, std::uint32_t begin) { return places.place(cell, begin); });
+    // A line that is written is fetched first: the order is larger than the second cache.
     each_row([order = order.data()](std::uint32_t* to, std::uint32_t cell,
                                     std::uint32_t row) { order[to[cell]++] = row; },
+             [order = order.data()](const std::uint32_t* to, std::uint32_t cell) {
+                 __builtin_prefetch(order + to[cell], 1);
+             },
              [](std::size_t, std::uint32_t) {});
     return true;
 }
