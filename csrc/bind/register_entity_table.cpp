@@ -1,7 +1,6 @@
 // EntityTable: its columns are NumPy views of its own memory.
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -216,15 +215,13 @@ void set_states(PyTable& self, py::handle slots, py::handle lengths, py::handle 
             const Apart blobs(table, bytes);
             table.require_slots(rows);
             std::size_t total = 0;
-            std::uint32_t most = 0;
             for (const std::uint32_t size : sizes) {
-                most = std::max(most, size);
+                if (size > blob_bytes_max)
+                    throw std::invalid_argument("lengths holds " + std::to_string(size) +
+                                                ": a state has at most " +
+                                                std::to_string(blob_bytes_max) + " bytes");
                 total += size;
             }
-            if (most > blob_bytes_max)
-                throw std::invalid_argument("lengths holds " + std::to_string(most) +
-                                            ": a state has at most " +
-                                            std::to_string(blob_bytes_max) + " bytes");
             if (total != bytes.size())
                 throw std::invalid_argument("data has " + std::to_string(bytes.size()) +
                                             " bytes: expected the sum of lengths, " +

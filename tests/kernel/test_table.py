@@ -307,30 +307,3 @@ def test_many_ids_in_every_order() -> None:
     assert table.remove(ids[shuffle[: count // 2]]) == count // 2
     left = shuffle[count // 2 :]
     np.testing.assert_array_equal(table.position[table.slots(ids[left])], moved[left])
-
-
-@pytest.mark.parametrize("gap", [1, 2, 31, 32, 33, 64, 97])
-def test_long_runs_of_slots_are_taken_as_any_others(gap: int) -> None:
-    rows = 300
-    rng = np.random.default_rng(gap)
-    ids, position = np.arange(rows, dtype=np.uint64), rng.uniform(0, 90, (rows, 2))
-    velocity = rng.normal(0, 1, (rows, 2))
-    runs = np.delete(np.arange(rows, dtype=np.uint32), np.arange(gap, rows, gap + 1))
-    for slots in (runs, runs[::-1].copy(), np.concatenate([runs[100:], runs[:50]])):
-        moved = rng.uniform(0, 90, (len(slots), 2))
-        moved[::3] = position[slots[::3]]
-        for invalid in ([], [7, 8, 90]):
-            to = moved.copy()
-            to[invalid] = np.nan
-            compiled, twin = kernel.EntityTable(SIZE), reference.EntityTable(SIZE)
-            answers = []
-            for table in (compiled, twin):
-                table.upsert(ids, position, velocity)
-                refused = table.advance(slots, to, velocity[slots], 4)
-                table.stamp(slots[: len(slots) // 2], 7000)
-                answers.append([refused, *table.batch(slots)])
-            for ours, theirs in zip(*answers, strict=True):
-                np.testing.assert_array_equal(ours, theirs)
-            for name in ("position", "tick", "dirty"):
-                np.testing.assert_array_equal(getattr(compiled, name), twin.column(name))
-            assert answers[0][0].tolist() == invalid

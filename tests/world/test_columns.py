@@ -1,9 +1,9 @@
-"""Which values occur among others, and where masks are true: the same for few and for many."""
+"""Which values occur among others: the same answer for few and for many."""
 
 import numpy as np
 import pytest
 
-from sidereal.world.columns import SMALL, Where, among
+from sidereal.world.columns import SMALL, among
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, SMALL, SMALL + 1, 700])
@@ -15,12 +15,3 @@ def test_among_is_what_isin_says_however_many_there_are(count, others):
     found = among(values, among_these)
     assert found.dtype == bool
     assert np.array_equal(found, np.isin(values, among_these))
-
-
-def test_where_is_what_nonzero_says_whatever_the_table_grows_to():
-    where = Where()
-    for rows in (0, 3, 2, 700, 100, 900):
-        mask = np.random.default_rng(rows).random(rows) < 0.7
-        slots = where(mask)
-        assert slots.dtype == np.uint32
-        assert np.array_equal(slots, mask.nonzero()[0])

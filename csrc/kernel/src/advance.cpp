@@ -15,30 +15,13 @@ unsigned differ(Vec2 a, Vec2 b) {
     return unsigned{a.x != b.x} | unsigned{a.y != b.y};
 }
 
-constexpr std::size_t stride = 32;  // slots that are compared at once
-
-// Whether the stride of slots from `at` on counts up from `first`, without a branch.
-bool counts_up(std::span<const std::uint32_t> slots, std::size_t at, std::size_t first) {
-    std::uint32_t apart = 0;
-    for (std::size_t i = 0; i < stride; ++i)
-        apart |= slots[at + i] ^ static_cast<std::uint32_t>(first + i);
-    return apart == 0;
-}
-
 // Calls f with where each run of slots that follow one another begins, and how long it is. Those
-// that a tick simulates are almost all that there are, so a run that is long already is followed by
-// strides.
+// that a tick simulates are almost all that there are.
 template <class F>
 void each_run(std::span<const std::uint32_t> slots, F&& f) {
     for (std::size_t begin = 0; begin < slots.size();) {
         std::size_t end = begin + 1;
-        while (end < slots.size() && slots[end] == slots[begin] + (end - begin)) {
-            ++end;
-            if ((end - begin) % stride != 0) continue;
-            while (end + stride <= slots.size() &&
-                   counts_up(slots, end, slots[begin] + (end - begin)))
-                end += stride;
-        }
+        while (end < slots.size() && slots[end] == slots[begin] + (end - begin)) ++end;
         f(begin, end - begin);
         begin = end;
     }
@@ -68,42 +51,31 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
                                                 std::span<const Vec2> velocity, std::uint8_t mark) {
     require_slots(slots);
     std::vector<std::uint32_t> invalid = find_invalid(position, velocity, size_);
-    const auto write = [&](std::size_t i, std::uint32_t slot) {
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+        if (next < invalid.size() && invalid[next] == i) {
+            ++next;
+            continue;
+        }
+        const std::uint32_t slot = slots[i];
         Vec2& at = columns_.position[slot];
         Vec2& speed = columns_.velocity[slot];
         const unsigned moved = differ(at, position[i]) | differ(speed, velocity[i]);
         columns_.dirty[slot] |= moved != 0 ? mark : std::uint8_t{0};
         at = position[i];
         speed = velocity[i];
-    };
-    if (invalid.empty()) {
-        each_run(slots, [&](std::size_t begin, std::size_t rows) {
-            const std::uint32_t first = slots[begin];
-            for (std::uint32_t i = 0; i < rows; ++i) write(begin + i, first + i);
-        });
-        return invalid;
     }
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < slots.size(); ++i)
-        if (next < invalid.size() && invalid[next] == i)
-            ++next;
-        else
-            write(i, slots[i]);
     return invalid;
 }
 
 Batch EntityTable::batch(std::span<const std::uint32_t> slots) const {
     require_slots(slots);
-    struct Run {
-        std::size_t begin, rows;
-    };
-    std::vector<Run> runs;  // found once, and not for each column
-    each_run(slots, [&](std::size_t begin, std::size_t rows) { runs.push_back({begin, rows}); });
     Batch out;
-    const auto copy = [&]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
+    const auto copy = [slots]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
         to.resize(slots.size());
-        for (const Run run : runs)
-            std::copy_n(column.data() + slots[run.begin], run.rows, to.data() + run.begin);
+        each_run(slots, [&](std::size_t begin, std::size_t rows) {
+            std::copy_n(column.data() + slots[begin], rows, to.data() + begin);
+        });
     };
     copy(columns_.id, out.id), copy(columns_.position, out.position);
     copy(columns_.velocity, out.velocity), copy(columns_.tick, out.tick);

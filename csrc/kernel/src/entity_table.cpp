@@ -64,10 +64,6 @@ void EntityTable::bind(std::span<const std::uint32_t> slots,
 }
 
 void EntityTable::require_slots(std::span<const std::uint32_t> slots) const {
-    // Whether one is missing is asked of many at once; which one, only then.
-    std::uint32_t most = 0;
-    for (const std::uint32_t slot : slots) most = std::max(most, slot);
-    if (slots.empty() || most < rows()) return;
     for (std::size_t i = 0; i < slots.size(); ++i)
         if (slots[i] >= rows())
             throw std::invalid_argument("slots[" + std::to_string(i) + "] is " +

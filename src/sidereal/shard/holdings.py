@@ -10,7 +10,7 @@ import numpy as np
 from sidereal.ids import Sector
 from sidereal.kernel import ABSENT, EntityTable, SectorMap, crossings
 from sidereal.shard.phase import CHANGED, MOVED, PENDING, SHADOW, STILL, STOPPED
-from sidereal.world.columns import F64, U8, U32, U64, Where, among
+from sidereal.world.columns import F64, U8, U32, U64, among
 from sidereal.world.entities import TransitionRows, gather
 from sidereal.world.order import Order
 from sidereal.world.rules import WorldRules
@@ -26,7 +26,6 @@ class Holdings:
         self.table = EntityTable(rules.sector_size)
         self.own = SectorMap()
         self.order = Order(self.table)
-        self._where = Where()
 
     def rows_in(self, sector: Sector) -> U32:
         """Return the slots of the rows in a sector."""
@@ -40,7 +39,9 @@ class Holdings:
     def runnable(self, tick: int) -> U32:
         """Return the rows that `tick` simulates: all but those that stand still or are ahead."""
         table = self.table
-        return self._where((table.phase & STOPPED == 0) & (table.tick < tick))
+        running = (table.phase & STOPPED == 0) & (table.tick < tick)
+        slots: U32 = running.nonzero()[0].astype(np.uint32)
+        return slots
 
     def move(self, slots: U32, position: F64, velocity: F64) -> U64:
         """Write positions; return the ids of those that are invalid and did not move."""

@@ -26,7 +26,7 @@ from sidereal.shard.phase import CHANGED, MOVED
 from sidereal.wire.base import Message
 from sidereal.wire.datagrams import ENTITY_STATE, ENTITY_UPDATE, PAYLOAD_BYTES
 from sidereal.wire.shard_messages import EntityPlaces, EntityStates
-from sidereal.world.columns import I64, U32, U64, Where
+from sidereal.world.columns import I64, U32, U64
 from sidereal.world.entities import PlaceRows, StateRows
 from sidereal.world.rules import WorldRules
 
@@ -69,7 +69,6 @@ class Outbox:
         self._flights: deque[Flight] = deque()
         self._unsent: Flight | None = None
         self._sent_tick = 0
-        self._where = Where()
         self._oversized: U32 = np.empty(0, np.uint32)
         self._afar: U32 = np.empty(0, np.uint32)
 
@@ -120,7 +119,8 @@ class Outbox:
             return np.empty(0, np.uint32)
         changed = (table.dirty & CHANGED != 0) & (table.state_tick <= due)
         changed &= (table.phase == 0) & (table.tick == tick)
-        return self._where(changed)
+        slots: U32 = changed.nonzero()[0].astype(np.uint32)
+        return slots
 
     def messages(self, table: EntityTable) -> list[Message]:
         """Return what of the last `collect` no datagram holds: large states, places far away."""

@@ -207,23 +207,6 @@ def all_of(mask: NDArray[np.bool_]) -> bool:
     return bool(np.count_nonzero(mask) == mask.size)
 
 
-class Where:
-    """Tells where masks over a table's rows are true.
-
-    As `nonzero`, which counts in 64 bits and takes up to twice as long.
-    """
-
-    def __init__(self) -> None:
-        self._numbers: U32 = np.empty(0, np.uint32)
-
-    def __call__(self, mask: NDArray[np.bool_]) -> U32:
-        """Return the slots u32 (m,), rising, at which `mask`, bool (n,), is true."""
-        if len(self._numbers) < len(mask):
-            self._numbers = np.arange(len(mask) + len(mask) // 4, dtype=np.uint32)
-        slots: U32 = self._numbers[: len(mask)][mask]
-        return slots
-
-
 def ragged_index(lengths: U32, index: Any) -> NDArray[np.int64]:
     """Return the byte positions of the ragged rows that `index` selects, in its order."""
     ends = np.cumsum(lengths, dtype=np.int64)
