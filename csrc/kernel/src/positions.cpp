@@ -131,7 +131,8 @@ struct Doubtful {
     // waits for rows that are looked at one by one.
     bool all_differ() const {
         int same = 0;
-        for (std::size_t d = 0; d < n; ++d) same |= (old[d].x == now[d].x) & (old[d].y == now[d].y);
+        for (std::size_t d = 0; d < n; ++d)
+            same |= int{old[d].x == now[d].x} & int{old[d].y == now[d].y};
         return same == 0;
     }
 
