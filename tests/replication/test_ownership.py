@@ -190,6 +190,7 @@ def test_a_step_whose_lease_ended_meanwhile_is_neither_simulated_twice_nor_half_
     ids = table.ids[slots]
     core.move(slots, np.full((2, 2), 60.0), np.zeros((2, 2)))
     core.session._lease_until = cluster.clock.now
+    cluster.witness.wished_ends(cluster.shards[0], ids[:1])
     assert not core.complete(tick, slots, cluster.clock.now, destroyed=[ids[:1]])
     assert not len(core.runnable(tick))
     assert core._payloads == []
