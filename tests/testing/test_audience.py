@@ -7,6 +7,7 @@ import pytest
 
 from sidereal.replication import interest
 from sidereal.replication.possession import Possessions
+from sidereal.replication.view import View
 from sidereal.shard.mailbox import Mailbox
 from sidereal.testing.plan import draw
 from sidereal.testing.simulation import Simulation
@@ -14,9 +15,9 @@ from sidereal.testing.simulation import Simulation
 FAULTS = ("partition", "flapping", "server-crash", "pause")
 
 
-def life(seed: int, seconds: float = 15.0, **more):
-    plan = replace(draw(seed, FAULTS), seconds=seconds, clients=2, **more)
-    return Simulation(plan)
+def life(seed: int, seconds: float = 15.0, *, transport: bool = False, **more):
+    plan = draw(seed, (*FAULTS, "loss") if transport else FAULTS, transport=transport)
+    return Simulation(replace(plan, seconds=seconds, clients=2, **more))
 
 
 @pytest.mark.parametrize("seed", [2, 5])
@@ -28,11 +29,27 @@ def test_clients_live_through_breaks_and_restarts(seed):
     assert simulation.cluster.counters["sessions_resumed"] > 0
 
 
-def broken(monkeypatch, *places):
+@pytest.mark.parametrize("seed", [2, 5])
+def test_clients_live_through_them_over_the_transport_too(seed):
+    simulation = life(seed, transport=True)
+    outcome = simulation.run()
+    assert outcome.violation is None, outcome.violation
+    assert simulation.cluster.counters["client_enters"] > 50
+    assert simulation.cluster.counters["sessions_resumed"] > 0
+    server = simulation.cluster.server
+    for client in simulation.audience.clients:
+        assert client.line is server.lines[client.link]
+        stats = client.side.endpoint.endpoint_stats()
+        assert stats.connections == 1
+    held = {side.process for side in simulation.cluster.wires._sides.values()}
+    assert len(simulation.cluster.wires._sides) <= len(held) + 2, "old endpoints are not kept"
+
+
+def broken(monkeypatch, *places, transport=False):
     for owner, name, change in places:
         monkeypatch.setattr(owner, name, change(getattr(owner, name)))
     for seed in range(8):
-        outcome = life(seed).run()
+        outcome = life(seed, transport=transport).run()
         if outcome.violation is not None:
             return outcome.violation.invariant
     return None
@@ -84,3 +101,14 @@ def test_what_is_promised_and_not_steered_is_found(monkeypatch):
         return lambda self, books, session, entity: ""
 
     assert broken(monkeypatch, (Possessions, "take", deaf)) == "clients steer what they are told"
+
+
+def test_over_the_transport_what_was_lost_and_is_not_told_again_is_found(monkeypatch):
+    def content(notice):
+        def all_arrived(view, acked, lost):
+            notice(view, [*acked, *lost], [])
+
+        return all_arrived
+
+    found = broken(monkeypatch, (View, "notice", content), transport=True)
+    assert found == "views show what is near"

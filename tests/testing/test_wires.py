@@ -1,9 +1,14 @@
 """Lines over the real transport: what is said over one is heard as what it is."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidereal.replication.settings import MS
 from sidereal.testing import Cluster, Observer, Weather
+from sidereal.testing.faults import BY_NAME
+from sidereal.testing.plan import draw
+from sidereal.testing.simulation import Simulation
 from sidereal.wire import shard_messages as sm
 
 DELAY_NS = 60 * MS
@@ -56,3 +61,12 @@ def test_who_asks_while_the_server_restarts_has_a_link_with_the_next_server(afte
     cluster.run(1.5)
     assert shard.link in cluster.server.lines
     assert shard.leased
+
+
+def test_what_befalls_datagrams_is_counted_at_the_shards_that_it_befalls():
+    simulation = Simulation(replace(draw(1, transport=True), seconds=10.0, clients=1))
+    assert simulation.run().violation is None
+    for name in ("loss", "duplication", "reordering", "corruption", "old-session"):
+        counts = simulation.coverage.counts
+        struck = sum(n for (number, _), n in counts.items() if number == BY_NAME[name].number)
+        assert struck > 5, f"{name}: {struck}"

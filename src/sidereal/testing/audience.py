@@ -74,7 +74,7 @@ class Audience:
                 self._steer(client)
             elif wish < 0.6:
                 self._write(client)
-            elif wish < 0.63 and not client.up.cut:
+            elif wish < 0.63 and client.linked:
                 client.break_link(noticed=random.random() < 0.5)
 
     def _entity(self) -> int | None:

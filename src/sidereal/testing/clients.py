@@ -12,14 +12,20 @@ from sidereal.client import events as ev
 from sidereal.client.core import ClientCore
 from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
+from sidereal.testing.lines import Line
 from sidereal.testing.links import Pipe
 from sidereal.testing.observer import Violation
 from sidereal.wire import codec
 
 if TYPE_CHECKING:
     from sidereal.testing.cluster import Cluster
+    from sidereal.testing.server import ServerProcess
+    from sidereal.testing.wires import Side
 
 POLL_NS = 5_000_000
+
+LINGER_NS = 1_000_000_000
+"""How long the endpoint of a link that is over stays, to say so."""
 
 RECONNECT_NS = 250_000_000
 """How long a client waits before it makes a link anew."""
@@ -81,6 +87,13 @@ class SimulatedClient:
     ) -> None:
         self.cluster = cluster
         self.comes_back = comes_back
+        self.key_name = "clients"
+        self.still = False
+        self.side: Side | None = None
+        """Its endpoint, where links are real transport endpoints: another for each link."""
+        self.line: Line | None = None
+        self.linked = False
+        """Whether it has a link, or believes so."""
         self._poll_ns = poll_ns
         self.steers: set[int] = set()
         """What it was told that it steers."""
@@ -96,27 +109,75 @@ class SimulatedClient:
     def connect(self) -> None:
         """Make a link, new or anew."""
         cluster = self.cluster
-        self.server = cluster.server
-        self.link: LinkId = cluster.new_link(self, "clients")
+        if cluster.wires is not None:
+            address = f"client {cluster.new_link()}", 1
+            self.side = cluster.wires.bind(self, address, accepts=False)
+        self.link: LinkId
+        self.link, self.line = cluster.server.admit(self)
         self.up = Pipe(cluster.clock, cluster.random, cluster.weather)
         self.down = Pipe(cluster.clock, cluster.random, cluster.weather)
+        self.linked = True
         self.core.open(cluster.clock.now)
+
+    def belongs(self, server: "ServerProcess", number: LinkId) -> None:
+        """The link of that number is with that server."""
+        self.server = server
+        server.clients[number] = self
 
     def break_link(self, *, noticed: bool = True) -> None:
         """Break the link; the server is told at once, or (not `noticed`) not at all."""
-        self.up.cut = self.down.cut = True
-        self.core.ended("the test broke it")
-        if noticed:
+        if self.line is not None:
+            if noticed:
+                self.line.end("peer", "the test broke it", told=False)
+            self._leave(LINGER_NS if noticed else 0)
+        elif noticed:
             self.server.link_ended(self.link, "it broke")
-        self._later()
+        self._unlink("the test broke it")
 
     def closed(self, reason: str) -> None:
         """The server ended the link."""
-        if not self.up.cut:
-            self.up.cut = self.down.cut = True
+        if self.linked:
             self.ended = reason
-            self.core.ended(reason)
-            self._later()
+            if self.line is not None:
+                self._leave(LINGER_NS)
+            self._unlink(reason)
+
+    def _unlink(self, reason: str) -> None:
+        self.linked = False
+        self.up.cut = self.down.cut = True
+        self.core.ended(reason)
+        self._later()
+
+    def _leave(self, after_ns: int) -> None:
+        """Have its endpoint no more once it has said farewell: the next link has one of its own."""
+        wires, side, clock = self.cluster.wires, self.side, self.cluster.clock
+        assert wires is not None
+        assert side is not None
+        clock.at(clock.now + after_ns, partial(wires.leave, side))
+
+    # --- what its line says -----------------------------------------------------
+
+    def heard(self, line: Line, data: bytes) -> None:
+        """Take a message of the server's."""
+        if line is self.line and self.linked:
+            self.receive_bytes(data)
+
+    def datagrams(self, line: Line, payloads: list[bytes]) -> None:
+        """Take datagrams of the server's."""
+        if line is self.line and self.linked:
+            for payload in payloads:
+                self.receive_datagram(payload)
+
+    def noticed(self, line: Line, acked: list[int], lost: list[int]) -> None:
+        """Take notice of what became of datagrams: clients send none."""
+
+    def link_over(self, end: str, reason: str) -> None:
+        """One end of a link has ended, and will be told."""
+
+    def link_ended(self, line: Line, reason: str) -> None:
+        """The link is over, at this end."""
+        if line is self.line:
+            self.closed(reason)
 
     def server_gone(self, link: LinkId) -> None:
         """The server of a link has died."""
@@ -130,7 +191,7 @@ class SimulatedClient:
             clock.at(clock.now + RECONNECT_NS, self._rejoin)
 
     def _rejoin(self) -> None:
-        if not self.up.cut:
+        if self.linked:
             return
         if self.cluster.server.alive and not self.cluster.server.paused:
             self.connect()
@@ -161,7 +222,10 @@ class SimulatedClient:
         self.core.tick(clock.now)
         for message in self.core.poll():
             data = codec.encode(message)
-            self.up.message(partial(self.server.heard, self.link, data))
+            if self.line is None:
+                self.up.message(partial(self.server.heard, self.link, data))
+            elif self.linked:
+                self.line.peer_says(data)
         told = self.core.events()
         self.log += told
         for event in told:

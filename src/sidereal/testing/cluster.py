@@ -24,6 +24,7 @@ from sidereal.store import MemoryDisk
 from sidereal.testing.checks import Witness
 from sidereal.testing.clients import POLL_NS, SimulatedClient
 from sidereal.testing.clocks import Clockwork, LocalClock
+from sidereal.testing.lines import Line
 from sidereal.testing.links import IDLE_NS, Weather
 from sidereal.testing.observer import Observer
 from sidereal.testing.server import OPERATOR, ServerProcess
@@ -199,14 +200,10 @@ class Cluster:
         self.clients.append(client)
         return client
 
-    def new_link(self, client: SimulatedClient | None = None, key_name: str = "") -> LinkId:
-        """Return a new link's number; that of a client is connected with its key."""
+    def new_link(self) -> LinkId:
+        """Return a new link's number."""
         self._links += 1
-        link = LinkId(self._links)
-        if client is not None:
-            self.server.clients[link] = client
-            self.manager.connected(link, key_name)
-        return link
+        return LinkId(self._links)
 
     def link_broke(self, link: LinkId) -> None:
         """Tell the server of the end of a link."""
@@ -296,6 +293,9 @@ class Cluster:
         """Bring what the server says to a client."""
         if output.link != client.link:
             return
+        if client.line is not None:
+            self._by_wire(client, client.line, output)
+            return
         match output:
             case Send():
                 for observer in self.observers:
@@ -311,6 +311,19 @@ class Cluster:
                     )
             case CloseLink():
                 client.closed(output.reason)
+
+    def _by_wire(self, client: SimulatedClient, line: Line, output: Output) -> None:
+        match output:
+            case Send():
+                for observer in self.observers:
+                    observer.client_told(client, output.message)
+                line.server_says(codec.encode(output.message))
+            case SendDatagrams():
+                first = line.server_sends(output.payloads)
+                client.server.manager.sent_datagrams(output.link, first)
+            case CloseLink():
+                client.server.lines.pop(output.link, None)
+                line.end("server", output.reason, told=False)
 
     @staticmethod
     def _notice(server: ServerProcess, link: LinkId, token: int, arrived: bool) -> None:

@@ -107,7 +107,7 @@ class Traffic(Observer):
     def _on_the_road(
         self, what: str, source: tuple[object, ...], target: tuple[object, ...]
     ) -> None:
-        names = (source[1], target[1])
+        names = (source[0], target[0])
         for shard in self._cluster.shards:
             if shard.alive and shard.name in names:
                 self._weather(shard, what)

@@ -139,8 +139,7 @@ class MessageLine(Link):
         self._server.noticed(self.number, *((tokens, none) if arrived else (none, tokens)))
 
     def _told(self, end: str, reason: str) -> None:
-        for observer in self._server.cluster.observers:
-            observer.ended(self._shard, end, reason)
+        self._shard.link_over(end, reason)
         if end == "server":
             self._server.link_ended(self.number, reason)
         else:

@@ -110,15 +110,25 @@ class ServerProcess:
     def connect(self, shard: "SimulatedShard") -> Line:
         """Make a link with a shard."""
         number, wires = self.cluster.new_link(), self.cluster.wires
-        self.shards[number] = shard
+        shard.belongs(self, number)
         if wires is not None:
             self.lines[number] = TransportLine(wires, self, shard, number)
         else:
             self.lines[number] = MessageLine(self, shard, number)
-            self.manager.connected(number, f"shard:{shard.name}")
+            self.manager.connected(number, shard.key_name)
         if not self.alive:
             self.lines[number].quiet("peer")  # nobody answers: it tries again
         return self.lines[number]
+
+    def admit(self, client: "SimulatedClient") -> tuple[LinkId, Line | None]:
+        """Make a link with a client; return its number, and its line over the transport, if so."""
+        number, wires = self.cluster.new_link(), self.cluster.wires
+        client.belongs(self, number)
+        if wires is None:
+            self.manager.connected(number, client.key_name)
+            return number, None
+        line = self.lines[number] = TransportLine(wires, self, client, number)
+        return number, line
 
     def link_ended(self, link: LinkId, reason: str) -> None:
         """Take note of the end of a link."""
@@ -168,7 +178,7 @@ class ServerProcess:
             else:
                 line.quiet("peer")
         for link, client in self.clients.items():
-            if client.comes_back and client.link == link:
+            if client.comes_back and client.link == link and client.line is None:
                 soon = clock.now + int(random.random() * NOTICED_NS)
                 clock.at(soon, partial(client.server_gone, link))
 

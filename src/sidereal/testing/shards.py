@@ -26,6 +26,7 @@ from sidereal.world.rules import NS_PER_S
 
 if TYPE_CHECKING:
     from sidereal.testing.cluster import Cluster
+    from sidereal.testing.server import ServerProcess
 
 POLL_NS = NS_PER_S // 50
 """How often a process that knows no ticks yet looks around."""
@@ -186,6 +187,20 @@ class SimulatedShard:
         self.core.lost()
         self._join()
         self.flush()
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key by which the server knows it."""
+        return f"shard:{self.name}"
+
+    def belongs(self, server: "ServerProcess", number: LinkId) -> None:
+        """The link of that number is with that server."""
+        server.shards[number] = self
+
+    def link_over(self, end: str, reason: str) -> None:
+        """One end (``server``, ``peer``) of a link has ended, and will be told."""
+        for observer in self.cluster.observers:
+            observer.ended(self, end, reason)
 
     def link_ended(self, line: Line, reason: str) -> None:
         """The link is over. The simulation goes on under its lease; a new link is made."""

@@ -30,8 +30,8 @@ from sidereal.transport.netsim import Conditions, NetSim
 from sidereal.world.rules import NS_PER_S
 
 if TYPE_CHECKING:
+    from sidereal.testing.cluster import Cluster
     from sidereal.testing.server import ServerProcess
-    from sidereal.testing.shards import SimulatedShard
 
 KEY = bytes(range(32))
 
@@ -44,6 +44,43 @@ class Process(Protocol):
     @property
     def still(self) -> bool:
         """Whether it neither reads nor keeps time now."""
+        ...
+
+
+class Peer(Process, Protocol):
+    """Who has a link with the server: a shard, or a client."""
+
+    cluster: "Cluster"
+    side: "Side | None"
+    """Its endpoint."""
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key by which the server knows it."""
+        ...
+
+    def belongs(self, server: "ServerProcess", number: LinkId) -> None:
+        """The link of that number is with that server."""
+        ...
+
+    def heard(self, line: "TransportLine", data: bytes) -> None:
+        """Take a message of the server's."""
+        ...
+
+    def datagrams(self, line: "TransportLine", payloads: list[bytes]) -> None:
+        """Take datagrams of the server's."""
+        ...
+
+    def noticed(self, line: "TransportLine", acked: list[int], lost: list[int]) -> None:
+        """Take notice of what became of datagrams."""
+        ...
+
+    def link_over(self, end: str, reason: str) -> None:
+        """One end (``server``, ``peer``) of a link has ended, and will be told."""
+        ...
+
+    def link_ended(self, line: "TransportLine", reason: str) -> None:
+        """The link is over, at this end."""
         ...
 
 
@@ -255,24 +292,20 @@ class Way:
 class TransportLine:
     """A connection over the real transport: `Line` of `sidereal.testing.lines`."""
 
-    def __init__(
-        self, wires: Wires, server: "ServerProcess", shard: "SimulatedShard", number: LinkId
-    ) -> None:
+    def __init__(self, wires: Wires, server: "ServerProcess", peer: Peer, number: LinkId) -> None:
         self.number = number
         self.over = {"server": False, "peer": False}
         self._wires = wires
-        self._server, self._shard = server, shard
+        self._server, self._peer = server, peer
         assert server.side is not None
-        assert shard.side is not None
+        assert peer.side is not None
         self._at_server: LinkId | None = None
-        self._server_side, self._peer_side = server.side, shard.side
-        self.up = Way(wires, shard.side.address, server.side.address)
-        self.down = Way(wires, server.side.address, shard.side.address)
-        now = shard.cluster.clock.now
-        self._at_peer = shard.side.endpoint.connect(
-            server.side.address, wires.opens(self), KEY, now
-        )
-        shard.side.lines[self._at_peer] = self
+        self._server_side, self._peer_side = server.side, peer.side
+        self.up = Way(wires, peer.side.address, server.side.address)
+        self.down = Way(wires, server.side.address, peer.side.address)
+        now = peer.cluster.clock.now
+        self._at_peer = peer.side.endpoint.connect(server.side.address, wires.opens(self), KEY, now)
+        peer.side.lines[self._at_peer] = self
         wires.wake()
 
     def accepted(self, side: Side, link: LinkId) -> None:
@@ -280,15 +313,15 @@ class TransportLine:
         if self._at_server is not None or self.over["server"]:
             return
         if side is not self._server_side:
-            newest = self._shard.cluster.server
+            newest = self._peer.cluster.server
             if newest.side is not side:
                 return
             self._server, self._server_side = newest, side
             newest.lines[self.number] = self
-            newest.shards[self.number] = self._shard
+            self._peer.belongs(newest, self.number)
         self._at_server = link
         side.lines[link] = self
-        self._server.manager.connected(self.number, f"shard:{self._shard.name}")
+        self._server.manager.connected(self.number, self._peer.key_name)
 
     def happened(self, side: Side, event: Event) -> None:
         """An endpoint says something of this line's link."""
@@ -298,17 +331,17 @@ class TransportLine:
                 if server:
                     self._server.heard(self.number, event.data)
                 else:
-                    self._shard.heard(self, event.data)
+                    self._peer.heard(self, event.data)
             case DatagramsReceived():
                 if server:
                     self._server.datagrams(self.number, event.payloads)
                 else:
-                    self._shard.datagrams(self, event.payloads)
+                    self._peer.datagrams(self, event.payloads)
             case DatagramNotice():
                 if server:
                     self._server.noticed(self.number, event.acked, event.lost)
                 else:
-                    self._shard.noticed(self, event.acked, event.lost)
+                    self._peer.noticed(self, event.acked, event.lost)
             case LinkClosed():
                 self._ended("server" if server else "peer", event.reason)
 
@@ -318,12 +351,11 @@ class TransportLine:
         self.over[end] = True
         if not told:
             return
-        for observer in self._server.cluster.observers:
-            observer.ended(self._shard, end, reason)
+        self._peer.link_over(end, reason)
         if end == "server":
             self._server.link_ended(self.number, reason)
         else:
-            self._shard.link_ended(self, reason)
+            self._peer.link_ended(self, reason)
 
     # --- what both ends do ---------------------------------------------------
 
@@ -338,13 +370,13 @@ class TransportLine:
         return self._peer_side.endpoint.send_datagrams(self._at_peer, payloads)
 
     def server_says(self, data: bytes) -> None:
-        """Send a message to the shard."""
+        """Send a message to the peer."""
         if self._at_server is not None:
             self._server_side.endpoint.send(self._at_server, data)
             self._wires.wake()
 
     def server_sends(self, payloads: list[bytes]) -> int:
-        """Send datagrams to the shard; return the first one's token."""
+        """Send datagrams to the peer; return the first one's token."""
         if self._at_server is None:
             return -1
         self._wires.wake()
@@ -366,7 +398,7 @@ class TransportLine:
             self.end(end, reason)
 
     def cut(self) -> None:
-        """Close it at the shard's end without a word to the shard."""
+        """Close it at the peer's end without a word to the peer."""
         self.over["peer"] = True
         self.end("peer", "cut", told=False)
 
