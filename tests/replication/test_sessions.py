@@ -71,7 +71,7 @@ def steered(cluster: Cluster, entity: int) -> list[tuple[int, bool]]:
 @pytest.mark.parametrize("greeted", [True, False])
 def test_a_clients_key_opens_nothing_but_a_clients_session(message, greeted):
     cluster, _, client = world(1)
-    link = client.link if greeted else cluster.new_link(client, "clients")
+    link = client.link if greeted else cluster.server.admit(client)[0]
     client.link = link
     cluster.server.heard(link, codec.encode(message))
     assert type(message).__name__ in client.ended
@@ -80,7 +80,7 @@ def test_a_clients_key_opens_nothing_but_a_clients_session(message, greeted):
 
 def test_a_client_of_another_protocol_is_told_so():
     cluster, _, client = world(2)
-    client.link = cluster.new_link(client, "clients")
+    client.link = cluster.server.admit(client)[0]
     cluster.server.heard(client.link, codec.encode(cm.ClientHello(99, 0, b"")))
     assert "protocol 99" in client.ended
     assert str(PROTOCOL_VERSION) in client.ended

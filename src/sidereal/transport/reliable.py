@@ -412,8 +412,8 @@ class ReceiveMessages(ReceiveStream[bytes]):
         return messages
 
     def _gather(self, data: bytes) -> None:
-        """Keep the next part of a message; small ones together, or an object for each of its bytes
-        would cost the peer two of them."""
+        """Keep the next part of a message; small ones together: a peer that sends a message byte by
+        byte would else have an object held for each."""
         self._have += len(data)
         last = self._parts[-1]
         if len(data) >= PART_BYTES:
