@@ -77,11 +77,13 @@ def windows(
     Where a shard died with the server its entities may go on from the last snapshot before.
     """
     before_ns = round(promised.snapshot_s * 1e9)
-    old = [done.struck_ns if _together(struck, done, promised) else None for done in struck]
     together = [
-        (_tick(at - before_ns, begin_ns, start_tick, hz), _tick(at, begin_ns, start_tick, hz))
-        for at in old
-        if at is not None
+        (
+            _tick(done.struck_ns - before_ns, begin_ns, start_tick, hz),
+            _tick(done.struck_ns, begin_ns, start_tick, hz),
+        )
+        for done in struck
+        if _together(struck, done, promised) is not None
     ]
     return together + [
         (

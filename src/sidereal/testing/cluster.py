@@ -24,7 +24,6 @@ from sidereal.store import MemoryDisk
 from sidereal.testing.checks import Witness
 from sidereal.testing.clients import POLL_NS, SimulatedClient
 from sidereal.testing.clocks import Clockwork, LocalClock
-from sidereal.testing.lines import Line
 from sidereal.testing.links import IDLE_NS, Weather
 from sidereal.testing.observer import Observer
 from sidereal.testing.server import OPERATOR, ServerProcess
@@ -293,14 +292,19 @@ class Cluster:
         """Bring what the server says to a client."""
         if output.link != client.link:
             return
-        if client.line is not None:
-            self._by_wire(client, client.line, output)
-            return
+        line = client.line
         match output:
             case Send():
                 for observer in self.observers:
                     observer.client_told(client, output.message)
-                client.down.message(partial(client.receive_bytes, codec.encode(output.message)))
+                data = codec.encode(output.message)
+                if line is not None:
+                    line.server_says(data)
+                else:
+                    client.down.message(partial(client.receive_bytes, data))
+            case SendDatagrams() if line is not None:
+                first = line.server_sends(output.payloads)
+                client.server.manager.sent_datagrams(output.link, first)
             case SendDatagrams():
                 first, client.tokens = client.tokens, client.tokens + len(output.payloads)
                 client.server.manager.sent_datagrams(output.link, first)
@@ -309,21 +313,11 @@ class Cluster:
                         partial(client.receive_datagram, payload),
                         partial(self._notice, client.server, output.link, token),
                     )
-            case CloseLink():
-                client.closed(output.reason)
-
-    def _by_wire(self, client: SimulatedClient, line: Line, output: Output) -> None:
-        match output:
-            case Send():
-                for observer in self.observers:
-                    observer.client_told(client, output.message)
-                line.server_says(codec.encode(output.message))
-            case SendDatagrams():
-                first = line.server_sends(output.payloads)
-                client.server.manager.sent_datagrams(output.link, first)
-            case CloseLink():
+            case CloseLink() if line is not None:
                 client.server.lines.pop(output.link, None)
                 line.end("server", output.reason, told=False)
+            case CloseLink():
+                client.closed(output.reason)
 
     @staticmethod
     def _notice(server: ServerProcess, link: LinkId, token: int, arrived: bool) -> None:

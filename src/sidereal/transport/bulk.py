@@ -4,14 +4,11 @@ Nothing of a message is kept here once the user has it, so a peer never costs mo
 than the window, however long its messages are.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sidereal.ids import LinkId
 from sidereal.transport.events import BulkReceived, Event
-from sidereal.transport.reliable import PREFIX_BYTES, ReceiveStream
-
-CHUNK_BYTES: Final = 4096
-"""Nobody gets less of a message at once than this, but its end, or where he asks more often."""
+from sidereal.transport.reliable import PART_BYTES, PREFIX_BYTES, ReceiveStream
 
 
 class Chunk(NamedTuple):
@@ -66,7 +63,7 @@ def hand_on(link: LinkId, chunks: list[Chunk], events: list[Event]) -> None:
         if (
             start
             and isinstance(last, BulkReceived)
-            and len(last.data) < CHUNK_BYTES
+            and len(last.data) < PART_BYTES
             and (last.link, last.start + len(last.data)) == (link, start)
         ):
             events[-1] = BulkReceived(link, last.data + data, last.start, size)

@@ -250,7 +250,7 @@ class SendStream:
 
 
 PART_BYTES: Final = 4096
-"""Smaller parts of a message that is not whole yet are kept together."""
+"""Smaller parts of a message wait together: each by itself would be an object for a few bytes."""
 Delivered = TypeVar("Delivered")
 
 
