@@ -34,7 +34,7 @@ void Census::rebuild(std::span<const Sector> rows) {
     }
     arena_.assign(start, 0);
     for (std::uint32_t b = 0; b < k; ++b) {
-        index_.insert(keys_[b], b, keys_.data());
+        index_.insert(keys_[b], b);
         for (std::uint32_t i = 0; i < buckets_[b].count; ++i) {
             const std::uint32_t row = groups.order[groups.offsets[b] + i];
             arena_[buckets_[b].start + i] = row;
@@ -170,7 +170,7 @@ std::uint32_t Census::bucket(std::uint64_t key) {
         b = static_cast<std::uint32_t>(keys_.size());
         keys_.push_back(key);
         buckets_.push_back({key, arena_.size(), 0, 0});
-        index_.insert(key, b, keys_.data());
+        index_.insert(key, b);
     }
     return b;
 }
@@ -218,7 +218,7 @@ void Census::pack() {
     keys_ = std::move(keys);
     buckets_ = std::move(buckets);
     arena_ = std::move(arena);
-    for (std::uint32_t b = 0; b < keys_.size(); ++b) index_.insert(keys_[b], b, keys_.data());
+    for (std::uint32_t b = 0; b < keys_.size(); ++b) index_.insert(keys_[b], b);
     holes_ = 0;
 }
 

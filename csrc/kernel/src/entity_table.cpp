@@ -2,23 +2,55 @@
 #include "sidereal/entity_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 namespace sidereal {
+namespace {
+
+constexpr std::size_t ahead = 8;  // rows between two fetches, and between the second and its use
+
+}  // namespace
+
 EntityTable::EntityTable(double size, std::size_t capacity) : size_(size) {
     require_size(size);
     reserve(capacity);
 }
 
 std::size_t EntityTable::remove(std::span<const std::uint64_t> ids) {
+    std::array<std::uint32_t, SlotIndex::batch> likely;
     std::size_t removed = 0;
-    for (const std::uint64_t id : ids) {
-        const std::uint32_t slot = this->slot(id);
-        if (slot == absent) continue;
-        remove_row(slot);
-        ++removed;
+    for (std::size_t at = 0; at < ids.size(); at += SlotIndex::batch) {
+        const auto some = ids.subspan(at, std::min(SlotIndex::batch, ids.size() - at));
+        slots(some, std::span(likely).first(some.size()));
+        for (std::size_t step = 0; step < some.size() + 2 * ahead; ++step) {
+            if (step < some.size()) prefetch_row(likely[step]);
+            if (step >= ahead && step - ahead < some.size()) prefetch_handle(likely[step - ahead]);
+            if (step < 2 * ahead) continue;
+            const std::uint32_t slot = this->slot(some[step - 2 * ahead]);
+            if (slot == absent) continue;  // others may have moved since they were looked up
+            remove_row(slot);
+            ++removed;
+        }
     }
     return removed;
+}
+
+// Fetches what `remove_row` will look at: the row, and how the one is found that will be the last
+// row by then and take its place.
+void EntityTable::prefetch_row(std::uint32_t slot) {
+    if (slot >= rows()) return;
+    columns_.each([slot](auto& column) { __builtin_prefetch(&column[slot], 1); });
+    blobs_.prefetch_place(slot);
+    if (rows() <= 2 * ahead) return;
+    const std::size_t last = rows() - 1 - 2 * ahead;
+    index_.prefetch(columns_.id[last]);
+    prefetch_handle(static_cast<std::uint32_t>(last));
+}
+
+void EntityTable::prefetch_handle(std::uint32_t slot) const {
+    if (slot < rows() && columns_.handle[slot] != no_handle)
+        handles_.prefetch(columns_.handle[slot]);
 }
 
 void EntityTable::remove_row(std::uint32_t slot) {
@@ -74,7 +106,7 @@ void EntityTable::require_slots(std::span<const std::uint32_t> slots) const {
 void EntityTable::reserve(std::size_t rows) {
     if (rows <= capacity_) return;
     make_room(rows);
-    index_.reserve(rows, columns_.id.data());
+    index_.reserve(rows);
 }
 
 // Room in the columns. The index grows by itself.

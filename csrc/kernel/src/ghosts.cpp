@@ -118,7 +118,7 @@ Sightings by_target(const std::vector<Pair>& pairs) {
             keys.push_back(static_cast<std::uint32_t>(pair.target));
             targets.push_back(pair.target);
             next.push_back(0);
-            index.insert(keys.back(), n, keys.data());
+            index.insert(keys.back(), n);
         }
         ++next[n];
     }

@@ -92,7 +92,7 @@ std::vector<Sector> reach(std::span<const Point<Real>> pos, std::span<const Poin
         const std::uint64_t key = key_of(s);
         if (seen.find(key, keys.data()) != absent) return;
         keys.push_back(key);
-        seen.insert(key, static_cast<std::uint32_t>(keys.size() - 1), keys.data());
+        seen.insert(key, static_cast<std::uint32_t>(keys.size() - 1));
     };
 
     const auto radius_of = [&](std::size_t i) {

@@ -14,7 +14,7 @@ void SectorMap::set(Sector s, Ownership owner) {
     }
     keys_.push_back(key);
     owners_.push_back(owner);
-    index_.insert(key, static_cast<std::uint32_t>(keys_.size() - 1), keys_.data());
+    index_.insert(key, static_cast<std::uint32_t>(keys_.size() - 1));
 }
 
 bool SectorMap::remove(Sector s) {

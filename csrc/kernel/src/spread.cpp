@@ -243,7 +243,7 @@ std::uint32_t Tiles::look_up(std::uint64_t key, Entry& entry) {
         if (keys_.size() == most_) return absent;
         tile = static_cast<std::uint32_t>(keys_.size());
         keys_.push_back(key);
-        index_.insert(key, tile, keys_.data());
+        index_.insert(key, tile);
     }
     entry = {key, tile};
     return tile;

@@ -16,7 +16,7 @@ class Numbers {
         if (number == absent) {
             number = static_cast<std::uint32_t>(keys_.size());
             keys_.push_back(key);
-            index_.insert(key, number, keys_.data());
+            index_.insert(key, number);
         }
         return number;
     }

@@ -210,7 +210,7 @@ std::uint32_t EntityTable::append(std::uint64_t id) {
     if (rows() == capacity_) grow();
     const auto slot = static_cast<std::uint32_t>(rows());
     columns_.id.push_back(id);
-    index_.insert(id, slot, columns_.id.data());
+    index_.insert(id, slot);
     return slot;
 }
 

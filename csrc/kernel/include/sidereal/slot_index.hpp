@@ -2,7 +2,8 @@
 //
 // The keys live in the caller's array, `keys[slot]`, without gaps: slots in use are 0 to one less
 // than their number. A bucket holds the slot and 32 bits of the key's hash, so that a search goes
-// to the keys, far away in memory, about once. Linear probing, at most four fifths full; erasing
+// to the keys, far away in memory, about once. The same bits say where a bucket belongs, so that
+// erasing and growing need no keys at all. Linear probing, at most four fifths full; erasing
 // shifts what follows back, so there are no tombstones and a table that churns for weeks stays as
 // fast as a new one.
 #pragma once
@@ -56,20 +57,25 @@ class SlotIndex {
         }
     }
 
+    // Fetches where a search for `key` begins.
+    void prefetch(std::uint64_t key) const {
+        if (!buckets_.empty()) __builtin_prefetch(&buckets_[home(splitmix64(key))]);
+    }
+
     // Adds a key that is not there yet; keys[slot] must already hold it.
-    void insert(std::uint64_t key, std::uint32_t slot, const std::uint64_t* keys) {
-        if (too_full(used_ + 1, buckets_.size())) rebuild(used_ + 1, keys);
-        place(key, slot);
+    void insert(std::uint64_t key, std::uint32_t slot) {
+        reserve(used_ + 1);
+        place(bucket(splitmix64(key), slot));
         ++used_;
     }
 
-    // Removes a key, while keys[] still holds it and every other key; no effect if absent.
+    // Removes a key, while keys[] still holds it; no effect if absent.
     void erase(std::uint64_t key, const std::uint64_t* keys) {
         std::size_t hole = bucket_of(key, keys);
         if (hole == buckets_.size()) return;
         for (std::size_t b = next(hole); slot_in(b) != absent; b = next(b)) {
             // An entry may fill the hole unless its home lies cyclically after it.
-            const std::size_t reach = (b - home(splitmix64(keys[slot_in(b)]))) & mask();
+            const std::size_t reach = (b - home(buckets_[b])) & mask();
             if (reach >= ((b - hole) & mask())) {
                 buckets_[hole] = buckets_[b];
                 hole = b;
@@ -91,8 +97,8 @@ class SlotIndex {
                 each = (each >> 32 << 32) | where[static_cast<std::uint32_t>(each)];
     }
 
-    void reserve(std::size_t count, const std::uint64_t* keys) {
-        if (too_full(count, buckets_.size())) rebuild(count, keys);
+    void reserve(std::size_t count) {
+        if (too_full(count, buckets_.size())) grow(count);
     }
 
     void clear() {
@@ -103,7 +109,7 @@ class SlotIndex {
     std::size_t bytes() const { return buckets_.capacity() * sizeof(buckets_[0]); }
 
   private:
-    // A bucket is the upper half of the hash, and below it the slot.
+    // A bucket is the upper half of the hash, and below it the slot; `home` needs that half only.
     static constexpr std::uint64_t nothing = absent;
     static std::uint64_t bucket(std::uint64_t hash, std::uint32_t slot) {
         return (hash >> 32 << 32) | slot;
@@ -123,7 +129,9 @@ class SlotIndex {
     static bool too_full(std::size_t used, std::size_t buckets) { return used * 5 > buckets * 4; }
 
     std::size_t mask() const { return buckets_.size() - 1; }
-    std::size_t home(std::uint64_t hash) const { return static_cast<std::size_t>(hash) & mask(); }
+    std::size_t home(std::uint64_t hash) const {
+        return static_cast<std::size_t>(hash >> 32) & mask();
+    }
     std::size_t next(std::size_t b) const { return (b + 1) & mask(); }
 
     std::size_t bucket_of(std::uint64_t key, const std::uint64_t* keys) const {
@@ -135,19 +143,21 @@ class SlotIndex {
         return buckets_.size();
     }
 
-    void place(std::uint64_t key, std::uint32_t slot) {
-        const std::uint64_t hash = splitmix64(key);
-        std::size_t b = home(hash);
+    void place(std::uint64_t bucket) {
+        std::size_t b = home(bucket);
         while (slot_in(b) != absent) b = next(b);
-        buckets_[b] = bucket(hash, slot);
+        buckets_[b] = bucket;
     }
 
-    // Slots are dense: walking the keys in order is kinder to memory than walking the buckets.
-    void rebuild(std::size_t count, const std::uint64_t* keys) {
+    // Those who lived side by side go on side by side, in one of a few places: hardly a line of
+    // the new buckets is fetched twice.
+    void grow(std::size_t count) {
         std::size_t size = 16;
         while (too_full(count, size)) size *= 2;
-        buckets_.assign(size, nothing);
-        for (std::uint32_t slot = 0; slot < used_; ++slot) place(keys[slot], slot);
+        LargeVector<std::uint64_t> before(size, nothing);
+        buckets_.swap(before);
+        for (const std::uint64_t each : before)
+            if (static_cast<std::uint32_t>(each) != absent) place(each);
     }
 
     LargeVector<std::uint64_t> buckets_;
