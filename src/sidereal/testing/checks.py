@@ -119,12 +119,8 @@ class Witness(Observer):
             self.ledger.gone(message.destroyed.ids.tolist())
 
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
-        """A lease has reached a shard; or a copy has left it, and what its game wanted of that."""
+        """A lease has reached a shard."""
         life = self.ledger.lives[shard.link]
-        if life.unwanted:
-            wanted = np.fromiter(life.unwanted, np.uint64)
-            gone = wanted[shard.core.holdings.table.slots(wanted) == ABSENT]
-            life.unwanted.difference_update(gone.tolist())
         if isinstance(message, sm.HeartbeatAck) and not message.extends:
             return
         if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
@@ -166,9 +162,18 @@ class Witness(Observer):
             )
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
-        """Take note of a verdict: what was asked for before may be asked again with it."""
+        """Take note of a verdict: what was asked for before may be asked again with it.
+
+        And of copies that have left, with what the game wanted of them: before the next message,
+        which may bring another. What was wished of one that left just now may still be said.
+        """
+        life = self.ledger.lives[shard.link]
+        if life.unwanted:
+            wanted = np.fromiter(life.unwanted, np.uint64)
+            gone = wanted[shard.core.holdings.table.slots(wanted) == ABSENT]
+            life.unwanted.difference_update(gone.tolist())
         if isinstance(message, sm.SessionVerdict):
-            self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
+            life.judged_ns = self.cluster.clock.now
 
     def shard_updated(self, shard: "SimulatedShard", payloads: Sequence[bytes]) -> None:
         """Updates leave only within the lease, and say what was simulated last, nothing older."""
