@@ -77,6 +77,17 @@ def test_a_wish_to_end_a_shadow_that_outlives_it_is_found(monkeypatch):
     assert violation.invariant == "ends are wished"
 
 
+def test_a_wish_to_end_what_is_undecided_that_is_forgotten_is_found(monkeypatch):
+    monkeypatch.setattr(Doomed, "add", lambda self, table, *ids: None)
+    for seed in range(3, 11):
+        violation = Simulation(draw(seed)).run().violation
+        if violation is not None:
+            break
+    assert violation is not None
+    assert violation.invariant == "everything rests"
+    assert "which its game has ended" in str(violation)
+
+
 def test_an_end_that_no_game_wanted_is_found():
     cluster = Cluster(1, shards=1)
     cluster.run(0.5)

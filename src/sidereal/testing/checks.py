@@ -18,13 +18,13 @@ one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
 newest values go           not what was lost, again
 no tick is lost            by a handoff, a migration, an unloading
-ends are wished            a shard ends what its game wants ended, of the copy that it has
+ends are wished            a shard ends only what its game wants ended, of the copy that it has
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
 a replay is the record     the journal, played back, is what memory has
 the audit finds nothing    the server's own, while it runs
-everything rests           after faults heal, all is active and nothing hangs
+everything rests           after faults heal, all is active, nothing hangs, and wished ends came
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
 no process breaks down     no code fails, whatever comes: a new server can begin, for one
 ========================== =====================================================
@@ -390,7 +390,7 @@ def settled(cluster: "Cluster") -> None:
 
 
 def at_rest(cluster: "Cluster") -> None:
-    """Settled; and nothing is on its way, undecided, or known here other than there.
+    """Settled; and nothing is on its way, undecided, still to end, or known here other than there.
 
     Entities must have stood still for long enough that their last updates arrived.
     """
@@ -419,6 +419,9 @@ def at_rest(cluster: "Cluster") -> None:
         apart = np.abs(here.position - table.position[table.slots(here.ids)]).max(axis=1)
         far = apart > REST * books.rules.sector_size
         _rests(not far.any(), f"the record has {here.ids[far][:5]} where they are not")
+        wanted = np.array(sorted(cluster.witness.ledger.lives[shard.link].unwanted), np.uint64)
+        spared = wanted[here.slots(wanted) != ABSENT]
+        _rests(not len(spared), f"{shard.name} has {spared[:5]}, which its game has ended")
 
 
 def unaccused(cluster: "Cluster") -> None:
