@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo.model_world import CALM, ModelWorld
 from demo.test_report import SERVER, SHARDS
-from sidereal.demo.aftermath import aftermath, windows
+from sidereal.demo.aftermath import aftermath, rollbacks, windows
 from sidereal.demo.audit import Rehomed
 from sidereal.demo.report import make_report
 from sidereal.demo.report_view import show
@@ -87,10 +87,23 @@ TOGETHER = [
 
 
 def test_where_a_shard_dies_with_the_server_a_gap_may_begin_with_the_last_snapshot():
-    found = windows(TOGETHER, BEGIN_NS, 100, HZ)
-    assert (200, 300) in found
-    assert min(first for first, _ in windows(TOGETHER[:1], BEGIN_NS, 100, HZ)) == 300
-    assert min(first for first, _ in windows(TOGETHER[1:], BEGIN_NS, 100, HZ)) == 302
+    assert rollbacks(TOGETHER, BEGIN_NS, 100, HZ) == [(200, 300), (202, 302)]
+    for alone in (TOGETHER[:1], TOGETHER[1:], STRUCK):
+        assert rollbacks(alone, BEGIN_NS, 100, HZ) == []
+
+
+def test_a_rollback_excuses_what_lasts_until_the_strike_and_no_tick_that_a_shard_left_out(tmp_path):
+    """Who stood still before the strike, and went on before it, is late without it."""
+    world = ModelWorld(tmp_path, 1)
+    gaps = world.run().gaps
+    longest = int(np.argmax(gaps.last - gaps.first))
+    judge, file = world.auditor.verdict, world.auditor.files()[0]
+    file.step_ns[10:14] = 0
+    over = judge(None, (), [(0, int(gaps.last.max()) + 1)])
+    assert over.fault_gap_ticks == 0
+    during = judge(None, (), [(0, int(gaps.last[longest]))])
+    assert during.fault_gap_ticks >= (gaps.last - gaps.first + 1)[longest]
+    assert over.shards[0].ticks_left_out == during.shards[0].ticks_left_out >= 4
 
 
 @pytest.mark.parametrize(("last", "late"), [(300 + 99, False), (300 + 112, True)])
@@ -109,9 +122,16 @@ def test_a_shard_that_dies_with_the_server_is_late_a_lease_and_a_second_after_th
     assert all(line.allowed_s is None for line in aftermath(STRUCK, gone, BEGIN_NS, 100, HZ))
 
 
+def test_a_gap_that_begins_when_all_is_over_is_not_the_strikes(verdict):
+    gaps = Intervals(np.array([1, 2], np.uint64), i64(240, 900), i64(399, 905))
+    lines = aftermath(TOGETHER, dataclasses.replace(verdict, gaps=gaps), BEGIN_NS, 100, HZ)
+    assert [line.stood_still for line in lines] == [0, 1]
+    assert lines[1].recovered_s == (400 - 302) / HZ
+
+
 def test_a_short_cut_before_the_server_dies_excuses_nothing():
     cut = dataclasses.replace(TOGETHER[0], strike=Strike("partition", 1, 1.0))
-    assert windows([cut, TOGETHER[1]], BEGIN_NS, 100, HZ)[0] == (300, 400)
+    assert rollbacks([cut, TOGETHER[1]], BEGIN_NS, 100, HZ) == []
 
 
 def test_the_report_shows_each_strike(verdict):

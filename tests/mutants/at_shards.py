@@ -134,10 +134,10 @@ SHARDS = (
         (WISHED,),
         (
             Cut(
-                "shard.core",
-                "ShardCore._forget_gone",
-                "self._doomed.forget_gone(self.holdings.table)",
-                "assert self._doomed is not None",
+                "shard.doomed",
+                "Doomed.forget_gone",
+                "if len(self._ids):",
+                "if len(self._ids) and not len(table):",
             ),
         ),
     ),

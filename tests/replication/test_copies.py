@@ -269,6 +269,25 @@ def test_all_copies_together_are_bounded_whatever_becomes_of_them():
         heard.take(sm.SectorCopy((0, 2), 1, 1, 5, empty))
 
 
+def test_a_copy_that_turns_out_too_large_is_given_up_and_the_target_blames_nobody(monkeypatch):
+    """What it takes was estimated by the states of all: those of this sector are larger."""
+    for where in ("replication", "shard"):
+        monkeypatch.setattr(f"sidereal.{where}.copies.COPY_BYTES_MAX", 40_000)
+    cluster = Cluster(1, shards=2)
+    cluster.run(0.5)
+    cluster.spawn(np.full((20, 2), 50.0), np.zeros((20, 2)), states=np.zeros((20, 3000), np.uint8))
+    cluster.spawn(np.full((400, 2), 5050.0), np.zeros((400, 2)))
+    cluster.run(1)
+    books = cluster.manager.books
+    target = {0: 1, 1: 0}[books.sectors[(0, 0)].shard_id]
+    assert cluster.command(om.Command(1, "migrate", (0, 0), target)).ok
+    assert books.copies
+    cluster.run(1)
+    assert cluster.accusations == []
+    assert books.sectors[(0, 0)].shard_id == target
+    checks.settled(cluster)
+
+
 @pytest.mark.parametrize(("first", "second"), [(7, 7), (7, 8), (7, 5), (COPY_PARTS_MAX, None)])
 def test_the_parts_of_a_copy_are_counted_down(first, second):
     """Else a shard could send parts without an end, empty ones, that cost two others time."""

@@ -77,6 +77,17 @@ def test_a_wish_to_end_a_shadow_that_outlives_it_is_found(monkeypatch):
     assert violation.invariant == "ends are wished"
 
 
+def test_a_wish_to_end_what_is_undecided_that_is_forgotten_is_found(monkeypatch):
+    monkeypatch.setattr(Doomed, "add", lambda self, table, *ids: None)
+    for seed in range(3, 11):
+        violation = Simulation(draw(seed)).run().violation
+        if violation is not None:
+            break
+    assert violation is not None
+    assert violation.invariant == "everything rests"
+    assert "which its game has ended" in str(violation)
+
+
 def test_an_end_that_no_game_wanted_is_found():
     cluster = Cluster(1, shards=1)
     cluster.run(0.5)
@@ -88,6 +99,23 @@ def test_an_end_that_no_game_wanted_is_found():
     shard.core.destroy(ids[1:])
     with pytest.raises(Violation, match="ends are wished"):
         cluster.run(0.2)
+
+
+def test_an_end_that_was_wished_while_the_session_opened_may_be_said_of_what_its_verdict_drops():
+    """An operator was first: the shard has it held back, and says it behind the verdict."""
+    cluster = Cluster(1, shards=1)
+    cluster.run(0.5)
+    ids = cluster.spawn(np.full((2, 2), 50.0), np.zeros((2, 2)))
+    cluster.run(0.5)
+    (shard,) = cluster.shards
+    shard.line.cut()
+    cluster.link_broke(shard.link)
+    cluster.command(om.DestroyByOperator(1, ids[:1].tolist()))
+    shard.relink()
+    shard.destroy(ids)
+    cluster.run(0.5)
+    assert cluster.counters["destroyed"] == 2
+    assert not len(shard.core.holdings.table)
 
 
 def test_code_that_fails_is_a_find_with_its_place_and_a_games_own_failure_is_its_own(monkeypatch):

@@ -66,32 +66,39 @@ class StrikeLine(msgspec.Struct, frozen=True):
 
 
 def windows(
-    struck: Sequence[Struck],
-    begin_ns: int,
-    start_tick: int,
-    hz: float,
-    promised: ReplicationConfig = PROMISED,
+    struck: Sequence[Struck], begin_ns: int, start_tick: int, hz: float
 ) -> list[tuple[int, int]]:
-    """Return the ticks, first and last, that each strike answers for: until a while after it.
-
-    Where a shard died with the server its entities may go on from the last snapshot before.
-    """
-    before_ns = round(promised.snapshot_s * 1e9)
-    together = [
-        (
-            _tick(done.struck_ns - before_ns, begin_ns, start_tick, hz),
-            _tick(done.struck_ns, begin_ns, start_tick, hz),
-        )
-        for done in struck
-        if _together(struck, done, promised) is not None
-    ]
-    return together + [
+    """Return the ticks, first and last, that each strike answers for: until a while after it."""
+    return [
         (
             _tick(done.struck_ns, begin_ns, start_tick, hz),
             _tick(max(done.undone_ns, done.listening_ns, done.struck_ns), begin_ns, start_tick, hz)
             + round(FAULT_S * hz),
         )
         for done in struck
+    ]
+
+
+def rollbacks(
+    struck: Sequence[Struck],
+    begin_ns: int,
+    start_tick: int,
+    hz: float,
+    promised: ReplicationConfig = PROMISED,
+) -> list[tuple[int, int]]:
+    """Return for each strike that took a shard with the server the ticks from snapshot to strike.
+
+    The shard's entities may go on from the last snapshot before: a gap that begins in there and
+    lasts beyond the strike is the strike's.
+    """
+    before_ns = round(promised.snapshot_s * 1e9)
+    return [
+        (
+            _tick(done.struck_ns - before_ns, begin_ns, start_tick, hz),
+            _tick(done.struck_ns, begin_ns, start_tick, hz),
+        )
+        for done in struck
+        if _together(struck, done, promised) is not None
     ]
 
 
@@ -111,7 +118,10 @@ def aftermath(
     long = gaps.last - gaps.first >= USUAL_TICKS
     lines = []
     for done, tick, end in zip(struck, at, until, strict=True):
+        allowed_s = _allowed_s(struck, done, promised)
         here = long & (again > tick) & (again <= end)
+        if allowed_s is not None:  # what begins later than all may stand still is not the strike's
+            here &= gaps.first <= tick + allowed_s * hz
         moved = (rehomed.entered > tick) & (rehomed.entered <= end)
         age = rehomed.state_age_ticks[moved].max(initial=0)
         last = again[here].max(initial=tick)
@@ -129,7 +139,7 @@ def aftermath(
                 rehomed=int(moved.sum()),
                 oldest_state_ms=float(age) * 1000 / hz,
                 restart=_restart(done),
-                allowed_s=_allowed_s(struck, done, promised),
+                allowed_s=allowed_s,
             )
         )
     return lines

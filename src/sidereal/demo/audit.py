@@ -198,7 +198,10 @@ class Auditor:
         return all(file["done"] or int(file["pid"]) in dead_pids for file in self.files())
 
     def verdict(
-        self, spawned_through: int | None = None, faults: Sequence[tuple[int, int]] = ()
+        self,
+        spawned_through: int | None = None,
+        faults: Sequence[tuple[int, int]] = (),
+        rollbacks: Sequence[tuple[int, int]] = (),
     ) -> Verdict:
         """Judge the run.
 
@@ -209,6 +212,9 @@ class Auditor:
         faults : sequence of (int, int)
             Ticks, first and last, in which something was struck on purpose: what nobody simulated
             there is counted apart. Nothing else is excused by them.
+        rollbacks : sequence of (int, int)
+            Ticks from a snapshot to a strike: a gap that begins there and lasts until after the
+            strike is counted apart too, and nothing else.
 
         Raises
         ------
@@ -236,6 +242,11 @@ class Auditor:
         ]
         gaps = _gaps(files)
         in_fault = _in_faults(gaps.first, files, plan.motion.tick_hz, sums.stays, faults)
+        before = round(BEFORE_FAULT_S * plan.motion.tick_hz)
+        for since, strike in rollbacks:
+            in_fault |= (
+                (gaps.first > since - before) & (gaps.first <= strike) & (gaps.last >= strike)
+            )
         gap_length = gaps.last - gaps.first + 1
         return Verdict(
             wrong=wrong,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from sidereal.demo.aftermath import aftermath, windows
+from sidereal.demo.aftermath import aftermath, rollbacks, windows
 from sidereal.demo.audit import Auditor
 from sidereal.demo.costs import read_costs
 from sidereal.demo.live import LiveView
@@ -223,8 +223,8 @@ class _Run:
             self._end(auditor, stop)
         status = self.operator.status_message()
         self.measure.ended()
-        faults = windows(striker.struck, begin_ns, start, hz)
-        verdict = auditor.verdict(self.spawned_through, faults)
+        when = striker.struck, begin_ns, start, hz
+        verdict = auditor.verdict(self.spawned_through, windows(*when), rollbacks(*when))
         return make_report(
             verdict,
             self.measure.server(status),

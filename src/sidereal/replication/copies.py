@@ -82,6 +82,8 @@ def came(books: "Books", shard: "ShardInfo", entry: "SectorEntry", message: Sect
     _state(books, rows.take(newer), slots[newer])
     passed = gather(table, slots)
     copy.bytes += nbytes(passed)
+    if too_large(books):
+        return  # it is given up: more than the target has room for is never sent to it
     copy.ids.append(passed.ids)
     copy.version.append(passed.version)
     fence = entry.coords, entry.epoch, entry.attempt

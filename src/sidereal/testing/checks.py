@@ -18,13 +18,13 @@ one owner per epoch        of a sector
 no takeover within a lease unless the owner let go
 newest values go           not what was lost, again
 no tick is lost            by a handoff, a migration, an unloading
-ends are wished            a shard ends what its game wants ended, of the copy that it has
+ends are wished            a shard ends only what its game wants ended, of the copy that it has
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
 a replay is the record     the journal, played back, is what memory has
 the audit finds nothing    the server's own, while it runs
-everything rests           after faults heal, all is active and nothing hangs
+everything rests           after faults heal, all is active, nothing hangs, and wished ends came
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
 no process breaks down     no code fails, whatever comes: a new server can begin, for one
 ========================== =====================================================
@@ -119,12 +119,8 @@ class Witness(Observer):
             self.ledger.gone(message.destroyed.ids.tolist())
 
     def shard_heard(self, shard: "SimulatedShard", message: Message) -> None:
-        """A lease has reached a shard; or a copy has left it, and what its game wanted of that."""
+        """A lease has reached a shard."""
         life = self.ledger.lives[shard.link]
-        if life.unwanted:
-            wanted = np.fromiter(life.unwanted, np.uint64)
-            gone = wanted[shard.core.holdings.table.slots(wanted) == ABSENT]
-            life.unwanted.difference_update(gone.tolist())
         if isinstance(message, sm.HeartbeatAck) and not message.extends:
             return
         if isinstance(message, sm.HeartbeatAck | sm.RegistrationAck):
@@ -166,9 +162,18 @@ class Witness(Observer):
             )
 
     def shard_hears(self, shard: "SimulatedShard", message: Message) -> None:
-        """Take note of a verdict: what was asked for before may be asked again with it."""
+        """Take note of a verdict: what was asked for before may be asked again with it.
+
+        And of copies that have left, with what the game wanted of them: before the next message,
+        which may bring another. What was wished of one that left just now may still be said.
+        """
+        life = self.ledger.lives[shard.link]
+        if life.unwanted:
+            wanted = np.fromiter(life.unwanted, np.uint64)
+            gone = wanted[shard.core.holdings.table.slots(wanted) == ABSENT]
+            life.unwanted.difference_update(gone.tolist())
         if isinstance(message, sm.SessionVerdict):
-            self.ledger.lives[shard.link].judged_ns = self.cluster.clock.now
+            life.judged_ns = self.cluster.clock.now
 
     def shard_updated(self, shard: "SimulatedShard", payloads: Sequence[bytes]) -> None:
         """Updates leave only within the lease, and say what was simulated last, nothing older."""
@@ -385,7 +390,7 @@ def settled(cluster: "Cluster") -> None:
 
 
 def at_rest(cluster: "Cluster") -> None:
-    """Settled; and nothing is on its way, undecided, or known here other than there.
+    """Settled; and nothing is on its way, undecided, still to end, or known here other than there.
 
     Entities must have stood still for long enough that their last updates arrived.
     """
@@ -414,6 +419,9 @@ def at_rest(cluster: "Cluster") -> None:
         apart = np.abs(here.position - table.position[table.slots(here.ids)]).max(axis=1)
         far = apart > REST * books.rules.sector_size
         _rests(not far.any(), f"the record has {here.ids[far][:5]} where they are not")
+        wanted = np.array(sorted(cluster.witness.ledger.lives[shard.link].unwanted), np.uint64)
+        spared = wanted[here.slots(wanted) != ABSENT]
+        _rests(not len(spared), f"{shard.name} has {spared[:5]}, which its game has ended")
 
 
 def unaccused(cluster: "Cluster") -> None:
