@@ -119,7 +119,38 @@ def test_a_shard_that_dies_with_the_server_is_late_a_lease_and_a_second_after_th
     reasons = [line for line in report.why_not if "stood still" in line]
     assert len(reasons) == late
     assert all("at most 5.00 s" in line for line in reasons)
-    assert all(line.allowed_s is None for line in aftermath(STRUCK, gone, BEGIN_NS, 100, HZ))
+
+
+def alone(kind, lasts_s=0.0, way=""):
+    return [Struck(Strike(kind, 1, lasts_s, way=way), "shard-1", 7, BEGIN_NS + 10 * S)]
+
+
+@pytest.mark.parametrize(
+    ("strikes", "allowed_s"),
+    [
+        (alone("kill-shard"), 4.1),
+        (alone("pause-shard", 4.0), 4.1),
+        (alone("partition", 4.0, "both"), 4.1),
+        (alone("partition", 4.0, "in"), 5.1),  # it is noticed after two heartbeats
+        (alone("partition", 1.0, "in"), None),
+        (STRUCK[1:], None),
+    ],
+)
+def test_what_costs_a_shard_its_life_is_late_a_lease_the_allowance_and_a_second_later(
+    verdict, strikes, allowed_s
+):
+    (line,) = aftermath(strikes, verdict, BEGIN_NS, 100, HZ)
+    assert line.allowed_s == (None if allowed_s is None else pytest.approx(allowed_s))
+
+
+@pytest.mark.parametrize(("last", "late"), [(381, False), (382, True)])
+def test_a_dead_shard_that_is_missed_for_too_long_makes_a_run_not_ok(verdict, last, late):
+    gaps = Intervals(np.array([1, 2], np.uint64), i64(301, 370), i64(last, 420))
+    gone = dataclasses.replace(verdict, gaps=gaps)
+    lines = aftermath(alone("kill-shard"), gone, BEGIN_NS, 100, HZ)
+    assert [line.stood_still for line in lines] == [1], "another's gap is none of the strike's"
+    report = make_report(gone, SERVER, SHARDS, seconds=50.0, tick_hz=HZ, strikes=lines)
+    assert any("stood still" in reason for reason in report.why_not) == late
 
 
 def test_a_gap_that_begins_when_all_is_over_is_not_the_strikes(verdict):

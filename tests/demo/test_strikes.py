@@ -3,25 +3,38 @@
 import itertools
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidereal.demo import strikes
-from sidereal.demo.strikes import KINDS, plan_strikes, read
+from sidereal.demo.strikes import KINDS, Blow, plan_strikes, read
 from sidereal.errors import ConfigError
 
 LEASE_S = 3.0
 
 
-def planned(kinds=KINDS, seconds=60.0, shards=4, seed=1):
+ALONE = tuple(kind for kind in KINDS if kind != strikes.KILL_BOTH)
+
+
+def planned(kinds=ALONE, seconds=60.0, shards=4, seed=1):
     return plan_strikes(kinds, seconds=seconds, shards=shards, seed=seed, lease_s=LEASE_S)
+
+
+def blows(plan):
+    """The strikes of a plan, those of a pair together."""
+    found = []
+    for strike in plan:
+        together = found and strike.at_s - found[-1][0].at_s <= strikes.APART_S[1]
+        found[-1].append(strike) if together else found.append([strike])
+    return found
 
 
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, unique=True),
-    seconds=st.floats(60.0, 400.0),
+    seconds=st.floats(80.0, 400.0),
     shards=st.integers(2, 9),
     seed=st.integers(0, 2**63 - 1),
 )
@@ -29,14 +42,19 @@ def test_each_kind_strikes_as_often_and_none_before_the_one_before_it_is_over(
     kinds, seconds, shards, seed
 ):
     plan = planned(kinds, seconds, shards, seed)
-    times = Counter(strike.kind for strike in plan)
+    times = Counter(strikes.KILL_BOTH if len(blow) == 2 else blow[0].kind for blow in blows(plan))
     assert set(times) == set(kinds)
     assert len(set(times.values())) == 1
     assert min(times.values()) >= 2
     free_at = strikes.LEAD_S
+    for blow in blows(plan):
+        first, last = blow[0], blow[-1]
+        assert first.at_s >= free_at - 1e-9
+        free_at = last.at_s + Blow((replace(last, at_s=0.0),)).needs_s(LEASE_S)
+        if last is not first:
+            assert (first.kind, last.kind) == (strikes.KILL_SHARD, strikes.KILL_REPLICATION)
+            free_at += LEASE_S + strikes.RECOVERY_S
     for strike in plan:
-        assert strike.at_s >= free_at - 1e-9
-        free_at = strike.at_s + strike.needs_s(LEASE_S)
         assert (strike.victim is None) == (strike.kind == strikes.KILL_REPLICATION)
         assert strike.victim is None or 0 <= strike.victim < shards
     assert free_at <= seconds - strikes.TAIL_S + 1e-9
@@ -47,6 +65,14 @@ def test_each_kind_strikes_as_often_and_none_before_the_one_before_it_is_over(
 def test_a_seed_is_a_plan_and_another_seed_is_another():
     assert planned(seed=5) == planned(seed=5)
     assert len({tuple(planned(seed=seed)) for seed in range(20)}) == 20
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_of_a_pair_the_server_dies_before_it_can_miss_the_shard(seed):
+    for shard, server in blows(planned([strikes.KILL_BOTH], seed=seed)):
+        assert (shard.kind, server.kind) == (strikes.KILL_SHARD, strikes.KILL_REPLICATION)
+        assert 0 <= server.at_s - shard.at_s < LEASE_S
+        assert server.lasts_s > 0
 
 
 @pytest.mark.parametrize("seed", range(10))

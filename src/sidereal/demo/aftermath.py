@@ -46,8 +46,9 @@ class StrikeLine(msgspec.Struct, frozen=True):
     started again or let go on, or the network was whole. ``stood_still`` entities were simulated
     by nobody for more than a handoff may take; ``recovered_s`` is when the last of them went on,
     counted from the strike. ``rehomed`` entities went on at another shard (or incarnation), from
-    states of up to ``oldest_state_ms``. ``allowed_s``: where a shard died with the server, until
-    when ``recovered_s`` may be: lease, allowance and a second after the next server listened.
+    states of up to ``oldest_state_ms``. ``allowed_s``: of what costs a shard its life, how long
+    ``recovered_s`` may be: lease, allowance and a second, counted from the strike, or, where the
+    server died with it, from when the next one listened.
     """
 
     kind: str
@@ -120,8 +121,8 @@ def aftermath(
     for done, tick, end in zip(struck, at, until, strict=True):
         allowed_s = _allowed_s(struck, done, promised)
         here = long & (again > tick) & (again <= end)
-        if allowed_s is not None:  # what begins later than all may stand still is not the strike's
-            here &= gaps.first <= tick + allowed_s * hz
+        if allowed_s is not None:  # what begins once the dead are declared so is not the strike's
+            here &= gaps.first <= tick + (allowed_s - REHOMING_S) * hz
         moved = (rehomed.entered > tick) & (rehomed.entered <= end)
         age = rehomed.state_age_ticks[moved].max(initial=0)
         last = again[here].max(initial=tick)
@@ -174,16 +175,19 @@ def _deadly(done: Struck, promised: ReplicationConfig) -> bool:
 
 
 def _allowed_s(struck: Sequence[Struck], done: Struck, promised: ReplicationConfig) -> float | None:
-    """Return how long after a strike the last may stand still, where a shard and the server died.
+    """Return how long after a strike the last may stand still; None where no shard died of it.
 
-    A pause, or a cut, holds up what it is done to for as long as it lasts, besides.
+    A shard that is heard and does not hear is noticed after two heartbeats. Where the server died
+    too, a pause, or a cut, holds up what it is done to for as long as it lasts, besides.
     """
-    server = _together(struck, done, promised)
-    if server is None:
-        return None
-    again_ns = max(server.listening_ns, done.undone_ns)
     rehomed_s = promised.lease_s + promised.drift_allowance_s + REHOMING_S
-    return (again_ns - done.struck_ns) / 1e9 + rehomed_s
+    server = _together(struck, done, promised)
+    if server is not None:
+        again_ns = max(server.listening_ns, done.undone_ns)
+        return (again_ns - done.struck_ns) / 1e9 + rehomed_s
+    if not _deadly(done, promised):
+        return None
+    return rehomed_s + 2 * promised.heartbeat_s * (done.strike.way == "in")
 
 
 def _restart(done: Struck) -> Restart | None:

@@ -13,7 +13,9 @@ from sidereal.errors import ConfigError
 
 KILL_SHARD, KILL_REPLICATION = "kill-shard", "kill-replication"
 PAUSE_SHARD, PARTITION = "pause-shard", "partition"
-KINDS: Final = (KILL_SHARD, KILL_REPLICATION, PAUSE_SHARD, PARTITION)
+KILL_BOTH = "kill-both"
+"""A shard, and the server before it can miss it: two strikes."""
+KINDS: Final = (KILL_SHARD, KILL_REPLICATION, PAUSE_SHARD, PARTITION, KILL_BOTH)
 
 ROUNDS_MIN: Final = 2
 LEAD_S, TAIL_S = 3.0, 2.0
@@ -28,6 +30,8 @@ PAUSE_S = (0.5, 1.2)
 """How much longer than a lease a pause lasts, and a partition that costs the shard its life."""
 SHORT_CUT_S = (0.5, 1.5)
 OUTAGE_S = (0.3, 1.2)
+APART_S = (0.0, 1.0)
+"""The strikes of a pair: less than a lease, so that the shard is not missed in between."""
 
 WAYS: Final = ("both", "both", "out", "in")
 """A partition's direction, seen from the shard: one in two goes both ways."""
@@ -40,7 +44,7 @@ class Strike:
     Attributes
     ----------
     kind : str
-        One of `KINDS`.
+        One of `KINDS`, but for `KILL_BOTH`, which is two.
     victim : int or None
         Number of the shard; None is the replication server.
     lasts_s : float
@@ -57,12 +61,22 @@ class Strike:
     at_s: float = 0.0
     way: str = ""
 
+
+@dataclass(frozen=True)
+class Blow:
+    """What strikes at a time: one strike, or two in a row that the world recovers from at once."""
+
+    strikes: tuple[Strike, ...]
+
     def needs_s(self, lease_s: float) -> float:
         """How long the world needs to recover, at most."""
-        if self.kind == KILL_REPLICATION:
-            return self.lasts_s + RESTART_S + SETTLE_S
-        deadly = self.kind != PARTITION or self.lasts_s >= lease_s
-        return max(self.lasts_s, lease_s + RECOVERY_S if deadly else 0.0) + SETTLE_S
+        rehoming_s = lease_s + RECOVERY_S
+        first, last = self.strikes[0], self.strikes[-1]
+        if last.kind == KILL_REPLICATION:
+            served_s = last.at_s + last.lasts_s + RESTART_S
+            return served_s + (rehoming_s if last is not first else 0.0) + SETTLE_S
+        deadly = last.kind != PARTITION or last.lasts_s >= lease_s
+        return max(last.lasts_s, rehoming_s if deadly else 0.0) + SETTLE_S
 
 
 def read(text: str) -> tuple[str, ...]:
@@ -95,7 +109,7 @@ def plan_strikes(
     if shards < 2:
         raise ConfigError("--chaos needs at least 2 shards: a dead one's sectors go to others")
     chance = random.Random(seed)
-    longest = sum(s.needs_s(lease_s) for s in _round(kinds, lease_s, None))
+    longest = sum(blow.needs_s(lease_s) for blow in _round(kinds, lease_s, None))
     room = seconds - LEAD_S - TAIL_S
     rounds = int(room / longest)
     if rounds < 1:
@@ -103,34 +117,40 @@ def plan_strikes(
             f"{seconds:g} s are too few for {ROUNDS_MIN} strikes of each of {len(kinds)} kinds:"
             f" give at least {LEAD_S + TAIL_S + longest:.0f} s, or fewer kinds"
         )
-    strikes: list[Strike] = []
+    blows: list[Blow] = []
     for _ in range(rounds):
         some = list(_round(kinds, lease_s, chance))
         chance.shuffle(some)
-        strikes += some
-    spare = room - sum(strike.needs_s(lease_s) for strike in strikes)
-    cuts = sorted(chance.uniform(0.0, spare) for _ in strikes)
+        blows += some
+    spare = room - sum(blow.needs_s(lease_s) for blow in blows)
+    cuts = sorted(chance.uniform(0.0, spare) for _ in blows)
     placed, used, victim = [], LEAD_S, -1
-    for strike, before in zip(strikes, cuts, strict=True):
+    for blow, before in zip(blows, cuts, strict=True):
         at_s = used + before
-        used += strike.needs_s(lease_s)
-        if strike.kind == KILL_REPLICATION:
-            placed.append(replace(strike, at_s=at_s))
-            continue
-        # Not the same twice in a row: a shard that was struck has sectors again later.
-        victim = chance.choice([shard for shard in range(shards) if shard != victim])
-        placed.append(replace(strike, at_s=at_s, victim=victim))
+        used += blow.needs_s(lease_s)
+        for strike in blow.strikes:
+            placed.append(replace(strike, at_s=at_s + strike.at_s))
+            if strike.kind == KILL_REPLICATION:
+                continue
+            # Not the same twice in a row: a shard that was struck has sectors again later.
+            victim = chance.choice([shard for shard in range(shards) if shard != victim])
+            placed[-1] = replace(placed[-1], victim=victim)
     return placed
 
 
-def _round(kinds: Sequence[str], lease_s: float, chance: random.Random | None) -> Iterator[Strike]:
-    """Two strikes of each kind; without chance the longest that there may be."""
+def _round(kinds: Sequence[str], lease_s: float, chance: random.Random | None) -> Iterator[Blow]:
+    """Two blows of each kind; without chance the longest that there may be."""
 
     def between(bounds: tuple[float, float]) -> float:
         return bounds[1] if chance is None else chance.uniform(*bounds)
 
     for kind in kinds:
         way = "" if kind != PARTITION else WAYS[0] if chance is None else chance.choice(WAYS)
+        if kind == KILL_BOTH:
+            for _ in range(ROUNDS_MIN):
+                server = Strike(KILL_REPLICATION, None, between(OUTAGE_S), between(APART_S))
+                yield Blow((Strike(KILL_SHARD, 0, 0.0), server))
+            continue
         if kind == KILL_SHARD:
             lasting = [0.0, 0.0]
         elif kind == KILL_REPLICATION:
@@ -140,4 +160,5 @@ def _round(kinds: Sequence[str], lease_s: float, chance: random.Random | None) -
         else:
             lasting = [between(SHORT_CUT_S), lease_s + between(PAUSE_S)]
         for lasts_s in lasting:
-            yield Strike(kind, None if kind == KILL_REPLICATION else 0, lasts_s, way=way)
+            victim = None if kind == KILL_REPLICATION else 0
+            yield Blow((Strike(kind, victim, lasts_s, way=way),))
