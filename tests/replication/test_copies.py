@@ -9,6 +9,7 @@ from sidereal.limits import COPY_BYTES_MAX, COPY_PARTS_MAX
 from sidereal.replication import copies, lifecycle
 from sidereal.replication.settings import MS, Settings
 from sidereal.shard.copies import HeardCopies, HeardCopy, SaidCopy
+from sidereal.shard.phase import STILL
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.links import Weather
@@ -131,6 +132,7 @@ def test_transitions_go_on_while_a_sector_is_copied():
     came, left = set(), set()
     for turn in range(16):
         before, coords = books.counters["migrations"], (turn % 2, 0)
+        source = cluster.shards[books.sectors[coords].shard_id].core.holdings
         move(cluster, coords)
         while lifecycle.moves(books.sectors[coords]):
             there, waiting = inside(coords), books.counters["transitions_into_custody"]
@@ -138,6 +140,7 @@ def test_transitions_go_on_while_a_sector_is_copied():
             if not lifecycle.moves(books.sectors[coords]):
                 break  # it is frozen now: what comes waits
             assert books.counters["transitions_into_custody"] == waiting
+            assert not (source.table.phase[source.rows_in(coords)] & STILL).any()
             came |= inside(coords) - there
             left |= there - inside(coords)
         cluster.run(0.5)

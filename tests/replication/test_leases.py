@@ -106,7 +106,9 @@ def test_a_server_that_stands_still_again_and_again_declares_the_dead_and_nobody
     while not books.counters["fences"]:
         stumble(cluster, 0.3)
     late_ns = cluster.clock.now - answered_ns - SETTINGS.lease_ns - SETTINGS.drift_allowance_ns
-    assert 0 < late_ns <= SPARED_HEARTBEATS * SETTINGS.heartbeat_ns + 300 * MS
+    assert 0 < late_ns <= (250 + 300) * MS, (
+        "one of its pauses does not count, and it looks at times"
+    )
     stumble(cluster, 6.0)
     assert books.counters["fences"] == 1
     assert books.counters["stalls"] > 20
