@@ -52,6 +52,23 @@ def test_a_claim_from_elsewhere_is_refused_and_the_record_stays(x):
     server.consistent()
 
 
+def test_where_custody_is_full_an_entity_stays_where_it_is_and_may_ask_again():
+    server = Server()
+    books = server.books
+    full, books.custody_max = books.custody_max, 0
+    entity, answers = asks(server, 750.0, 7)
+    (refused,) = [a for a in answers if isinstance(a, sm.RefuseTransition)]
+    assert refused.outcomes.ids.tolist() == [entity]
+    assert "start more shards" in refused.reason
+    slot = books.slot_of(entity)
+    assert books.table.sector[slot].tolist() != [7, 0]
+    assert books.table.shard[slot] == books.shards.by_link(WEST).shard_id
+    server.consistent()
+    books.custody_max = full
+    assert asks(server, 750.0, 7)[0] == entity
+    assert books.table.sector[books.slot_of(entity)].tolist() == [7, 0]
+
+
 def test_a_groups_member_goes_with_its_root_from_wherever_it_is():
     server = Server()
     entity, answers = asks(server, 5000.0, 7, group=10**9)

@@ -6,9 +6,10 @@ import pytest
 from replication.small_server import EAST, WEST, Server, rows
 from sidereal.errors import ProtocolError
 from sidereal.limits import COPY_BYTES_MAX, COPY_PARTS_MAX
-from sidereal.replication import copies
+from sidereal.replication import copies, lifecycle
 from sidereal.replication.settings import MS, Settings
 from sidereal.shard.copies import HeardCopies, HeardCopy, SaidCopy
+from sidereal.shard.phase import STILL
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
 from sidereal.testing.links import Weather
@@ -124,11 +125,28 @@ def test_transitions_go_on_while_a_sector_is_copied():
 
     cluster = crowd(swing, 40, 5.0, Weather(delay_ns=25 * MS, jitter_ns=10 * MS))
     books = cluster.manager.books
+
+    def inside(coords) -> set[int]:
+        return set(books.table.ids[(books.table.sector == coords).all(axis=1)].tolist())
+
+    came, left = set(), set()
     for turn in range(16):
-        before = books.counters["migrations"]
-        move(cluster, (turn % 2, 0))
+        before, coords = books.counters["migrations"], (turn % 2, 0)
+        source = cluster.shards[books.sectors[coords].shard_id].core.holdings
+        move(cluster, coords)
+        while lifecycle.moves(books.sectors[coords]):
+            there, waiting = inside(coords), books.counters["transitions_into_custody"]
+            cluster.run(0.002)
+            if not lifecycle.moves(books.sectors[coords]):
+                break  # it is frozen now: what comes waits
+            assert books.counters["transitions_into_custody"] == waiting
+            assert not (source.table.phase[source.rows_in(coords)] & STILL).any()
+            came |= inside(coords) - there
+            left |= there - inside(coords)
         cluster.run(0.5)
         assert books.counters["migrations"] == before + 1
+    assert len(came) > 5, "they came into a sector while it was copied"
+    assert len(left) > 5, "and they left it"
     assert len(books.table) == 40
     cluster.step = lambda world, dt: None
     cluster.run(3)

@@ -3,9 +3,11 @@
 import numpy as np
 
 from sidereal.replication.settings import MS, Settings
+from sidereal.shard import events as ev
 from sidereal.testing import checks
 from sidereal.testing.cluster import Cluster
 from sidereal.wire import operator_messages as om
+from sidereal.world.entities import EntityRows, gather
 from sidereal.world.rules import NS_PER_S, WorldRules
 
 SETTINGS = Settings(
@@ -95,6 +97,45 @@ def test_a_killed_shards_entities_are_simulated_again_by_others():
     checks.settled(cluster)
     assert cluster.manager.books.counters["rehomed"] >= held - 5
     assert len(cluster.manager.books.table) == 300
+
+
+def test_a_killed_shards_entities_go_on_from_the_newest_that_the_server_received():
+    """Where they were in its last tick that arrived; their states may be an interval older."""
+
+    def step(world, dt):
+        inside(300)(world, dt)
+        world.state["tick"] = world.tick
+
+    dtype = np.dtype([("tick", "u4")])
+    cluster = Cluster(4, shards=2, settings=SETTINGS, step=step, state_dtype=dtype)
+    cluster.run(0.5)
+    crowd(cluster, 200, 300, 30)
+    cluster.run(5)
+    victim, survivor = cluster.shards
+    table, books = victim.core.holdings.table, cluster.manager.books
+    ids = table.ids[table.phase == 0].copy()
+    here, died = table.slots(ids), victim.ticked
+    cluster.kill(victim)
+    cluster.run(0.5)
+    received = gather(books.table, books.table.slots(ids))
+    on_time = table.tick[here] == died
+    assert (received.tick[on_time] >= died - 1).all()
+    state = received.states.view(dtype)["tick"]
+    oldest = received.tick - SETTINGS.rules.state_interval_ticks - 2
+    assert (state >= oldest).all()
+    assert (state < received.tick).any(), "a state goes out once in an interval"
+    survivor.log.clear()
+    cluster.run((SETTINGS.lease_ns + SETTINGS.drift_allowance_ns + 1000 * MS) / NS_PER_S)
+    told = [
+        e.entities for e in survivor.log if isinstance(e, ev.SectorAssigned | ev.EntitiesEntered)
+    ]
+    again = EntityRows.concat(told)
+    again = again.take(np.isin(again.ids, ids))
+    assert sorted(again.ids.tolist()) == sorted(ids.tolist())
+    order, sent = np.argsort(again.ids), received.take(np.argsort(received.ids))
+    for column in ("position", "velocity", "tick"):
+        assert (getattr(again.take(order), column) == getattr(sent, column)).all(), column
+    assert (again.take(order).states == sent.states).all()
 
 
 def test_nobody_takes_over_before_the_lease_of_a_paused_shard_is_over():

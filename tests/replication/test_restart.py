@@ -7,9 +7,11 @@ import pytest
 from msgspec import msgpack, structs
 
 from replication.test_resumption import SETTINGS, moving, settle, told
+from replication.test_spawn_and_groups import spawn, two_shards_side_by_side
 from sidereal.errors import ConfigError, StoreDamaged
 from sidereal.kernel import ABSENT
 from sidereal.replication import records
+from sidereal.replication.books import SENT
 from sidereal.replication.manager import SectorManager
 from sidereal.replication.replay import Replay, digest
 from sidereal.replication.settings import MS
@@ -100,9 +102,10 @@ def test_a_shard_that_dies_with_the_server_is_rehomed_a_lease_after_the_new_one_
     start(cluster)
     cluster.run(1.9)
     assert cluster.manager.books.counters["fences"] == 0, "before lease + allowance"
-    cluster.run(2)
+    cluster.run(0.3)
+    assert cluster.manager.books.counters["fences"] == 1, "and a tick"
+    cluster.run(0.3)
     settle(cluster)
-    assert cluster.manager.books.counters["fences"] == 1
     assert set(cluster.manager.books.table.ids.tolist()) == had
 
 
@@ -155,6 +158,44 @@ def test_an_end_that_died_with_its_server_was_never_answered_and_one_that_was_an
     start(cluster)
     settle(cluster)
     assert not recorded()
+
+
+@pytest.mark.parametrize("by", ["the same server", "its journal", "its snapshot"])
+@pytest.mark.parametrize("spawned", [False, True])
+def test_a_shadow_is_never_taken_for_what_another_shard_has_simulated_since(spawned, by):
+    """West never hears that its entity is the east's; the east's sector is unloaded meanwhile."""
+    cluster = two_shards_side_by_side()
+    west, east = cluster.shards
+    if spawned:
+        west.line.hold("down")
+        ids = spawn(west, [5.0], velocity=10.0)
+    else:
+        ids = spawn(west, [-5.0], velocity=60.0)
+        while not (west.core.holdings.table.phase == 0).any():
+            cluster.run(0.002)
+        west.line.hold("down")
+    cluster.run(0.6)
+    table, there = east.core.holdings.table, np.array([[77.0, 33.0]])
+    east.core.move(table.slots(ids), there, np.zeros((1, 2)))
+    cluster.run(0.2)
+    for shard in cluster.shards:  # so that it stays unloaded
+        cluster.command(om.Command(1, "cordon", None, shard.core.shard_id))
+    cluster.command(om.Command(1, "unload", (0, 0), None))
+    cluster.run(0.3)
+    if by == "its snapshot":
+        cluster.server._snapshot()
+    if by == "the same server":
+        cluster.link_broke(west.link)
+        west.relink()
+    else:
+        kill(cluster)
+        start(cluster)
+    cluster.run(0.3)
+    cluster.command(om.Command(1, "uncordon", None, west.core.shard_id))
+    settle(cluster)
+    table = west.core.holdings.table
+    assert table.ids.tolist() == ids.tolist()
+    assert np.abs(table.position - there).max() < 1e-6, "as the east left it"
 
 
 def test_by_another_clock_world_time_goes_on_by_the_wall():
@@ -248,6 +289,8 @@ def test_an_image_stands_for_all_records_before_it():
     client = cluster.add_client()
     cluster.run(0.3)
     client.core.possess(int(cluster.manager.books.table.ids[0]))
+    shard = cluster.shards[0]
+    born = shard.core.spawn(shard.ticked, np.full((1, 2), 5.0), np.zeros((1, 2)))
     cluster.run(0.3)
     image = cluster.manager.image()
     whole = len(history(cluster))
@@ -260,6 +303,10 @@ def test_an_image_stands_for_all_records_before_it():
     for data in short:
         other.apply(records.decode(data))
     assert digest(one.books) == digest(other.books) == digest(cluster.manager.books)
+    sent = [each.books.table.phase[np.argsort(each.books.table.ids)] for each in (one, other)]
+    assert (sent[0] == sent[1]).all()
+    assert set(sent[0].tolist()) == {0, SENT}
+    assert [each.books.shards.get(0).spawn_serial for each in (one, other)] == [int(born[0])] * 2
     assert cluster.manager.books.sessions.get(1).possessed
 
 

@@ -207,6 +207,31 @@ def test_letters_written_around_a_break_arrive_once_each_and_in_order():
     assert heard == list(range(number))
 
 
+def test_a_shard_that_is_dead_is_told_of_each_letter_that_may_not_have_come():
+    cluster = moving(13)
+    cluster.step = lambda world, dt: None
+    writer, reader = cluster.shards
+    entity = int(checks.simulated_by(reader, cluster.clock.now)[0])
+    given: list[bytes] = []
+    cluster.hear = lambda shard, events: given.extend(
+        e.payload for e in events if isinstance(e, ev.MailReceived)
+    )
+    writer.core.send_mail(entity, b"before")
+    cluster.run(1)
+    cluster.link_broke(writer.link)
+    writer.up.cut = writer.down.cut = True
+    writer.core.lost()
+    writer.core.send_mail(entity, b"while it was away")
+    writer.core.send_mail(entity + 1, b"likewise")
+    cluster.run(3)
+    assert not told(writer, ev.MailRefused)
+    writer.relink()
+    cluster.run(1)
+    assert told(writer, ev.SessionEnded)
+    assert [e.entity for e in told(writer, ev.MailRefused)] == [entity, entity + 1]
+    assert given == [b"before"]
+
+
 def test_who_steers_what_is_known_again_after_a_break():
     cluster = moving(9)
     cluster.step = lambda world, dt: None

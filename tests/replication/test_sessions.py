@@ -241,6 +241,26 @@ def test_an_entity_is_steered_by_one_session_until_it_is_released_or_over():
     assert steered(cluster, entity)[-1] == (rival.core.session, True)
 
 
+def test_a_session_and_what_it_steers_outlive_the_server():
+    cluster, entity, _ = world(17)
+    for shard in cluster.shards:
+        shard.comes_back = True
+    client = cluster.add_client(comes_back=True)
+    client.core.subscribe(90.0, point=(50.0, 50.0))
+    client.core.possess(entity)
+    cluster.run(0.5)
+    cluster.server.crash()
+    cluster.restart()
+    rival = cluster.add_client()
+    rival.core.possess(entity)
+    cluster.run(2)
+    first, second = client.of(ev.Welcomed)
+    assert (second.session, second.resumed) == (first.session, True)
+    assert set(client.picture.position) == {entity}
+    assert steered(cluster, entity)[-1] == (client.core.session, True)
+    assert not rival.of(ev.PossessionAnswered)[-1].held
+
+
 def test_each_shard_that_an_entity_comes_to_is_told_who_steers_it():
     cluster, entity, client = world(11, shards=3)
     client.core.possess(entity)

@@ -93,6 +93,35 @@ def test_an_id_that_was_not_granted_is_not_spawned():
     assert cluster.manager.books.table.slots(ids)[0] == ABSENT
 
 
+@pytest.mark.parametrize("by", ["the same server", "its journal", "its snapshot"])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_spawn_that_was_never_answered_is_asked_for_again_and_was_one(ended, by):
+    """Or none, where it has ended meanwhile: it does not come back, whoever leads by then."""
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    west.line.hold("down")
+    ids = spawn(west, [-50.0])
+    cluster.run(0.3)
+    assert cluster.manager.books.counters["created"] == 1
+    assert west.core.holdings.table.phase.tolist() == [SPAWNING]
+    if ended:
+        cluster.command(om.DestroyByOperator(1, ids.tolist()))
+    if by == "its snapshot":
+        cluster.server._snapshot()
+    if by == "the same server":
+        cluster.link_broke(west.link)
+    else:
+        cluster.server.crash(noticed=False)
+        cluster.restart()
+        cluster.shards[1].relink()
+    west.relink()
+    cluster.run(0.5)
+    counters = cluster.manager.books.counters
+    assert holder(cluster, ids) == [None if ended else "shard-0"]
+    assert (counters["created"], counters["destroyed"]) == (1, int(ended))
+    assert len(west.core.holdings.table) == len(cluster.manager.books.table) == 1 - ended
+
+
 def test_the_holder_destroys_and_all_forget():
     cluster = two_shards_side_by_side()
     west = cluster.shards[0]
@@ -214,12 +243,15 @@ def test_a_root_takes_its_members_along_though_nobody_marked_it_as_one():
 def test_members_go_their_own_ways_when_their_root_is_no_more():
     cluster = two_shards_side_by_side()
     west = cluster.shards[0]
-    root = spawn(west, [-30.0], velocity=30.0)
+    root = spawn(west, [-130.0], velocity=30.0)
     cluster.run(0.2)
-    members = spawn(west, [-40.0, -60.0], velocity=30.0, group=np.repeat(root, 2))
+    members = spawn(west, [-140.0, -160.0], velocity=30.0, group=np.repeat(root, 2))
     cluster.run(0.2)
     cluster.command(om.DestroyByOperator(1, root.tolist()))
-    cluster.run(3)
+    cluster.run(2.5)
+    assert holder(cluster, members) == ["shard-0"] * 2
+    checks.replayed(cluster)
+    cluster.run(3.5)
     assert holder(cluster, members) == ["shard-1"] * 2
     checks.settled(cluster)
 

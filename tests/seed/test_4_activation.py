@@ -2,7 +2,7 @@
 
 import pytest
 
-from seed.recorded import SETTINGS, Recorded
+from seed.recorded import SETTINGS, Recorded, holds
 from sidereal.replication import lifecycle
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -97,10 +97,11 @@ def test_a_sector_that_is_reclaimed_while_it_unloads_is_activated_and_was_not_mo
     books = cluster.manager.books
     cluster.command(om.Command(1, "unload", (0, 0), None))
     assert cluster.state((0, 0)) is SectorState.UNLOADING
-    cluster.one(50, 50)
+    entity = cluster.one(50, 50)
     cluster.run(1)
     first, again = cluster.said(sm.AssignSector, sector=(0, 0))
     assert (again.message.epoch, again.message.cause) == (first.message.epoch + 1, "activation")
     assert cluster.state((0, 0)) is SectorState.ACTIVE
+    assert sum(holds(shard, entity) for shard in cluster.shards) == 1
     assert books.freezes_ns == []
     assert books.counters["migrations"] == 0

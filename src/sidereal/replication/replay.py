@@ -111,7 +111,7 @@ class Replay:
                 entry = books.entry(record.sector)
                 books.take(entry)
                 entry.state = SectorState.UNLOADED
-                self._write(record.states, 0)
+                self._renew(record.states)
             case rec.Crossed():
                 rows, table = record.entities, books.table
                 slots = self._slots(rows.ids)
@@ -120,13 +120,12 @@ class Replay:
                 table.group[slots] = rows.group
                 table.phase[slots] = 0
             case rec.HandedOff():
-                owner, _ = books.owners.get(record.entities.sector)
-                self._write(record.entities, np.where(owner >= 0, SENT, 0).astype(np.uint8))
+                self._write(record.entities, self._sent(record.entities))
             case rec.Spawned():
                 shard = books.shards.get(record.shard_id)
                 if shard is not None:
                     shard.decided(int(record.entities.ids.max()))
-                self._write(record.entities, 0)
+                self._write(record.entities, self._sent(record.entities, record.shard_id))
                 books.counters["created"] += len(record.entities)
             case rec.Placed():
                 books.tool_ids.use(record.entities.ids)
@@ -210,6 +209,15 @@ class Replay:
         if len(rows):
             slots = write(self.books.table, rows)
             self.books.table.phase[slots] = sent
+
+    def _sent(self, rows: EntityRows, asker: int = CUSTODY) -> np.ndarray:
+        """Return which of those that were let into their sectors were sent to a shard: `SENT` or 0.
+
+        `asker` asked for them, and keeps what is in a sector of its own. One that was frozen has
+        its owner here, too: a shadow that might have stayed is dropped, and its entity sent anew.
+        """
+        owner, _ = self.books.owners.get(rows.sector)
+        return np.where((owner >= 0) & (owner != asker), SENT, 0).astype(np.uint8)
 
     def _renew(self, rows: EntityRows) -> None:
         """Take newer states of entities that stay where they are."""

@@ -388,7 +388,7 @@ class ShardCore:
         self.sectors = Sectors(self.holdings)
         self._answers = Answers(self.holdings, self.sectors)
         self._outbox = Outbox(ack.rules)
-        self._letters.resume(0, self._send)
+        self._letters.resume(0, self._send, self._events)
         self._events.append(ev.Registered(ShardId(ack.shard_id), ack.rules))
 
     def _judged(self, verdict: sm.SessionVerdict) -> None:
@@ -401,16 +401,15 @@ class ShardCore:
         self.destroy(doomed)
         send += self._held_back
         self._held_back = []
-        refused = self._letters.resume(verdict.mail_taken, send)
-        self._events += [
-            ev.MailRefused(letter.entity, "whether it came is not known: the server is a new one")
-            for letter in refused
-        ]
+        self._letters.resume(verdict.mail_taken, send, self._events)
         self._steering.resume(dict(verdict.possessed), self._events)
         self._events.append(ev.SessionResumed())
 
     def _give_up(self, reason: str) -> None:
         table = self.holdings.table
+        self._letters.give_up(
+            "whether it came is not known: this incarnation is dead", self._events
+        )
         self._events.append(
             ev.SessionEnded(reason, table.ids.copy(), table.version.copy(), table.tick.copy())
         )

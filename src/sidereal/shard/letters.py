@@ -8,6 +8,7 @@ from collections import deque
 
 from sidereal.errors import LimitError
 from sidereal.limits import LETTERS_UNSETTLED_BYTES_MAX
+from sidereal.shard import events as ev
 from sidereal.wire.base import Message
 from sidereal.wire.shard_messages import SendMail
 
@@ -38,16 +39,16 @@ class Letters:
         while self._open and self._open[0].number <= number:
             self._bytes -= len(self._open.popleft().payload)
 
-    def resume(self, number: int, send: list[Message]) -> list[SendMail]:
-        """A new session: send again what the server has not.
-
-        Returns what is given up, because (`number` below 0) nobody knows whether it came.
-        """
+    def resume(self, number: int, send: list[Message], out: list[ev.Event]) -> None:
+        """A new session: send again what the server has not, if it knows (`number` from 0 on)."""
         if number < 0:
-            given_up = list(self._open)
-            self._open.clear()
-            self._bytes = 0
-            return given_up
+            self.give_up("whether it came is not known: the server is a new one", out)
+            return
         self.taken(number)
         send += self._open
-        return []
+
+    def give_up(self, reason: str, out: list[ev.Event]) -> None:
+        """Nobody will send again what was written: the game is told, letter by letter."""
+        out += [ev.MailRefused(letter.entity, reason) for letter in self._open]
+        self._open.clear()
+        self._bytes = 0
