@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,8 @@ CALLS = {
     "near_border, hardly any": lambda d: kernel.near_border(d["pos"], d["where"], SIZE, 1e-3),
     "ghosts": lambda d: kernel.ghosts(d["pos"], d["where"], d["shard"], SIZE, SIZE, OWNERS),
     "query": lambda d: kernel.Snapshot(d["few"], SIZE).query(d["few"], SIZE * 9),
+    "query, two threads": lambda d: query_on_two(d["few"], SIZE * 9),
+    "query, two threads, a crowd": lambda d: query_on_two(d["few"], in_a_crowd(d["few"])),
 }
 
 WIDENED = 16
@@ -71,6 +74,17 @@ TABLE_CALLS = {
         lambda t, d: kernel.pack_updates(t, d["slots"], SIZE, 1, OWNERS, 1, 1200),
     ),
 }
+
+
+def query_on_two(few: np.ndarray, radius: Any) -> Any:
+    kernel.set_threads(2)
+    return kernel.Snapshot(few, SIZE).query(few, radius)
+
+
+def in_a_crowd(few: np.ndarray) -> np.ndarray:
+    """A radius for each: a few in the middle find all, the others themselves."""
+    middle = np.abs(np.arange(len(few)) - len(few) // 2)
+    return np.where(middle < 150, 100.0 * SIZE, 0.0)
 
 
 def data(name: str) -> dict[str, np.ndarray]:

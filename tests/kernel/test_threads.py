@@ -47,6 +47,18 @@ def test_answers_are_the_same(threads: None) -> None:
     assert many == answers()
 
 
+def test_a_query_may_find_most_where_least_was_foretold(threads: None) -> None:
+    pos = np.random.default_rng(82).uniform(0, 100.0, (4000, 2))
+    radius = np.zeros(len(pos))
+    radius[2000:2020] = 200.0
+    snapshot = kernel.Snapshot(pos, 10.0)
+    many = snapshot.query(pos, radius)
+    kernel.set_threads(1)
+    assert len(many[0]) == 20 * 4000 + 3980
+    for got, want in zip(many, snapshot.query(pos, radius), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_callers_may_be_threads_too(threads: None) -> None:
     want = answers()
     with ThreadPoolExecutor(4) as pool:

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "foresight.hpp"
+#include "hits.hpp"
 #include "parallel.hpp"
 #include "passes.hpp"
 #include "sidereal/group.hpp"
@@ -99,86 +99,6 @@ void Snapshot::find_boxes(std::span<const Vec2> centres, std::span<const double>
                   {clamped(edges[2 * i + 1].x), clamped(edges[2 * i + 1].y)}};
 }
 
-// Hits of some centres as they are found.
-class Snapshot::Found {
-  public:
-    explicit Found(std::size_t centres) : centres_(centres) {}
-
-    // Says that hits from now on are of this centre, counted from 1.
-    void begin(std::size_t centre) { centre_ = centre; }
-
-    // Room for n more.
-    std::uint32_t* room(std::size_t n) {
-        if (hits_.size() < used_ + n) {
-            constexpr std::size_t first = std::size_t{256} * 1024;
-            hits_.resize(used_);
-            if (used_ == 0) hits_.reserve(std::max(first, n));
-            foresee(hits_, n, centre_, centres_);
-            hits_.resize(hits_.capacity());
-        }
-        return hits_.data() + used_;
-    }
-
-    void add(std::size_t n) { used_ += n; }
-    std::size_t total() const { return used_; }
-
-    RawVector<std::uint32_t> take() {
-        hits_.resize(used_);
-        return std::move(hits_);
-    }
-
-  private:
-    RawVector<std::uint32_t> hits_;
-    std::size_t used_ = 0, centre_ = 0, centres_;
-};
-
-Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
-    // Crowds are uneven: more parts than threads.
-    const Cut cut(centres.size(), part_centres, 1, 8);
-    std::vector<Found> found;
-    found.reserve(cut.parts());
-    for (std::size_t p = 0; p < cut.parts(); ++p) found.emplace_back(cut[p].size());
-    Hits out;
-    out.offsets.resize(centres.size() + 1);
-    parallel(cut.parts(), [&](std::size_t part) {
-        const std::size_t begin = cut[part].begin, end = cut[part].end;
-        if (begin == end) return;
-        // The points of one centre are fetched while those of the one before are looked at.
-        std::array<Box, box_batch> boxes;
-        std::vector<Run> runs, next;
-        const auto look_ahead = [&](std::size_t c) {
-            const std::size_t in_batch = (c - begin) % box_batch;
-            if (in_batch == 0) {
-                const std::size_t n = std::min(box_batch, end - c);
-                find_boxes(centres.subspan(c, n),
-                           radius.size() == 1 ? radius : radius.subspan(c, n), boxes);
-            }
-            find_runs(centres[c], boxes[in_batch], next);
-        };
-        look_ahead(begin);
-        for (std::size_t c = begin; c < end; ++c) {
-            runs.swap(next);
-            if (c + 1 < end) look_ahead(c + 1);
-            found[part].begin(c + 1 - begin);
-            add_hits(runs, centres[c], radius[radius.size() == 1 ? 0 : c], found[part]);
-            out.offsets[c + 1] = found[part].total();
-        }
-    });
-    std::vector<std::size_t> before(cut.parts() + 1);
-    for (std::size_t p = 0; p < cut.parts(); ++p) before[p + 1] = before[p] + found[p].total();
-    if (cut.parts() == 1) {
-        out.index = found[0].take();
-        return out;
-    }
-    out.index.resize(before.back());
-    parallel(cut.parts(), [&](std::size_t p) {
-        const RawVector<std::uint32_t> hits = found[p].take();
-        std::copy(hits.begin(), hits.end(), out.index.data() + before[p]);
-        for (std::size_t c = cut[p].begin; c < cut[p].end; ++c) out.offsets[c + 1] += before[p];
-    });
-    return out;
-}
-
 // The runs of points that a disc may touch, one for each row of the grid.
 void Snapshot::find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) const {
     out.clear();
@@ -209,6 +129,7 @@ void Snapshot::find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) con
     }
 }
 
+template <class Found>
 void Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, Found& out) const {
     for (const auto [begin, n] : runs) {
         std::uint32_t* const to = out.room(n);
@@ -220,6 +141,73 @@ void Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, Found&
             out.add(passes().within_f64(wide->x.data() + begin, wide->y.data() + begin, index, n,
                                         centre.x, centre.y, r * r, to));
     }
+}
+
+// How many hits all centres have, by some of them and half as many again: room that is not written
+// costs nothing.
+std::size_t Snapshot::foretold(std::span<const Vec2> centres,
+                               std::span<const double> radius) const {
+    constexpr std::size_t samples = 64;
+    Pieces found;
+    std::vector<Run> runs;
+    std::array<Box, 1> box;
+    for (std::size_t i = 0; i < samples; ++i) {
+        const std::size_t c = centres.size() / samples * i + centres.size() / samples / 2;
+        const std::size_t r = radius.size() == 1 ? 0 : c;
+        find_boxes(centres.subspan(c, 1), radius.subspan(r, 1), box);
+        find_runs(centres[c], box[0], runs);
+        add_hits(runs, centres[c], radius[r], found);
+    }
+    return found.total() * (centres.size() / samples + 1) / 2 * 3;
+}
+
+template <class Found>
+void Snapshot::find_hits(std::span<const Vec2> centres, std::span<const double> radius,
+                         std::span<std::uint64_t> ends, Found& found) const {
+    // The points of one centre are fetched while those of the one before are looked at.
+    std::array<Box, box_batch> boxes;
+    std::vector<Run> runs, next;
+    const auto look_ahead = [&](std::size_t c) {
+        const std::size_t in_batch = c % box_batch;
+        if (in_batch == 0) {
+            const std::size_t n = std::min(box_batch, centres.size() - c);
+            find_boxes(centres.subspan(c, n), radius.size() == 1 ? radius : radius.subspan(c, n),
+                       boxes);
+        }
+        find_runs(centres[c], boxes[in_batch], next);
+    };
+    if (!centres.empty()) look_ahead(0);
+    for (std::size_t c = 0; c < centres.size(); ++c) {
+        runs.swap(next);
+        if (c + 1 < centres.size()) look_ahead(c + 1);
+        found.begin(c + 1);
+        add_hits(runs, centres[c], radius[radius.size() == 1 ? 0 : c], found);
+        ends[c] = found.total();
+    }
+}
+
+Hits Snapshot::query(std::span<const Vec2> centres, std::span<const double> radius) const {
+    // As many parts as there may be: crowds are uneven, and a part's hits should fit the caches.
+    const Cut cut(centres.size(), part_centres, 1, centres.size() / part_centres + 1);
+    Hits out;
+    out.offsets.resize(centres.size() + 1);
+    const std::span<std::uint64_t> ends = std::span(out.offsets).subspan(1);
+    if (cut.parts() == 1) {
+        Whole found(centres.size());
+        find_hits(centres, radius, ends, found);
+        out.index = found.take();
+        return out;
+    }
+    Gathered gathered(cut, foretold(centres, radius), out);
+    parallel(cut.parts(), [&](std::size_t part) {
+        const std::size_t begin = cut[part].begin, n = cut[part].size();
+        Pieces found = gathered.begin();
+        find_hits(centres.subspan(begin, n), radius.size() == 1 ? radius : radius.subspan(begin, n),
+                  ends.subspan(begin, n), found);
+        gathered.add(part, std::move(found));
+    });
+    gathered.finish();
+    return out;
 }
 
 template Snapshot::Snapshot(std::span<const Point<float>>, double);

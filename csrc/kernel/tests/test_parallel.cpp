@@ -92,3 +92,26 @@ TEST_CASE("answers do not depend on the number of threads") {
         CHECK(found.offsets == hits.offsets);
     }
 }
+
+TEST_CASE("hits that nothing foretold come in order all the same") {
+    Random random(11);
+    std::vector<Point<double>> pos(3000);
+    std::vector<Vec2> centres;
+    std::uniform_real_distribution<double> anywhere(0.0, 100.0);
+    for (Point<double>& p : pos) p = {anywhere(random), anywhere(random)};
+    for (const Point<double>& p : pos) centres.push_back({p.x, p.y});
+    const Snapshot snapshot(std::span<const Point<double>>(pos), 10.0);
+    // Some find themselves, a few find all; where those stand among the rest differs.
+    for (const std::size_t crowd : {0u, 1300u, 2960u}) {
+        std::vector<double> radius(centres.size(), 0.0);
+        for (std::size_t i = 0; i < 40; ++i) radius[crowd + i] = 200.0;
+        const Hits hits = snapshot.query(centres, radius);
+        REQUIRE(hits.index.size() == 40 * 3000 + 2960);
+        for (const int n : {2, 3, 8}) {
+            const Threads threads(n);
+            const Hits found = snapshot.query(centres, radius);
+            CHECK(found.index == hits.index);
+            CHECK(found.offsets == hits.offsets);
+        }
+    }
+}

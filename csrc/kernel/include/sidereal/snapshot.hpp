@@ -59,8 +59,16 @@ class Snapshot {
     void find_boxes(std::span<const Vec2> centres, std::span<const double> radius,
                     std::span<Box> out) const;
     void find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) const;
-    class Found;
+    class Whole;
+    class Pieces;
+    class Gathered;
+    template <class Found>
     void add_hits(std::span<const Run> runs, Vec2 centre, double r, Found& out) const;
+    // `ends` counts the hits that there are after each centre.
+    template <class Found>
+    void find_hits(std::span<const Vec2> centres, std::span<const double> radius,
+                   std::span<std::uint64_t> ends, Found& found) const;
+    std::size_t foretold(std::span<const Vec2> centres, std::span<const double> radius) const;
 
     double size_;
     std::vector<std::int32_t> kx_;       // occupied sectors, by y, then x
