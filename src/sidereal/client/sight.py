@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sidereal.client.events import EntitiesUpdated
 from sidereal.limits import EARLY_UPDATE_ROWS_MAX
-from sidereal.world.columns import U64
+from sidereal.world.columns import U64, all_of, among
 from sidereal.world.entities import EntityRows
 
 
@@ -43,18 +43,18 @@ class Sight:
     def update(self, told: EntitiesUpdated) -> EntitiesUpdated | None:
         """Return the rows of `told` that are news, or None; keep those that are early."""
         at, known = self._find(told.ids)
-        if not known.all():
+        if not all_of(known):
             self._keep(_rows(told, ~known))
         newer = known.copy()
         newer[known] = self.tick[at[known]] < told.tick
-        if not newer.any():
+        if not np.count_nonzero(newer):
             return None
         self.tick[at[newer]] = told.tick
-        return told if newer.all() else _rows(told, newer)
+        return told if all_of(newer) else _rows(told, newer)
 
     def leave(self, ids: U64) -> None:
         """Forget what left; what comes of it later is early, until it enters again."""
-        gone = np.isin(self.ids, ids)
+        gone = among(self.ids, ids)
         self.ids, self.tick = self.ids[~gone], self.tick[~gone]
 
     def _find(self, ids: U64) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

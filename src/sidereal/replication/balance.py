@@ -34,7 +34,7 @@ class Choice:
 
 def weight(books: Books, slots: U32) -> float:
     """Return the load of the rows `slots`: one each, players more."""
-    players = int((books.table.flags[slots] & PLAYER != 0).sum())
+    players = int(np.count_nonzero(books.table.flags[slots] & PLAYER))
     return len(slots) + (books.settings.player_weight - 1) * players
 
 

@@ -174,10 +174,13 @@ def _current(
     table = books.table
     slots = table.slots(rows.ids)
     current = slots != ABSENT
+    known = slots[current].astype(np.intp)  # once, and not for each column
+    x, y = entry.coords
     current[current] = (
-        (table.version[slots[current]] == rows.version[current])
-        & (table.shard[slots[current]] == shard.shard_id)
-        & (table.sector[slots[current]] == np.array(entry.coords, np.int32)).all(axis=1)
+        (table.version[known] == rows.version[current])
+        & (table.shard[known] == shard.shard_id)
+        & (table.sector[known, 0] == x)
+        & (table.sector[known, 1] == y)
     )
     return rows.take(current), slots[current]
 
@@ -185,7 +188,7 @@ def _current(
 def _not_older(
     books: "Books", entry: "SectorEntry", rows: EntityRows | PlaceRows, slots: U32
 ) -> None:
-    if (rows.tick < books.table.tick[slots]).any():
+    if np.count_nonzero(rows.tick < books.table.tick[slots]):
         raise ProtocolError(
             f"SectorRemoved {entry.coords}: a state older than an update of the same version"
         )

@@ -27,7 +27,7 @@ from sidereal.wire.shard_messages import (
     SectorRemoved,
     UnassignSector,
 )
-from sidereal.world.columns import U32
+from sidereal.world.columns import U32, among
 from sidereal.world.entities import ClaimRows, EntityRows, gather, placed
 from sidereal.world.places import rows_by_sector
 from sidereal.world.sectors import SectorEvent, SectorState
@@ -68,13 +68,13 @@ def assign(books: Books, entry: SectorEntry, shard: ShardInfo, rows: U32, now: i
     waiting, entry.awaiting = entry.awaiting, []
     own = {id(group): group for group in waiting if group.shard_id == shard.shard_id}
     acknowledged = [books.table.slots(group.ids) for group in own.values()]
-    sent = rows if not acknowledged else rows[~np.isin(rows, np.concatenate(acknowledged))]
+    sent = rows if not acknowledged else rows[~among(rows, np.concatenate(acknowledged))]
     table = books.table
     table.shard[sent] = shard.shard_id
     table.phase[sent] |= np.uint8(SENT)
     states = gather(table, sent)
     known = copies.as_copied(books, entry)
-    tell(books, shard, entry, states, np.isin(sent, known) if len(known) else None)
+    tell(books, shard, entry, states, among(sent, known) if len(known) else None)
     copies.forget(books, entry)
     kept = transitions.settle(books, waiting, shard.shard_id)
     books.arrived(sent)

@@ -199,7 +199,7 @@ class Replay:
 
     def _slots(self, ids: np.ndarray) -> U32:
         slots: U32 = self.books.table.slots(ids)
-        if (slots == ABSENT).any():
+        if np.count_nonzero(slots == ABSENT):
             raise StoreDamaged(
                 "this journal", f"entity {int(ids[slots == ABSENT][0])} was never created"
             )

@@ -15,7 +15,7 @@ from sidereal.replication import lifecycle, transitions
 from sidereal.replication.books import CUSTODY, SENT, Awaiting, Books
 from sidereal.replication.registry import ShardInfo
 from sidereal.wire.shard_messages import RegistrationAck, ResumeShard, SessionVerdict
-from sidereal.world.columns import U32
+from sidereal.world.columns import U32, among
 from sidereal.world.entities import gather
 from sidereal.world.inventory import EntityPhase, EntityVerdicts, SectorPhase, Verdict
 from sidereal.world.places import rows_by_sector
@@ -139,7 +139,7 @@ def _among(sector: NDArray[np.int32], run: set[Sector]) -> Mask:
     there = np.array(sorted(run), np.int64)
     packed = there[:, 0] << 32 | there[:, 1] & 0xFFFFFFFF
     rows = sector[:, 0].astype(np.int64) << 32 | sector[:, 1].astype(np.int64) & 0xFFFFFFFF
-    return np.isin(rows, packed)
+    return among(rows, packed)
 
 
 def _await_again(

@@ -12,7 +12,7 @@ from sidereal.shard import events as ev
 from sidereal.shard.holdings import Holdings
 from sidereal.shard.phase import CHANGED, DESTROYING, MOVED, PENDING, SHADOW, SPAWNING, STILL
 from sidereal.shard.sectors import Sectors
-from sidereal.world.columns import U32
+from sidereal.world.columns import U32, all_of
 from sidereal.world.entities import ClaimRows, EnterRows, EntityRows, OutcomeRows
 from sidereal.world.entities import install as write
 
@@ -42,14 +42,13 @@ class Answers:
         """Install arrivals whose sector is owned at their epoch, and that are not here newer."""
         table = self._holdings.table
         owner, epoch = self._holdings.own.get(rows.sector)
-        if not ((owner >= 0) & (epoch == rows.epoch)).all():
+        if not all_of((owner >= 0) & (epoch == rows.epoch)):
             raise ProtocolError("EntityEnterSector for a sector that this shard does not own")
         slots = table.slots(rows.ids)
         known = slots != ABSENT
         fresh = ~known
         fresh[known] = table.version[slots[known]] < rows.version[known]
-        if not fresh.all():
-            rows = rows.take(fresh)
+        rows = rows.take(fresh)
         if not len(rows):
             return
         runs = self._sectors.runs(rows.sector)
@@ -65,14 +64,15 @@ class Answers:
         rows, slots = rows.take(good), slots[good]
         if not len(rows):
             return
-        table.version[slots] = rows.version
-        table.sector[slots] = rows.sector
+        at = slots.astype(np.intp)  # once, and not for each column
+        table.version[at] = rows.version
+        table.sector[at] = rows.sector
         self._holdings.order.strayed += len(slots)
         table.bind(slots, rows.handle)
         runs = self._sectors.runs(rows.sector)
-        table.phase[slots] = np.where(runs, 0, STILL).astype(np.uint8)
-        table.dirty[slots] = MOVED | CHANGED
-        out.append(ev.EntitiesKept(rows.ids, rows.version, table.tick[slots], rows.tick))
+        table.phase[at] = np.where(runs, 0, STILL).astype(np.uint8)
+        table.dirty[at] = MOVED | CHANGED
+        out.append(ev.EntitiesKept(rows.ids, rows.version, table.tick[at], rows.tick))
 
     def exit(self, rows: ClaimRows, out: list[ev.Event]) -> None:
         """For exactly the version asked for: no longer here."""
@@ -115,8 +115,8 @@ class Answers:
         """Return the slots of rows in one of these phases at this version; else `ABSENT`."""
         table = self._holdings.table
         slots = table.slots(ids)
-        known = slots != ABSENT
-        known[known] = (table.version[slots[known]] == version[known]) & (
-            table.phase[slots[known]] & bits != 0
-        )
-        return np.where(known, slots, ABSENT).astype(np.uint32)
+        known = (slots != ABSENT).nonzero()[0]
+        rows = slots[known].astype(np.intp)
+        other = (table.version[rows] != version[known]) | (table.phase[rows] & bits == 0)
+        slots[known[other]] = ABSENT
+        return slots

@@ -428,7 +428,7 @@ class ShardCore:
         self._request(requests)
 
     def _request(self, rows: TransitionRows) -> None:
-        spawning = not rows.version.any()
+        spawning = not np.count_nonzero(rows.version)
         if spawning:  # decided in rising order of their ids, each one for itself
             rows = rows.take(np.argsort(rows.ids))
         for part in rows.parcels(PARCEL_BYTES_MAX, whole_groups=not spawning):

@@ -67,14 +67,15 @@ class Holdings:
         )
         if not len(index):
             return _NOBODY
-        free = table.phase[index] == 0
-        group = table.group[index]
+        rows = index.astype(np.intp)  # once, and not for each column
+        free = table.phase[rows] == 0
+        group = table.group[rows]
         if np.count_nonzero(group):
             # Without its root a member is on its own.
             left = index[(group != 0) & (table.slots(group) == ABSENT)]
             table.group[left] = 0
-            group = table.group[index]
-        free &= (group == 0) | (group == table.ids[index])
+            group = table.group[rows]
+        free &= (group == 0) | (group == table.ids[rows])
         slots, target = index[free], target[free]
         if not len(slots):
             return _NOBODY

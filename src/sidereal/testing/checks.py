@@ -215,14 +215,15 @@ class Witness(Observer):
             if gone:
                 raise Violation("nothing is dropped", f"{gone[:5]} are in no record", gone)
             ids, versions, there = ids[known], versions[known], there[known]
+        rows = there.astype(np.intp)  # once, and not for each column
         sector = here.table.sector.take(here.table.slots(ids), axis=0)
         owner, epoch = books.owners.get(sector)
         _, own = here.own.get(sector)
         shard_id = shard.core.shard_id
         for differs, what in (
-            (versions != record.version[there], "at versions that are not the record's"),
-            (sector != record.sector.take(there, axis=0), "in sectors that are not the record's"),
-            (record.shard[there] != shard_id, "and was not sent them"),
+            (versions != record.version[rows], "at versions that are not the record's"),
+            (sector != record.sector.take(rows, axis=0), "in sectors that are not the record's"),
+            (record.shard[rows] != shard_id, "and was not sent them"),
             ((owner != shard_id) | (epoch != own), "in sectors that are not its own"),
         ):
             if np.count_nonzero(differs):

@@ -20,6 +20,8 @@ WANDER, SWING, CIRCLE, RACE, FOLLOW, TELEPORT = range(6)
 KINDS = np.array([WANDER] * 20 + [SWING] * 5 + [CIRCLE] * 3 + [RACE, FOLLOW, TELEPORT, TELEPORT])
 """What an entity does, by its id modulo their count."""
 
+_NOT_WANDER = np.arange(SWING, TELEPORT + 1)
+
 HOT_SPOT_S = 7.0
 
 NEAR = 80.0
@@ -109,7 +111,7 @@ class Playground:
         self._jump(world, parts.teleporting, dt)
         if self._deaths and self._numbers.random() < self._deaths * dt / 3:
             world.destroy(self._numbers.integers(len(world), size=1))
-        if self._deaths and world.shadow.any():
+        if self._deaths and np.count_nonzero(world.shadow):
             undecided = np.flatnonzero(world.shadow)
             world.destroy(undecided[self._numbers.random(len(undecided)) < SHADOW_ENDS])
 
@@ -143,12 +145,10 @@ class Traits:
         self.kind: NDArray[np.int64] = np.empty(0, np.int64)
         self.across: NDArray[np.bool_] = np.empty(0, bool)
         """Whether x and y change places."""
-        self.swing: F64 = np.empty((0, 4))
-        """Pace, border, phase and place along the border of one that swings."""
-        self.circle: F64 = np.empty((0, 4))
-        """Turn, angle and corner (x, y) of one that circles."""
-        self.race: F64 = np.empty((0, 3))
-        """Speed, start and row of one that races."""
+        self.way: F64 = np.empty((0, 4))
+        """Of one that swings, its pace, border, phase and place along the border; of one that
+        circles, its turn, angle and corner (x, y); of one that races, its speed, start and row.
+        """
 
     def rows(self, ids: U64) -> NDArray[np.int64]:
         """Return where in the columns these ids are."""
@@ -158,7 +158,7 @@ class Traits:
         if new:
             self._row.update(zip(new, range(len(row), len(row) + len(new)), strict=True))
             self._draw(np.array(new, np.uint64))
-        return np.array([row[entity] for entity in listed], np.int64)
+        return np.fromiter(map(row.__getitem__, listed), np.int64, len(listed))
 
     def _draw(self, ids: U64) -> None:
         a, b, c, d, _, _, side = mixed(ids)
@@ -168,13 +168,13 @@ class Traits:
         swing[:, 3] = (d * 2 - 1) * EXTENT
         corner = np.floor(np.stack([a, b]) * 4 - 1) * SECTOR_SIZE
         circle = np.stack([0.2 + 0.4 * c, 6.28 * d, *corner], axis=1)
-        race = np.stack([0.4 + 0.8 * a, b * 4 * EXTENT, (c * 2 - 1) * EXTENT], axis=1)
+        nothing = np.zeros(len(ids))
+        race = np.stack([0.4 + 0.8 * a, b * 4 * EXTENT, (c * 2 - 1) * EXTENT, nothing], axis=1)
         kind = KINDS[(ids % np.uint64(len(KINDS))).astype(np.int64)]
+        way = np.select([(kind == CIRCLE)[:, None], (kind == RACE)[:, None]], [circle, race], swing)
         self.kind = np.concatenate([self.kind, kind])
         self.across = np.concatenate([self.across, side < 0.5])
-        self.swing = np.concatenate([self.swing, swing])
-        self.circle = np.concatenate([self.circle, circle])
-        self.race = np.concatenate([self.race, race])
+        self.way = np.concatenate([self.way, way])
 
 
 class Parts:
@@ -190,20 +190,22 @@ class Parts:
         led = [(row, at[root]) for row, root in grouped if root in at and at[root] != row]
         self.members = np.array([row for row, _ in led], np.int64)
         self.roots = np.array([root for _, root in led], np.int64)
-        swing, circle, race = ((kind == k).nonzero()[0] for k in (SWING, CIRCLE, RACE))
-        self.tied = np.concatenate([swing, circle, race])
-        self.following = (kind == FOLLOW).nonzero()[0]
-        self.teleporting = (kind == TELEPORT).nonzero()[0]
-        first, last = len(swing), len(swing) + len(circle)
-        self._across = traits.across[rows[self.tied]].nonzero()[0]
+        order = kind.argsort(kind="stable")
+        swing, circle, race, follow, teleport = kind[order].searchsorted(_NOT_WANDER).tolist()
+        self.tied = order[swing:follow]
+        self.following, self.teleporting = order[follow:teleport], order[teleport:]
+        first, last = circle - swing, race - swing
         self._swings, self._circles = slice(first), slice(first, last)
         self._races = slice(last, None)
+        tied = rows[self.tied]
+        self._across = traits.across[tied].nonzero()[0]
         # Back and forth over one border; round a corner of four sectors; through a row of sectors
         # and back, a sector in a second or two.
-        self._pace, self._border, self._start, self._along = traits.swing[rows[swing]].T.copy()
-        self._turn, self._angle = traits.circle[rows[circle], :2].T.copy()
-        self._corner = traits.circle[rows[circle], 2:]
-        self._speed, self._ahead, self._row = traits.race[rows[race]].T.copy()
+        way = traits.way[tied].T.copy()
+        self._pace, self._border, self._start, self._along = way[:, self._swings]
+        self._turn, self._angle = way[:2, self._circles]
+        self._corner = way[2:, self._circles].T
+        self._speed, self._ahead, self._row = way[:3, self._races]
 
     def places(self, time_s: float) -> F64:
         """Return where the tied ones are at a time, f64 (n, 2)."""

@@ -271,17 +271,18 @@ class SimulatedShard:
         core = self.core
         table = core.holdings.table
         slots = core.runnable(tick)
-        shadow = table.phase[slots] != 0
-        version = table.version[slots]
+        rows = slots.astype(np.intp)  # once, and not for each column
+        shadow = table.phase[rows] != 0
+        version = table.version[rows]
         world = World(
             tick=tick,
             tick_hz=core.rules.tick_hz,
             slots=slots,
-            ids=table.ids[slots],
-            position=table.position.take(slots, axis=0),
-            velocity=table.velocity.take(slots, axis=0),
-            since=table.tick[slots],
-            flags=table.flags[slots],
+            ids=table.ids[rows],
+            position=table.position.take(rows, axis=0),
+            velocity=table.velocity.take(rows, axis=0),
+            since=table.tick[rows],
+            flags=table.flags[rows],
             shadow=shadow,
             state=self._states(slots),
             ghosts=self.ghosts,

@@ -66,9 +66,9 @@ class EntityRows(Columns):
 
         A group is never cut, unless `whole_groups` is False; it comes where its first row is.
         """
-        size = self.lengths.astype(np.int64) + ROW_BYTES
-        if int(size.sum()) <= bytes_max:
+        if nbytes(self) <= bytes_max:
             return [self] if len(self) else []
+        size = self.lengths.astype(np.int64) + ROW_BYTES
         if not (whole_groups and self.group.any()):
             part = np.cumsum(size) // bytes_max
             ends = [*(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), len(self)]
@@ -260,12 +260,13 @@ def write(table: EntityTable, rows: EntityRows) -> U32:
     """Write what `rows` are into `table`, new or known, whoever holds them; return their slots."""
     table.upsert(rows.ids, rows.position, rows.velocity)
     slots = table.slots(rows.ids)
-    table.group[slots] = rows.group
-    table.sector[slots] = rows.sector
-    table.version[slots] = rows.version
-    table.tick[slots] = rows.tick
-    table.state_tick[slots] = rows.tick
-    table.flags[slots] = rows.flags
-    table.sensor[slots] = rows.sensor
+    at = slots.astype(np.intp)  # once, and not for each column
+    table.group[at] = rows.group
+    table.sector[at] = rows.sector
+    table.version[at] = rows.version
+    table.tick[at] = rows.tick
+    table.state_tick[at] = rows.tick
+    table.flags[at] = rows.flags
+    table.sensor[at] = rows.sensor
     table.set_states(slots, rows.lengths, rows.states)
     return slots
