@@ -1,6 +1,6 @@
 """The running server finds what must never happen, names it, and mends it by the record."""
 
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def cluster() -> Cluster:
     assert made.manager.books.counters["audit_differences"] == 0
     # From here on tests break what the cluster's own witness holds: it looks away.
     made.observers.clear()
-    made.witness = Mock()
+    made.witness = MagicMock()
     return made
 
 
