@@ -7,11 +7,11 @@ Each call is made in a process of its own, which asks the system for the most th
 
 import ctypes
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +44,6 @@ CALLS = {
     "near_border, hardly any": lambda d: kernel.near_border(d["pos"], d["where"], SIZE, 1e-3),
     "ghosts": lambda d: kernel.ghosts(d["pos"], d["where"], d["shard"], SIZE, SIZE, OWNERS),
     "query": lambda d: kernel.Snapshot(d["few"], SIZE).query(d["few"], SIZE * 9),
-    "query, two threads": lambda d: query_on_two(d["few"], SIZE * 9),
-    "query, two threads, a crowd": lambda d: query_on_two(d["few"], in_a_crowd(d["few"])),
 }
 
 WIDENED = 16
@@ -74,17 +72,6 @@ TABLE_CALLS = {
         lambda t, d: kernel.pack_updates(t, d["slots"], SIZE, 1, OWNERS, 1, 1200),
     ),
 }
-
-
-def query_on_two(few: np.ndarray, radius: Any) -> Any:
-    kernel.set_threads(2)
-    return kernel.Snapshot(few, SIZE).query(few, radius)
-
-
-def in_a_crowd(few: np.ndarray) -> np.ndarray:
-    """A radius for each: a few in the middle find all, the others themselves."""
-    middle = np.abs(np.arange(len(few)) - len(few) // 2)
-    return np.where(middle < 150, 100.0 * SIZE, 0.0)
 
 
 def data(name: str) -> dict[str, np.ndarray]:
@@ -139,6 +126,42 @@ def measure_table(name: str) -> tuple[int, int]:
     return held(lambda: TABLE_CALLS[name][1](table, arrays))
 
 
+def measure_query(case: str) -> tuple[int, int]:
+    """The same of a query by two threads."""
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 60 * SIZE, (20_000, 2))
+    centres, radius = points, np.zeros(20_000)
+    match case:
+        case "all see much":
+            radius[:] = SIZE * 9
+        case "a few in the middle see all":
+            radius[9_850:10_150] = 100 * SIZE
+        case "few of those looked at are seen":  # by one in 257; the first sees all
+            points = rng.uniform(0.0, SIZE, (ROWS, 2))
+            centres = centres + 100 * SIZE
+            centres[64::257], radius[64::257] = SIZE / 2, 1.0
+            centres[0], radius[0] = SIZE / 2, 2 * SIZE
+    kernel.set_threads(2)
+    snapshot = kernel.Snapshot(points, SIZE)
+    snapshot.query(centres[:1], 0.0)
+    return held(lambda: snapshot.query(centres, radius))
+
+
+def room_for_one_who_sees_all() -> tuple[int, int]:
+    """How many a million centres find that see nothing, but for one; in 2 GB of addresses."""
+    rng = np.random.default_rng(1)
+    snapshot = kernel.Snapshot(rng.uniform(0, 1000 * SIZE, (300_000, 2)), SIZE)
+    centres = rng.uniform(0, 1000 * SIZE, (ROWS, 2))
+    kernel.set_threads(2)
+    resource.setrlimit(resource.RLIMIT_AS, (now("VmSize") + (2 << 30),) * 2)
+    found = 0
+    for seer in range(0, ROWS, ROWS // 16):
+        radius = np.zeros(ROWS)
+        radius[seer] = 2000 * SIZE
+        found += len(snapshot.query(centres, radius)[0])
+    return found, 16 * 300_000
+
+
 def held(call: Callable[[], object]) -> tuple[int, int]:
     """The most that a call held beyond what there was, and the bytes of its answer."""
     ctypes.CDLL(None).malloc_trim(0)  # what the arrays above left free is not there to be used
@@ -163,6 +186,22 @@ def test_a_call_of_a_table_holds_what_the_docstring_says(name: str) -> None:
     most, answer = run_alone(f"measure_table({name!r})")
     bound = 2 * answer + FIXED_BYTES + ROWS * TABLE_CALLS[name][0]
     assert most <= bound, f"{most:,} bytes, {bound:,} are allowed"
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
+@pytest.mark.parametrize(
+    "case",
+    ["all see much", "a few in the middle see all", "few of those looked at are seen"],
+)
+def test_a_query_by_two_threads_holds_at_most_twice_its_answer(case: str) -> None:
+    most, answer = run_alone(f"measure_query({case!r})")
+    assert answer <= most <= 2 * answer + FIXED_BYTES, f"{most / answer:.2f} times {answer:,} bytes"
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
+def test_one_who_sees_all_makes_a_query_ask_for_no_room_for_all_the_others() -> None:
+    found, there = run_alone("room_for_one_who_sees_all()")
+    assert found == there
 
 
 def run_alone(call: str) -> tuple[int, int]:

@@ -24,7 +24,7 @@ std::size_t EntityTable::remove(std::span<const std::uint64_t> ids) {
         const auto some = ids.subspan(at, std::min(SlotIndex::batch, ids.size() - at));
         slots(some, std::span(likely).first(some.size()));
         for (std::size_t step = 0; step < some.size() + 2 * ahead; ++step) {
-            if (step < some.size()) prefetch_row(likely[step]);
+            if (step < some.size()) prefetch_row(likely[step], std::min(step, 2 * ahead));
             if (step >= ahead && step - ahead < some.size()) prefetch_handle(likely[step - ahead]);
             if (step < 2 * ahead) continue;
             const std::uint32_t slot = this->slot(some[step - 2 * ahead]);
@@ -36,14 +36,14 @@ std::size_t EntityTable::remove(std::span<const std::uint64_t> ids) {
     return removed;
 }
 
-// Fetches what `remove_row` will look at: the row, and how the one is found that will be the last
-// row by then and take its place.
-void EntityTable::prefetch_row(std::uint32_t slot) {
+// Fetches what `remove_row` will look at once `pending` other rows are gone: the row, and how the
+// one is found that will be the last by then and take its place.
+void EntityTable::prefetch_row(std::uint32_t slot, std::size_t pending) {
     if (slot >= rows()) return;
     columns_.each([slot](auto& column) { __builtin_prefetch(&column[slot], 1); });
     blobs_.prefetch_place(slot);
-    if (rows() <= 2 * ahead) return;
-    const std::size_t last = rows() - 1 - 2 * ahead;
+    if (rows() <= pending) return;
+    const std::size_t last = rows() - 1 - pending;
     index_.prefetch(columns_.id[last]);
     prefetch_handle(static_cast<std::uint32_t>(last));
 }

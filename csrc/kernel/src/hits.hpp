@@ -2,13 +2,15 @@
 //
 // A part's hits have their place as soon as all parts before it are found. Then they are copied
 // there, mostly by the thread that found them and while its cache holds them: to copy all of them
-// at the end took a fifth of a query on two threads.
+// at the end took a fifth of a query on two threads. What had to wait for a slow part, or for more
+// room than was foretold, is copied at the end, by all threads.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -25,6 +27,9 @@ class Snapshot::Whole {
 
     // Says that hits from now on are of this centre, counted from 1.
     void begin(std::size_t centre) { centre_ = centre; }
+
+    // How many points are to be looked at together, at most.
+    static constexpr std::size_t slice() { return std::size_t{1} << 20; }
 
     // Room for n more.
     std::uint32_t* room(std::size_t n) {
@@ -51,7 +56,8 @@ class Snapshot::Whole {
     std::size_t used_ = 0, centre_ = 0, centres_;
 };
 
-// Hits of some of the centres, in pieces: what is there is not copied to make room for more.
+// Hits of some of the centres, in pieces: what is there is not copied to make room for more. Each
+// piece is as large as those before it together, up to a bound, so that there are few.
 class Snapshot::Pieces {
   public:
     struct Piece {
@@ -71,10 +77,18 @@ class Snapshot::Pieces {
 
     void begin(std::size_t) {}
 
+    // For how many points there is room before the next piece, or in it.
+    std::size_t slice() const {
+        constexpr std::size_t worth = 64;
+        const std::size_t left = this->left();
+        return left < worth ? next_hits() : left;
+    }
+
     std::uint32_t* room(std::size_t n) {
-        constexpr std::size_t least = std::size_t{64} * 1024;
-        if (pieces_.empty() || pieces_.back().hits.size() < pieces_.back().used + n)
-            pieces_.emplace_back().hits.resize(std::max(least, 2 * n));  // half is used at least
+        if (left() < n) {
+            const std::size_t hits = next_hits();
+            pieces_.emplace_back().hits.resize(hits);
+        }
         return pieces_.back().hits.data() + pieces_.back().used;
     }
 
@@ -92,6 +106,14 @@ class Snapshot::Pieces {
     }
 
   private:
+    std::size_t left() const {
+        return pieces_.empty() ? 0 : pieces_.back().hits.size() - pieces_.back().used;
+    }
+    std::size_t next_hits() const {
+        constexpr std::size_t least = std::size_t{16} * 1024, most = std::size_t{1} << 20;
+        return std::clamp(total_, least, most);
+    }
+
     std::vector<Piece> pieces_;
     std::size_t total_ = 0;
 };
@@ -102,7 +124,12 @@ class Snapshot::Gathered {
     // There is room for `foretold` hits at first; what does not fit waits until all are found.
     Gathered(const Cut& cut, std::size_t foretold, Hits& out)
         : cut_(cut), out_(out), parts_(cut.parts()) {
-        out_.index.resize(foretold);
+        try {
+            out_.index.resize(foretold);
+        } catch (const std::bad_alloc&) {
+            // It was a guess: then all waits, and the answer takes what it takes.
+        }
+        left_.reserve(parts_.size());
     }
 
     Pieces begin() {
@@ -110,7 +137,7 @@ class Snapshot::Gathered {
         return Pieces(spare_);
     }
 
-    // Takes a part's hits, and puts those that have a place now into the answer.
+    // Takes a part's hits, and puts those that have a place now into the answer; not all of many.
     void add(std::size_t part, Pieces&& found) {
         std::size_t first, last;
         {
@@ -120,28 +147,33 @@ class Snapshot::Gathered {
             first = next_;
             while (next_ < parts_.size() && parts_[next_].there && fits(parts_[next_]))
                 place(parts_[next_++]);
-            last = next_;
+            last = std::min(next_, first + at_once);
+            for (std::size_t p = last; p < next_; ++p) left_.push_back(p);
         }
         for (std::size_t p = first; p < last; ++p) put(p);
         const std::lock_guard lock(mutex_);
         for (std::size_t p = first; p < last; ++p) parts_[p].found.leave(spare_);
     }
 
-    // Once all parts are there: puts what did not fit.
+    // Once all parts are there: puts what is left.
     void finish() {
         spare_.clear();
         out_.index.resize(all_);
-        const std::size_t first = next_;
-        while (next_ < parts_.size()) place(parts_[next_++]);
+        while (next_ < parts_.size()) {
+            left_.push_back(next_);
+            place(parts_[next_++]);
+        }
         out_.index.reserve(all_);
         out_.index.resize(all_);
-        parallel(next_ - first, [&, this](std::size_t i) {
-            put(first + i);
-            parts_[first + i].found = {};
+        parallel(left_.size(), [this](std::size_t i) {
+            put(left_[i]);
+            parts_[left_[i]].found = {};
         });
     }
 
   private:
+    static constexpr std::size_t at_once = 8;  // parts that one thread puts while others find
+
     struct Part {
         Pieces found;
         bool there = false;
@@ -167,6 +199,7 @@ class Snapshot::Gathered {
     std::mutex mutex_;  // guards what follows, but for the hits of parts that have a place
     std::vector<Part> parts_;
     std::size_t next_ = 0, all_ = 0;  // the first part without a place, and hits before it
+    std::vector<std::size_t> left_;   // parts for `finish`
     Pieces::Spare spare_;
 };
 

@@ -5,11 +5,13 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "hits.hpp"
 #include "parallel.hpp"
 #include "passes.hpp"
 #include "sidereal/group.hpp"
+#include "sidereal/hash.hpp"
 
 namespace sidereal {
 namespace {
@@ -131,7 +133,7 @@ void Snapshot::find_runs(Vec2 centre, const Box& box, std::vector<Run>& out) con
 
 template <class Found>
 void Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, Found& out) const {
-    for (const auto [begin, n] : runs) {
+    const auto look = [&](std::size_t begin, std::size_t n) {
         std::uint32_t* const to = out.room(n);
         const std::uint32_t* const index = index_.data() + begin;
         if (const auto* at = std::get_if<Coordinates<float>>(&at_))
@@ -140,25 +142,41 @@ void Snapshot::add_hits(std::span<const Run> runs, Vec2 centre, double r, Found&
         else if (const auto* wide = std::get_if<Coordinates<double>>(&at_))
             out.add(passes().within_f64(wide->x.data() + begin, wide->y.data() + begin, index, n,
                                         centre.x, centre.y, r * r, to));
-    }
+    };
+    for (const auto [begin, n] : runs)
+        for (std::size_t at = 0, some; at < n; at += some) {
+            some = std::min(out.slice(), n - at);
+            look(begin + at, some);
+        }
 }
 
-// How many hits all centres have, by some of them and half as many again: room that is not written
-// costs nothing.
+// About how many hits all centres have, or more: by some of them, but for the largest few of those,
+// and half as many again, for room that is not written costs no memory. 0 where it is not worth it.
 std::size_t Snapshot::foretold(std::span<const Vec2> centres,
                                std::span<const double> radius) const {
-    constexpr std::size_t samples = 64;
-    Pieces found;
+    constexpr std::size_t samples = 64, largest = 4;
+    constexpr double most = 64.0 * 1024 * 1024;  // what is beyond that waits
+    if (centres.size() < 64 * samples) return 0;
+    Pieces::Spare spare;
     std::vector<Run> runs;
     std::array<Box, 1> box;
+    std::array<std::size_t, samples> hits;
     for (std::size_t i = 0; i < samples; ++i) {
-        const std::size_t c = centres.size() / samples * i + centres.size() / samples / 2;
+        // Anywhere: callers may have an order of their own, every n-th in a crowd.
+        const std::size_t c = splitmix64(i) % centres.size();
         const std::size_t r = radius.size() == 1 ? 0 : c;
         find_boxes(centres.subspan(c, 1), radius.subspan(r, 1), box);
         find_runs(centres[c], box[0], runs);
+        Pieces found(spare);
         add_hits(runs, centres[c], radius[r], found);
+        hits[i] = found.total();
+        found.leave(spare);
     }
-    return found.total() * (centres.size() / samples + 1) / 2 * 3;
+    std::sort(hits.begin(), hits.end());
+    const auto usual = std::span(hits).first(samples - largest);
+    const double sum = std::accumulate(usual.begin(), usual.end(), 0.0);
+    const double share = static_cast<double>(centres.size()) / static_cast<double>(usual.size());
+    return static_cast<std::size_t>(std::min(sum * share * 1.5, most));
 }
 
 template <class Found>

@@ -155,7 +155,7 @@ class EntityTable {
     void grow();
     void make_room(std::size_t rows);
     void remove_row(std::uint32_t slot);
-    void prefetch_row(std::uint32_t slot);
+    void prefetch_row(std::uint32_t slot, std::size_t pending);
     void prefetch_handle(std::uint32_t slot) const;
     void drop_handle(std::uint32_t slot);
     void find_rows(std::span<const std::uint64_t> ids, std::span<const Vec2> position,

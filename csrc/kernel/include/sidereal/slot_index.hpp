@@ -62,7 +62,7 @@ class SlotIndex {
         if (!buckets_.empty()) __builtin_prefetch(&buckets_[home(splitmix64(key))]);
     }
 
-    // Adds a key that is not there yet; keys[slot] must already hold it.
+    // Adds a key that is not there yet; keys[slot] must hold it by the next search.
     void insert(std::uint64_t key, std::uint32_t slot) {
         reserve(used_ + 1);
         place(bucket(splitmix64(key), slot));
@@ -109,7 +109,8 @@ class SlotIndex {
     std::size_t bytes() const { return buckets_.capacity() * sizeof(buckets_[0]); }
 
   private:
-    // A bucket is the upper half of the hash, and below it the slot; `home` needs that half only.
+    // A bucket is the upper half of the hash, and below it the slot; `home` needs that half only,
+    // which is as many bits as the 2^32 buckets of 3.4 billion keys need.
     static constexpr std::uint64_t nothing = absent;
     static std::uint64_t bucket(std::uint64_t hash, std::uint32_t slot) {
         return (hash >> 32 << 32) | slot;
