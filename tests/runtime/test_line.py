@@ -27,6 +27,16 @@ def test_a_server_started_again_is_found_long_before_the_link_is_given_up(table)
     assert "another link was made" in lost.reason
 
 
+def test_a_server_that_dies_before_it_has_answered_is_found_by_those_who_came_to_it(table):
+    world = table("one")
+    client, shard = world.client(), world.shards[0]
+    world.server.manager.receive = lambda *_: None  # it hears them, and dies before it answers
+    world.until(lambda: shard._line.open and client._line.open)
+    kill_and_start_again(world)
+    world.until(lambda: shard.registered and client.welcomed)
+    assert world.of(shard, sidereal.LinkLost), "the game is told"
+
+
 def incarnation(world: Table) -> int:
     return world.shards[0].core.session.incarnation
 

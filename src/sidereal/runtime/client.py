@@ -49,7 +49,7 @@ class Client:
         self._line = Line(self._channel, server, KEY_NAME, key)
         self._core = ClientCore()
         self._open = False
-        self._ever = False
+        self._reached = self._ever = False  # whether there was a link; whether it was let in
 
     def __enter__(self) -> Self:
         return self
@@ -65,14 +65,14 @@ class Client:
         for event in self._line.pump(now):
             match event:
                 case Connected():
-                    self._open = True
+                    self._reached = self._open = True
                     self._core.open(now)
                 case MessageReceived():
                     self._message(event.data, now)
                 case DatagramsReceived():
                     self._core.receive_datagrams(event.payloads, now)
                 case LinkClosed():
-                    self._closed(event.reason)
+                    self._closed(event.reason, refused=event.by_peer)
                 case DatagramNotice() | BulkReceived():  # the server sends no bulk
                     continue
                 case _:
@@ -171,8 +171,9 @@ class Client:
             self._line.end(str(error), now_ns())
             self._closed(str(error))
 
-    def _closed(self, reason: str) -> None:
-        if not self._ever and not self._core.welcomed:
+    def _closed(self, reason: str, *, refused: bool = True) -> None:
+        let_in = self._ever or self._core.welcomed
+        if not let_in and (refused or not self._reached):  # one that died is started again
             raise HandshakeError(
                 f"cannot join {self._server[0]}:{self._server[1]} as a client: {reason}"
             )

@@ -100,7 +100,7 @@ class Shard:
         self._channel = Channel(None, network=network, stages=self.stages, settings=settings)
         self._line = Line(self._channel, server, f"shard:{name}", key)
         self._core: ShardCore | None = None
-        self._ever = False
+        self._reached = self._ever = False  # whether there was a link; whether it was let in
         self._ticked = 0
         self._events: list[ev.Event] = []
         self._wishes = Wishes()
@@ -125,7 +125,7 @@ class Shard:
                     acked += event.acked
                     lost += event.lost
                 case LinkClosed():
-                    self._closed(event.reason)
+                    self._closed(event.reason, refused=event.by_peer)
                 case BulkReceived():
                     continue  # the server sends none
                 case _:
@@ -382,14 +382,13 @@ class Shard:
         return self._ticked if following is None else following - 1
 
     def _open(self, now: int) -> None:
-        core = self._core
+        self._reached, core = True, self._core
         if core is None or core.fenced:
             incarnation = Incarnation(int.from_bytes(os.urandom(7), "little"))
             term_seen = 0 if core is None else core.term_seen
-            core = ShardCore(
+            self._core = core = ShardCore(
                 self.name, incarnation, wants_ghosts=self._wants_ghosts, term_seen=term_seen
             )
-            self._core = core
             self.ghosts = Ghosts.none()  # what the last incarnation saw, nobody takes back
         if self._line.link is not None:
             core.payload_bytes = self._channel.endpoint.datagram_payload_max(self._line.link)
@@ -415,8 +414,8 @@ class Shard:
             self._line.end(str(error), now_ns())
             self._closed(str(error))
 
-    def _closed(self, reason: str) -> None:
-        if not self._ever:
+    def _closed(self, reason: str, *, refused: bool = True) -> None:
+        if not self._ever and (refused or not self._reached):  # one that died is started again
             raise HandshakeError(
                 f"shard {self.name} cannot join {self._server[0]}:{self._server[1]}: {reason}"
             )
