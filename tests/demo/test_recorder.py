@@ -108,6 +108,16 @@ def test_counts_gaps_and_lives(tmp_path):
     assert file.step_ns[:2].tolist() == [30, 30]
 
 
+def test_who_arrives_after_the_last_tick_makes_it_neither_another_tick_nor_late(tmp_path):
+    rec = recorder(tmp_path)
+    tick(rec, 3, u64(1, 2))
+    for late in u64(3, 4):
+        tick(rec, 3, u64(late), late=True)
+    file = rec.file
+    assert (int(file["ticks_run"]), int(file["tick_overruns"])) == (1, 0)
+    assert int(file.columns(3, 1)[0][0]) == 4
+
+
 def test_an_end_in_transit_is_a_gap_up_to_the_end(tmp_path):
     rec = recorder(tmp_path)
     tick(rec, 20, u64(1, 2), since=u32(10, 15), end=13)

@@ -29,3 +29,12 @@ def test_a_late_shards_last_updates_are_sent_when_it_leaves():
     assert (books.table.tick[slots] == ticks).all()
     assert np.abs(books.table.position[slots] - place).max() < 0.01
     world.close()
+
+
+def test_a_shard_begins_with_the_present_tick_and_is_not_late_for_those_before_it_came(table):
+    world = table("one")
+    books = world.server.manager.books
+    while books.tick_at(now_ns()) < 8:
+        world.server.step()
+    world.until(lambda: world.shards[0].last_tick > 0)
+    assert world.shards[0].last_tick >= 8

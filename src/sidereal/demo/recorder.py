@@ -152,10 +152,9 @@ class Recorder:
         file.step_ns[slot] += ended_ns - started_ns
         cause = self._arrive(tick, ids, since, pending, late, likely, ended_ns)
         self._gaps(tick, ids[late], since[late], birth[late], _ends(end[late]), cause)
-        if tick != file.last_tick:
+        if tick != file.last_tick:  # else it is the run's last, again, for who arrived since
             file["ticks_run"] += 1
-        if ended_ns > next_due_ns:
-            file["tick_overruns"] += 1
+            file["tick_overruns"] += ended_ns > next_due_ns
         file["last_tick"] = tick
 
     def crossed(self, ids: U64, versions: Ints, now_ns: int) -> None:

@@ -203,13 +203,13 @@ class Shard:
         return following
 
     def _following(self, core: ShardCore, now: int) -> int | None:
-        """Return the world tick that is simulated next; None while it has not begun."""
+        """Return the tick simulated next, at first the present one; None before it begins."""
         assert core.clock is not None
         current = core.clock.tick_at(now)
         if current <= self._ticked:
             return None
         late = current - self._ticked > max(1, round(CATCH_UP_S * core.rules.tick_hz))
-        return current if late else self._ticked + 1
+        return current if late or not self._ticked else self._ticked + 1
 
     # --- a tick --------------------------------------------------------------
 

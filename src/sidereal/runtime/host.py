@@ -133,7 +133,7 @@ class Host:
             witness=None if witness is None else witness.wished,
         )
         self.pace.tick(shard.begins_ns(tick), started)
-        if now_ns() > due:
+        if now_ns() > due and not only_if_any:
             self.pace.overrun()
 
     def _fill(self, event: ev.SectorAssigned) -> None:
