@@ -6,6 +6,7 @@ where it is told to, and in the end has all shards stop at one tick and judges
 what they wrote down.
 """
 
+import os
 import signal
 import tempfile
 from collections.abc import Sequence
@@ -125,6 +126,9 @@ def play(
     strikes_of(options)
     if interrupted is not None and interrupted.asked:
         raise KeyboardInterrupt  # nothing has been started, and there is nothing to report on
+    # What an installer has just written is on its way to the disk for half a minute, and a commit
+    # of the journal would wait for it: then every handoff is late, through no fault of the world's.
+    os.sync()
     with tempfile.TemporaryDirectory(prefix="sidereal-") as place:
         directory = Path(place)
         audit = directory / "audit"
