@@ -25,6 +25,8 @@ OWNERS = kernel.SectorMap()
 OWNERS.set(np.stack(np.divmod(np.arange(160 * 160, dtype=np.int32), 160), axis=1), 2, 1)
 STATUS = Path("/proc/self/status")
 
+pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
+
 CALLS = {
     "sectors": lambda d: kernel.sectors(d["pos"], SIZE),
     "sectors, all invalid": lambda d: kernel.sectors(d["nowhere"], SIZE),
@@ -173,14 +175,12 @@ def held(call: Callable[[], object]) -> tuple[int, int]:
     return most, sum(part.nbytes for part in parts if part is not None)
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_holds_at_most_twice_its_answer(name: str) -> None:
     most, answer = run_alone(f"measure({name!r})")
     assert answer <= most <= 2 * answer + FIXED_BYTES, f"{most / answer:.2f} times {answer:,} bytes"
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
 @pytest.mark.parametrize("name", TABLE_CALLS)
 def test_a_call_of_a_table_holds_what_the_docstring_says(name: str) -> None:
     most, answer = run_alone(f"measure_table({name!r})")
@@ -188,7 +188,6 @@ def test_a_call_of_a_table_holds_what_the_docstring_says(name: str) -> None:
     assert most <= bound, f"{most:,} bytes, {bound:,} are allowed"
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
 @pytest.mark.parametrize(
     "case",
     ["all see much", "a few in the middle see all", "few of those looked at are seen"],
@@ -198,7 +197,6 @@ def test_a_query_by_two_threads_holds_at_most_twice_its_answer(case: str) -> Non
     assert answer <= most <= 2 * answer + FIXED_BYTES, f"{most / answer:.2f} times {answer:,} bytes"
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="NOT TESTED: no /proc")
 def test_one_who_sees_all_makes_a_query_ask_for_no_room_for_all_the_others() -> None:
     found, there = run_alone("room_for_one_who_sees_all()")
     assert found == there

@@ -33,9 +33,8 @@ def write_states(cluster: Cluster, ids: np.ndarray, size: int, fill: int) -> Non
 def test_a_changed_state_reaches_the_server_within_its_interval_and_says_its_tick():
     cluster, ids = one_shard(loss=0.0, count=20)
     for fill in (7, 8):  # the second time it goes out when it has just gone out
-        before = cluster.shards[
-            0
-        ].core.holdings.table.tick.max()  # they change in the tick after it
+        # They change in the tick after this one.
+        before = cluster.shards[0].core.holdings.table.tick.max()
         write_states(cluster, ids, 24, fill)
         cluster.run(SETTINGS.rules.state_interval_s + 0.2)
         table = cluster.manager.books.table

@@ -88,12 +88,18 @@ def test_a_wish_to_end_what_is_undecided_that_is_forgotten_is_found(monkeypatch)
     assert "which its game has ended" in str(violation)
 
 
-def test_an_end_that_no_game_wanted_is_found():
+def two_that_rest():
+    """A world of one shard, that shard, and the ids of two entities that it has."""
     cluster = Cluster(1, shards=1)
     cluster.run(0.5)
     ids = cluster.spawn(np.full((2, 2), 50.0), np.zeros((2, 2)))
     cluster.run(0.5)
     (shard,) = cluster.shards
+    return cluster, shard, ids
+
+
+def test_an_end_that_no_game_wanted_is_found():
+    cluster, shard, ids = two_that_rest()
     shard.destroy(ids[:1])
     cluster.run(0.2)
     shard.core.destroy(ids[1:])
@@ -103,11 +109,7 @@ def test_an_end_that_no_game_wanted_is_found():
 
 def test_an_end_that_was_wished_while_the_session_opened_may_be_said_of_what_its_verdict_drops():
     """An operator was first: the shard has it held back, and says it behind the verdict."""
-    cluster = Cluster(1, shards=1)
-    cluster.run(0.5)
-    ids = cluster.spawn(np.full((2, 2), 50.0), np.zeros((2, 2)))
-    cluster.run(0.5)
-    (shard,) = cluster.shards
+    cluster, shard, ids = two_that_rest()
     shard.line.cut()
     cluster.link_broke(shard.link)
     cluster.command(om.DestroyByOperator(1, ids[:1].tolist()))

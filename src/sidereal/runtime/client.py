@@ -49,7 +49,7 @@ class Client:
         self._line = Line(self._channel, server, KEY_NAME, key)
         self._core = ClientCore()
         self._open = False
-        self._reached = self._ever = False  # whether there was a link; whether it was let in
+        self._ever = False
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +65,7 @@ class Client:
         for event in self._line.pump(now):
             match event:
                 case Connected():
-                    self._reached = self._open = True
+                    self._open = True
                     self._core.open(now)
                 case MessageReceived():
                     self._message(event.data, now)
@@ -173,7 +173,7 @@ class Client:
 
     def _closed(self, reason: str, *, refused: bool = True) -> None:
         let_in = self._ever or self._core.welcomed
-        if not let_in and (refused or not self._reached):  # one that died is started again
+        if not let_in and (refused or not self._line.reached):
             raise HandshakeError(
                 f"cannot join {self._server[0]}:{self._server[1]} as a client: {reason}"
             )

@@ -100,7 +100,7 @@ class Shard:
         self._channel = Channel(None, network=network, stages=self.stages, settings=settings)
         self._line = Line(self._channel, server, f"shard:{name}", key)
         self._core: ShardCore | None = None
-        self._reached = self._ever = False  # whether there was a link; whether it was let in
+        self._ever = False
         self._ticked = 0
         self._events: list[ev.Event] = []
         self._wishes = Wishes()
@@ -382,7 +382,7 @@ class Shard:
         return self._ticked if following is None else following - 1
 
     def _open(self, now: int) -> None:
-        self._reached, core = True, self._core
+        core = self._core
         if core is None or core.fenced:
             incarnation = Incarnation(int.from_bytes(os.urandom(7), "little"))
             term_seen = 0 if core is None else core.term_seen
@@ -415,7 +415,7 @@ class Shard:
             self._closed(str(error))
 
     def _closed(self, reason: str, *, refused: bool = True) -> None:
-        if not self._ever and (refused or not self._reached):  # one that died is started again
+        if not self._ever and (refused or not self._line.reached):
             raise HandshakeError(
                 f"shard {self.name} cannot join {self._server[0]}:{self._server[1]}: {reason}"
             )

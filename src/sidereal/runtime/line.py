@@ -47,6 +47,8 @@ class Line:
         """Where to send; None while there is none."""
         self.open = False
         """Whether the link is connected."""
+        self.reached = False
+        """Whether any link ever was: a server that was there, and died, is started again."""
         self._beside: LinkId | None = None
         self._retry_at = 0
 
@@ -92,7 +94,7 @@ class Line:
 
     def _mine(self, event: Event, now: int) -> None:
         if isinstance(event, Connected):
-            self.open = True
+            self.open = self.reached = True
         elif isinstance(event, LinkClosed):
             self.link, self.open = None, False
             self._retry_at = now + RECONNECT_NS

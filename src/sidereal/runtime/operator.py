@@ -18,7 +18,7 @@ from sidereal.limits import BATCH_ROWS_MAX, ID_BLOCK
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
 from sidereal.runtime.line import Line
-from sidereal.transport import Connected, LinkClosed, MessageReceived
+from sidereal.transport import LinkClosed, MessageReceived
 from sidereal.wire import codec
 from sidereal.wire import operator_messages as om
 from sidereal.wire import shard_messages as sm
@@ -59,7 +59,6 @@ class Operator:
         self._server = server
         self._requests = itertools.count(1)
         self._answers: list[Message] = []
-        self._ever = False
         self._breaks = 0
         self._left = range(0)
         deadline = now_ns() + self._patience_ns
@@ -285,14 +284,12 @@ class Operator:
 
     def _pump(self, deadline: int) -> None:
         for event in self._line.pump(now_ns()):
-            if isinstance(event, Connected):
-                self._ever = True
-            elif isinstance(event, MessageReceived):
+            if isinstance(event, MessageReceived):
                 self._answers.append(codec.decode(event.data))
             elif isinstance(event, LinkClosed):
                 self._answers.clear()
                 self._breaks += 1
-                if not self._ever:
+                if not self._line.reached:
                     raise HandshakeError(f"cannot join as an operator: {event.reason}")
         if self._line.open and self._answers:
             return
