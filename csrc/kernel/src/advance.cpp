@@ -2,29 +2,21 @@
 // and states come back, and beside them a mark on each row that is not as it was.
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "blocks.hpp"
 #include "passes.hpp"
+#include "runs.hpp"
 #include "sidereal/entity_table.hpp"
 
 namespace sidereal {
 namespace {
 
-// 1 if they differ, without a branch.
-unsigned differ(Vec2 a, Vec2 b) {
-    return unsigned{a.x != b.x} | unsigned{a.y != b.y};
-}
-
-// Calls f with where each run of slots that follow one another begins, and how long it is. Those
-// that a tick simulates are almost all that there are.
-template <class F>
-void each_run(std::span<const std::uint32_t> slots, F&& f) {
-    for (std::size_t begin = 0; begin < slots.size();) {
-        std::size_t end = begin + 1;
-        while (end < slots.size() && slots[end] == slots[begin] + (end - begin)) ++end;
-        f(begin, end - begin);
-        begin = end;
-    }
+// Not 0 if any bit differs. Both zeros are told apart: a position that turns from one into the other
+// is sent once more.
+std::uint64_t differ(Vec2 a, Vec2 b) {
+    const auto bits = [](double v) { return std::bit_cast<std::uint64_t>(v); };
+    return (bits(a.x) ^ bits(b.x)) | (bits(a.y) ^ bits(b.y));
 }
 
 // The rows of a batch that must not be written, ascending.
@@ -51,6 +43,11 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
                                                 std::span<const Vec2> velocity, std::uint8_t mark) {
     require_slots(slots);
     std::vector<std::uint32_t> invalid = find_invalid(position, velocity, size_);
+    // By themselves: after each mark, a byte that could be anything's, the columns would be asked
+    // anew where they are.
+    Vec2* const at = columns_.position.data();
+    Vec2* const speed = columns_.velocity.data();
+    std::uint8_t* const dirty = columns_.dirty.data();
     std::size_t next = 0;
     for (std::size_t i = 0; i < slots.size(); ++i) {
         if (next < invalid.size() && invalid[next] == i) {
@@ -58,12 +55,10 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
             continue;
         }
         const std::uint32_t slot = slots[i];
-        Vec2& at = columns_.position[slot];
-        Vec2& speed = columns_.velocity[slot];
-        const unsigned moved = differ(at, position[i]) | differ(speed, velocity[i]);
-        columns_.dirty[slot] |= moved != 0 ? mark : std::uint8_t{0};
-        at = position[i];
-        speed = velocity[i];
+        const std::uint64_t moved = differ(at[slot], position[i]) | differ(speed[slot], velocity[i]);
+        dirty[slot] |= moved != 0 ? mark : std::uint8_t{0};
+        at[slot] = position[i];
+        speed[slot] = velocity[i];
     }
     return invalid;
 }
@@ -71,11 +66,15 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
 Batch EntityTable::batch(std::span<const std::uint32_t> slots) const {
     require_slots(slots);
     Batch out;
-    const auto copy = [slots]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
+    std::vector<Range> runs;  // of slots; found once, and not for each column
+    each_run(slots, [&](std::size_t begin, std::size_t rows) {
+        runs.push_back({slots[begin], slots[begin] + rows});
+    });
+    const auto copy = [&]<class T>(const LargeVector<T>& column, RawVector<T>& to) {
         to.resize(slots.size());
-        each_run(slots, [&](std::size_t begin, std::size_t rows) {
-            std::copy_n(column.data() + slots[begin], rows, to.data() + begin);
-        });
+        T* next = to.data();
+        for (const Range run : runs)
+            next = std::copy(column.data() + run.begin, column.data() + run.end, next);
     };
     copy(columns_.id, out.id), copy(columns_.position, out.position);
     copy(columns_.velocity, out.velocity), copy(columns_.tick, out.tick);
@@ -93,15 +92,23 @@ void EntityTable::stamp(std::span<const std::uint32_t> slots, std::uint32_t tick
 void EntityTable::set_states(std::span<const std::uint32_t> slots,
                              std::span<const std::uint32_t> lengths,
                              std::span<const std::uint8_t> bytes, std::uint8_t mark) {
-    constexpr std::size_t ahead = 16;
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-        if (i + ahead < slots.size()) blobs_.prefetch(slots[i + ahead]);
+    std::uint8_t* const dirty = columns_.dirty.data();
+    for (std::size_t i = 0; i < slots.size();) {
+        // Nearly always all of them: as long as each other, and as those that they replace.
+        const std::size_t even = blobs_.overwrite_even(
+            slots.subspan(i), lengths.subspan(i), bytes.data(), [&](std::size_t at, bool changed) {
+                dirty[slots[i + at]] |= changed ? mark : std::uint8_t{0};
+            });
+        bytes = bytes.subspan(even * lengths[i]);
+        i += even;
+        if (i == slots.size()) break;
         const std::span<const std::uint8_t> blob = bytes.first(lengths[i]);
-        bytes = bytes.subspan(lengths[i]);
         const bool changed = blobs_.length(slots[i]) == blob.size()
                                  ? blobs_.overwrite(slots[i], blob)
                                  : (blobs_.set(slots[i], blob), true);
-        columns_.dirty[slots[i]] |= changed ? mark : std::uint8_t{0};
+        dirty[slots[i]] |= changed ? mark : std::uint8_t{0};
+        bytes = bytes.subspan(blob.size());
+        ++i;
     }
 }
 

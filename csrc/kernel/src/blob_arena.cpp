@@ -20,17 +20,21 @@ std::span<const std::uint8_t> BlobArena::get(std::size_t row) const {
 
 void BlobArena::gather(std::span<const std::uint32_t> rows, std::uint8_t* to) const {
     constexpr std::size_t ahead = 16;
+    const std::uint32_t* const places = places_.data();
+    const std::uint16_t* const lengths = lengths_.data();
+    const std::uint8_t* const arena = arena_.data();
     // Blobs that lie side by side, as those of a table in order do, are copied as one.
     std::size_t begin = 0, end = 0;
     const auto flush = [&] {
-        if (end > begin) std::memcpy(to, arena_.data() + begin, end - begin);
+        if (end > begin) std::memcpy(to, arena + begin, end - begin);
         to += end - begin;
     };
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (i + ahead < rows.size()) prefetch(rows[i + ahead]);
-        const std::size_t length = lengths_[rows[i]];
-        const std::size_t at = std::size_t{places_[rows[i]]} * 8;
+        const std::size_t length = lengths[rows[i]];
+        const std::size_t at = std::size_t{places[rows[i]]} * 8;
         if (at != end) {
+            if (i + ahead < rows.size())
+                __builtin_prefetch(arena + std::size_t{places[rows[i + ahead]]} * 8);
             flush();
             begin = at;
         }

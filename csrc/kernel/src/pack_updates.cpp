@@ -1,15 +1,14 @@
 // Packing updates by sector.
 //
 // Sectors are few beside rows, so no row is sorted: each is encoded in one pass, and told with its
-// neighbours of the same sector; then the layout of all datagrams follows from the numbers of rows
-// in each sector, and a second pass puts whole runs of rows straight into their places.
+// neighbours of the same sector (draft.hpp); then the layout of all datagrams follows from the
+// numbers of rows in each sector, and a second pass puts whole runs of rows straight into their
+// places.
 #include <algorithm>
-#include <array>
-#include <cmath>
+#include <cstring>
 #include <numeric>
 
-#include "passes.hpp"
-#include "sidereal/hash.hpp"
+#include "draft.hpp"
 #include "sidereal/quantise.hpp"
 #include "sidereal/updates.hpp"
 #include "update_rows.hpp"
@@ -17,126 +16,7 @@
 namespace sidereal {
 namespace {
 
-constexpr std::uint32_t no_group = absent;
 static_assert(update_row_bytes_most == update_header_bytes + update_group_bytes + update_row_bytes);
-constexpr std::size_t block = 128;
-constexpr std::size_t ahead = 16;  // rows between a fetch and its use
-
-// The rows of one sector.
-struct Group {
-    Sector sector;
-    std::uint32_t epoch;
-    std::size_t rows;
-};
-
-// Numbers sectors as they come; those that the map does not hold have none.
-class Groups {
-  public:
-    explicit Groups(const SectorMap& map) : map_(map), buckets_(512, unused) {}
-
-    std::uint32_t number(Sector s) {
-        if (s == last_) return last_number_;
-        last_ = s;
-        std::size_t b = home(s);
-        while (buckets_[b].number != vacant && !(buckets_[b].sector == s))
-            b = (b + 1) & (buckets_.size() - 1);
-        if (buckets_[b].number == vacant) {
-            const Ownership* const owner = map_.find(s);
-            buckets_[b] = {s, owner ? static_cast<std::uint32_t>(all.size()) : no_group};
-            if (owner) all.push_back({s, owner->epoch, 0});
-            last_number_ = buckets_[b].number;
-            if (++used_ * 2 > buckets_.size()) grow();
-            return last_number_;
-        }
-        return last_number_ = buckets_[b].number;
-    }
-
-    std::vector<Group> all;
-
-  private:
-    static constexpr std::uint32_t vacant = no_group - 1;
-    struct Bucket {
-        Sector sector;
-        std::uint32_t number;
-    };
-    static constexpr Bucket unused{no_sector, vacant};
-
-    std::size_t home(Sector s) const { return splitmix64(key_of(s)) & (buckets_.size() - 1); }
-
-    void grow() {
-        const std::vector<Bucket> old = std::move(buckets_);
-        buckets_.assign(old.size() * 4, unused);
-        for (const Bucket& each : old) {
-            if (each.number == vacant) continue;
-            std::size_t b = home(each.sector);
-            while (buckets_[b].number != vacant) b = (b + 1) & (buckets_.size() - 1);
-            buckets_[b] = each;
-        }
-    }
-
-    const SectorMap& map_;
-    std::vector<Bucket> buckets_;
-    std::size_t used_ = 0;
-    Sector last_ = no_sector;
-    std::uint32_t last_number_ = no_group;
-};
-
-// Rows that follow each other and are of the sector with this number.
-struct Run {
-    std::uint32_t group, rows;
-};
-
-// The rows that can be packed, in the order given, with their slots where the caller wants them.
-struct Outgoing {
-    RawVector<UpdateRow> rows;
-    RawVector<std::uint32_t> slots;
-    std::vector<Run> runs;
-    std::size_t n = 0;
-
-    Outgoing(std::size_t most, bool with_slots) : rows(most), slots(with_slots ? most : 0) {}
-};
-
-// Encodes a block of rows; those that cannot be packed are skipped.
-void encode(const Columns& c, std::span<const std::uint32_t> slots, double size, std::uint32_t tick,
-            Groups& groups, Outgoing& out, std::vector<std::uint32_t>& skipped) {
-    std::array<Vec2, block> at;
-    std::array<Sector, block> where;
-    struct Cell {
-        std::int32_t x, y;
-    };
-    std::array<Cell, block> cells;
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-        if (i + ahead < slots.size()) {
-            const std::uint32_t later = slots[i + ahead];
-            __builtin_prefetch(&c.position[later]);
-            __builtin_prefetch(&c.sector[later]);
-            __builtin_prefetch(&c.velocity[later]);
-            __builtin_prefetch(&c.handle[later]);
-        }
-        at[i] = c.position[slots[i]];
-        where[i] = c.sector[slots[i]];
-    }
-    const bool all = passes().quantise(&at[0].x, &where[0].x, slots.size() * 2, size, &cells[0].x);
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-        const std::uint32_t slot = slots[i];
-        const Sector s = where[i];
-        UpdateRow& row = out.rows[out.n];
-        row = {c.handle[slot], cells[i].x, cells[i].y, static_cast<float>(c.velocity[slot].x),
-               static_cast<float>(c.velocity[slot].y)};
-        const bool good = c.tick[slot] == tick && row.handle != no_handle &&
-                          std::isfinite(row.vx) && std::isfinite(row.vy) && exists(s);
-        const std::uint32_t group = good ? groups.number(s) : no_group;
-        if (group == no_group || (!all && (!cell_of(s.x, at[i].x, size, row.qx) ||
-                                           !cell_of(s.y, at[i].y, size, row.qy)))) {
-            skipped.push_back(slot);
-            continue;
-        }
-        if (out.runs.empty() || out.runs.back().group != group) out.runs.push_back({group, 0});
-        ++out.runs.back().rows;
-        if (!out.slots.empty()) out.slots[out.n] = slot;
-        ++out.n;
-    }
-}
 
 // Where the next rows of a sector go.
 struct Place {
@@ -148,7 +28,7 @@ struct Place {
 // places, one or more, are told apart by `first`.
 class Layout {
   public:
-    Layout(Packed& out, const std::vector<Group>& groups, std::uint8_t kind, std::uint32_t tick,
+    Layout(Packed& out, const std::vector<SectorRows>& groups, std::uint8_t kind, std::uint32_t tick,
            std::size_t payload_bytes)
         : first(groups.size()), out_(out), kind_(kind), tick_(tick), payload_bytes_(payload_bytes) {
         std::vector<std::uint32_t> sorted(groups.size());
@@ -175,7 +55,7 @@ class Layout {
         return (payload_bytes_ - used - update_group_bytes) / update_row_bytes;
     }
 
-    std::size_t bytes(const std::vector<Group>& groups,
+    std::size_t bytes(const std::vector<SectorRows>& groups,
                       const std::vector<std::uint32_t>& sorted) const {
         std::size_t total = 0, used = 0;
         for (const std::uint32_t g : sorted)
@@ -190,7 +70,7 @@ class Layout {
         return total;
     }
 
-    void add(const Group& group) {
+    void add(const SectorRows& group) {
         for (std::size_t left = group.rows; left > 0;) {
             if (room(at_ - start_) == 0) {
                 close();
@@ -242,26 +122,21 @@ class Layout {
 Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
             std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
             std::size_t payload_bytes, bool with_order) {
-    require_cells(size);
     require_payload_bytes(payload_bytes, update_row_bytes_most);
+    Draft draft = draft_rows(table, slots, size, tick, epochs);
     Packed out;
-    Outgoing rows(slots.size(), with_order);
-    Groups groups(epochs);
-    for (std::size_t at = 0; at < slots.size(); at += block)
-        encode(table.columns(), slots.subspan(at, std::min(block, slots.size() - at)), size, tick,
-               groups, rows, out.skipped);
-    for (const Run& run : rows.runs) groups.all[run.group].rows += run.rows;
-    Layout layout(out, groups.all, kind, tick, payload_bytes);
-    if (with_order) out.order.resize(rows.n);
+    Layout layout(out, draft.groups.all, kind, tick, payload_bytes);
+    if (with_order) out.order.resize(slots.size() - draft.skipped.size());
     std::size_t next = 0;
-    for (const Run& run : rows.runs)
-        for (std::size_t left = run.rows; left > 0;) {
+    for (const Draft::Run& run : draft.runs) {
+        if (run.group == no_group) next += run.rows;
+        for (std::size_t left = run.group == no_group ? 0 : run.rows; left > 0;) {
             std::size_t& at = layout.first[run.group];
             Place& place = layout.places[at];
             const std::size_t n = std::min(left, place.rows);
-            std::memcpy(place.bytes, &rows.rows[next], n * update_row_bytes);
+            std::memcpy(place.bytes, &draft.rows[next], n * update_row_bytes);
             if (with_order) {
-                std::copy_n(rows.slots.data() + next, n, out.order.data() + place.order);
+                std::copy_n(slots.data() + next, n, out.order.data() + place.order);
                 place.order += n;
             }
             place.bytes += n * update_row_bytes;
@@ -270,7 +145,53 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
             next += n;
             left -= n;
         }
+    }
+    out.skipped = std::move(draft.skipped);
     return out;
+}
+
+// A 1 in each byte that is not 0.
+std::uint64_t set_bytes(std::uint64_t x) {
+    constexpr std::uint64_t low = 0x7F7F7F7F7F7F7F7F;
+    return (((x & low) + low) | x) >> 7 & 0x0101010101010101;
+}
+
+// The slots, ascending, of the rows of a tick that have phase 0 and a mark, which it takes away.
+// Eight at a time: nearly always all of them are, or none.
+RawVector<std::uint32_t> take_marked(Columns& c, std::uint32_t tick, std::uint8_t mark) {
+    constexpr std::uint64_t one_each = 0x0101010101010101;
+    const std::size_t n = c.id.size();
+    const std::uint8_t* const phase = c.phase.data();
+    const std::uint32_t* const ticks = c.tick.data();
+    std::uint8_t* const dirty = c.dirty.data();
+    RawVector<std::uint32_t> slots(n);
+    std::uint32_t* next = slots.data();
+    const auto one = [&](std::uint32_t slot) {
+        if ((dirty[slot] & mark) == 0 || phase[slot] != 0 || ticks[slot] != tick) return;
+        dirty[slot] &= static_cast<std::uint8_t>(~mark);
+        *next++ = slot;
+    };
+    std::uint32_t slot = 0;
+    for (; slot + 8 <= n; slot += 8) {
+        std::uint64_t phases, marks;
+        std::memcpy(&phases, phase + slot, 8);
+        std::memcpy(&marks, dirty + slot, 8);
+        const std::uint64_t marked = set_bytes(marks & one_each * mark);
+        if (marked == 0) continue;
+        std::uint32_t other = 0;
+        for (std::uint32_t i = 0; i < 8; ++i) other |= ticks[slot + i] ^ tick;
+        if (marked == one_each && phases == 0 && other == 0) {
+            marks &= ~(one_each * mark);
+            std::memcpy(dirty + slot, &marks, 8);
+            for (std::uint32_t i = 0; i < 8; ++i) next[i] = slot + i;
+            next += 8;
+        } else {
+            for (std::uint32_t i = 0; i < 8; ++i) one(slot + i);
+        }
+    }
+    for (; slot < n; ++slot) one(slot);
+    slots.resize(static_cast<std::size_t>(next - slots.data()));
+    return slots;
 }
 
 }  // namespace
@@ -278,24 +199,15 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
 Packed pack_updates(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
                     std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
                     std::size_t payload_bytes) {
-    table.require_slots(slots);
     return pack(table, slots, size, tick, epochs, kind, payload_bytes, true);
 }
 
 Packed collect_updates(EntityTable& table, double size, std::uint32_t tick, const SectorMap& epochs,
                        std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes) {
-    Columns& c = table.columns();
-    RawVector<std::uint32_t> slots(c.id.size());
-    std::size_t n = 0;
-    for (std::uint32_t slot = 0; slot < c.id.size(); ++slot) {
-        slots[n] = slot;
-        n += c.phase[slot] == 0 && c.tick[slot] == tick && (c.dirty[slot] & mark) != 0;
-    }
-    Packed out =
-        pack(table, std::span(slots).first(n), size, tick, epochs, kind, payload_bytes, false);
-    for (const std::uint32_t slot : std::span(slots).first(n))
-        c.dirty[slot] &= static_cast<std::uint8_t>(~mark);
-    return out;
+    require_cells(size);
+    require_payload_bytes(payload_bytes, update_row_bytes_most);
+    const RawVector<std::uint32_t> slots = take_marked(table.columns(), tick, mark);
+    return pack(table, slots, size, tick, epochs, kind, payload_bytes, false);
 }
 
 bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std::uint8_t mark) {

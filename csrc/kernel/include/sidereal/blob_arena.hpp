@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "sidereal/raw_vector.hpp"
@@ -38,6 +40,13 @@ class BlobArena {
     // Writes a blob over one of the same length; whether it differs.
     bool overwrite(std::size_t row, std::span<const std::uint8_t> bytes);
 
+    // Writes blobs, one after the other, over those of rows as long as all are: the blobs, and those
+    // they replace. Calls f(i, whether blob i differs) for each; returns how many were written.
+    template <class F>
+    std::size_t overwrite_even(std::span<const std::uint32_t> rows,
+                               std::span<const std::uint32_t> lengths, const std::uint8_t* from,
+                               F&& f);
+
     // Rows that are added have empty blobs.
     void resize(std::size_t rows);
     void reserve(std::size_t rows);
@@ -66,5 +75,43 @@ class BlobArena {
     std::size_t live_ = 0;
     std::size_t held_ = 0;  // live bytes, each blob rounded up to its room
 };
+
+template <class F>
+std::size_t BlobArena::overwrite_even(std::span<const std::uint32_t> rows,
+                                      std::span<const std::uint32_t> lengths,
+                                      const std::uint8_t* from, F&& f) {
+    const std::size_t length = lengths[0];
+    // Word by word: calls to compare and to copy cost more than small blobs themselves.
+    const auto by_words = [&]<std::size_t words>(std::integral_constant<std::size_t, words>) {
+        constexpr std::size_t ahead = 16;
+        const std::uint32_t* const places = places_.data();
+        const std::uint16_t* const long_ = lengths_.data();
+        std::uint8_t* const arena = arena_.data();
+        std::size_t i = 0;
+        for (; i < rows.size(); ++i, from += words * 8) {
+            const std::uint32_t row = rows[i];
+            if (lengths[i] != length || long_[row] != length) break;
+            if (i + ahead < rows.size())
+                __builtin_prefetch(arena + std::size_t{places[rows[i + ahead]]} * 8, 1);
+            std::uint8_t* const to = arena + std::size_t{places[row]} * 8;
+            std::uint64_t before[words], after[words], differ = 0;
+            std::memcpy(before, to, sizeof before);
+            std::memcpy(after, from, sizeof after);
+            for (std::size_t w = 0; w < words; ++w) differ |= before[w] ^ after[w];
+            std::memcpy(to, after, sizeof after);
+            f(i, differ != 0);
+        }
+        return i;
+    };
+    switch (length) {
+        case 8: return by_words(std::integral_constant<std::size_t, 1>{});
+        case 16: return by_words(std::integral_constant<std::size_t, 2>{});
+        case 24: return by_words(std::integral_constant<std::size_t, 3>{});
+        case 32: return by_words(std::integral_constant<std::size_t, 4>{});
+        case 48: return by_words(std::integral_constant<std::size_t, 6>{});
+        case 64: return by_words(std::integral_constant<std::size_t, 8>{});
+        default: return 0;
+    }
+}
 
 }  // namespace sidereal

@@ -1,5 +1,6 @@
 """Who is in the world: `EntityTable`."""
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -172,7 +173,8 @@ class EntityTable:
         for i in np.setdiff1d(np.arange(len(slots)), bad).tolist():
             row = self.rows[slots[i]]
             new = (*position[i].tolist(), *velocity[i].tolist())
-            if new != (*row.position, *row.velocity):
+            # By their bits: 0.0 and -0.0 differ.
+            if struct.pack("4d", *new) != struct.pack("4d", *row.position, *row.velocity):
                 row.dirty |= mark
             row.position, row.velocity = (new[0], new[1]), (new[2], new[3])
         return bad.astype(np.uint32)
