@@ -1,5 +1,5 @@
-// Encoding rows a block at a time: by the columns themselves where the rows of a block lie side by
-// side, as they nearly always do, and gathered where they do not.
+// Encoding rows a block at a time: straight from the columns where the rows of a block lie side by
+// side, or most of those that do are wanted; gathered first where they do not.
 #include "draft.hpp"
 
 #include <algorithm>
@@ -42,6 +42,10 @@ struct Source {
     const Vec2* velocity;
     const Sector* sector;
     const std::uint32_t* handle;
+
+    static Source at(const Columns& c, std::size_t slot) {
+        return {&c.position[slot], &c.velocity[slot], &c.sector[slot], &c.handle[slot]};
+    }
 };
 
 // Room for rows that do not lie side by side.
@@ -68,50 +72,83 @@ struct Gathered {
     }
 };
 
+// Which rows of a block are wanted, a byte each: 1 or 0.
+using Wanted = std::array<std::uint8_t, block>;
+
 class Drafting {
   public:
     Drafting(const Columns& columns, double size, std::uint32_t tick, Draft& out)
         : c_(columns), size_(size), tick_(tick), out_(out) {}
 
-    // Encodes rows of the draft, from `begin` on.
-    void add(std::size_t begin, std::span<const std::uint32_t> slots) {
+    // Encodes rows, at most a block.
+    void add(std::span<const std::uint32_t> slots) {
         const std::size_t n = slots.size();
-        const std::uint32_t slot = slots[0];
-        const Source from = run_length(slots) == n
-                                ? Source{&c_.position[slot], &c_.velocity[slot], &c_.sector[slot],
-                                         &c_.handle[slot]}
-                                : gathered_.gather(c_, slots);
-        bool fit = passes().quantise(&from.position->x, &from.sector->x, n * 2, size_, &cells_[0].x);
-        fit &= narrow(from.velocity, n, speeds_.data());
-        unsigned unfit = 0;
-        UpdateRow* const rows = out_.rows.data() + begin;
-        auto* to = reinterpret_cast<std::uint8_t*>(rows);
-        for (std::size_t i = 0; i < n; ++i, to += update_row_bytes) {
-            unfit |= unsigned{from.handle[i] == no_handle} | unsigned{c_.tick[slots[i]] != tick_};
-            std::memcpy(to + offsetof(UpdateRow, handle), &from.handle[i], 4);
-            std::memcpy(to + offsetof(UpdateRow, qx), &cells_[i], 8);
-            std::memcpy(to + offsetof(UpdateRow, vx), &speeds_[i * 2], 8);
+        const bool whole = run_length(slots) == n;
+        const Source from = whole ? Source::at(c_, slots[0]) : gathered_.gather(c_, slots);
+        unsigned other = 0;
+        for (const std::uint32_t slot : slots) other |= unsigned{c_.tick[slot] != tick_};
+        encode(from, all_, n, other == 0, [slots](std::size_t i) { return slots[i]; });
+    }
+
+    // Encodes those of n rows side by side that are wanted, `count` of them, all of the tick. Where
+    // most are, the others are encoded too: they are written over by the next.
+    void add(std::uint32_t slot, const Wanted& wanted, std::size_t n, std::size_t count) {
+        if (count * 4 > n) {
+            encode(Source::at(c_, slot), wanted, n, true,
+                   [slot](std::size_t i) { return slot + static_cast<std::uint32_t>(i); });
+            return;
         }
-        fit &= unfit == 0;
-        for (std::size_t i = 0; i < n;) {
-            std::size_t end = i + 1;
-            while (end < n && from.sector[end] == from.sector[i]) ++end;
-            const std::uint32_t group =
-                exists(from.sector[i]) ? out_.groups.number(from.sector[i]) : no_group;
-            if (fit && group != no_group) {
-                note(group, end - i);
-            } else {
-                for (std::size_t row = i; row < end; ++row)
-                    if (group != no_group && refit(from, row, slots[row], rows[row]))
-                        note(group, 1);
-                    else
-                        skip(slots[row]);
-            }
-            i = end;
-        }
+        std::array<std::uint32_t, block> slots;
+        std::size_t found = 0;
+        for (std::size_t i = 0; i < n; ++i)
+            if (wanted[i] != 0) slots[found++] = slot + static_cast<std::uint32_t>(i);
+        if (found > 0) add(std::span(slots).first(found));
     }
 
   private:
+    template <class SlotOf>
+    void encode(const Source& from, const Wanted& wanted, std::size_t n, bool of_tick,
+                SlotOf slot_of) {
+        bool fit = passes().quantise(&from.position->x, &from.sector->x, n * 2, size_, &cells_[0].x);
+        fit &= narrow(from.velocity, n, speeds_.data());
+        UpdateRow* row = out_.rows.data() + rows_;
+        auto* to = reinterpret_cast<std::uint8_t*>(row);
+        unsigned unfit = unsigned{!of_tick};
+        for (std::size_t i = 0; i < n; ++i) {
+            unfit |= unsigned{from.handle[i] == no_handle} & wanted[i];
+            std::memcpy(to + offsetof(UpdateRow, handle), &from.handle[i], 4);
+            std::memcpy(to + offsetof(UpdateRow, qx), &cells_[i], 8);
+            std::memcpy(to + offsetof(UpdateRow, vx), &speeds_[i * 2], 8);
+            to += wanted[i] * update_row_bytes;
+        }
+        fit &= unfit == 0;
+        for (std::size_t i = 0; i < n;) {
+            const Sector sector = from.sector[i];
+            const std::size_t first = i;
+            std::size_t count = 0;
+            for (; i < n && from.sector[i] == sector; ++i) count += wanted[i];
+            if (count == 0) continue;
+            const std::uint32_t group = exists(sector) ? out_.groups.number(sector) : no_group;
+            rows_ += count;
+            if (fit && group != no_group) {
+                note(group, count);
+                row += count;
+                continue;
+            }
+            for (std::size_t each = first; each < i; ++each) {
+                if (wanted[each] == 0) continue;
+                const std::uint32_t slot = slot_of(each);
+                if (group != no_group && refit(from, each, slot, *row)) {
+                    note(group, 1);
+                } else {
+                    note(no_group, 1);
+                    out_.skipped.push_back(slot);
+                }
+                ++row;
+            }
+        }
+    }
+
     // Whether an update can carry a row; its cells are looked for once more.
     bool refit(const Source& from, std::size_t i, std::uint32_t slot, UpdateRow& row) const {
         return row.handle != no_handle && c_.tick[slot] == tick_ && std::isfinite(row.vx) &&
@@ -126,19 +163,50 @@ class Drafting {
         if (group != no_group) out_.groups.all[group].rows += rows;
     }
 
-    void skip(std::uint32_t slot) {
-        note(no_group, 1);
-        out_.skipped.push_back(slot);
-    }
-
     const Columns& c_;
     const double size_;
     const std::uint32_t tick_;
     Draft& out_;
+    std::size_t rows_ = 0;
     Gathered gathered_;
     std::array<Cell, block> cells_;
     std::array<float, block * 2> speeds_;
+    const Wanted all_ = [] {
+        Wanted ones;
+        ones.fill(1);
+        return ones;
+    }();
 };
+
+// A 1 in each byte that is not 0.
+std::uint64_t set_bytes(std::uint64_t x) {
+    constexpr std::uint64_t low = 0x7F7F7F7F7F7F7F7F;
+    return (((x & low) + low) | x) >> 7 & 0x0101010101010101;
+}
+
+// Which of n rows, from `slot` on, are of a tick and have phase 0 and a mark, which it takes away;
+// how many. Eight at a time.
+std::size_t take_marked(Columns& c, std::size_t slot, std::size_t n, std::uint32_t tick,
+                        std::uint8_t mark, Wanted& wanted) {
+    constexpr std::uint64_t one_each = 0x0101010101010101;
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < n; at += 8) {
+        const std::size_t some = std::min<std::size_t>(8, n - at);
+        std::uint64_t phases = 0, marks = 0, of_tick = 0;
+        std::memcpy(&phases, &c.phase[slot + at], some);
+        std::memcpy(&marks, &c.dirty[slot + at], some);
+        std::uint8_t same[8] = {};
+        for (std::size_t i = 0; i < some; ++i) same[i] = c.tick[slot + at + i] == tick ? 1 : 0;
+        std::memcpy(&of_tick, same, 8);
+        const std::uint64_t taken =
+            set_bytes(marks & one_each * mark) & ~set_bytes(phases) & of_tick;
+        marks &= ~(taken * mark);
+        std::memcpy(&c.dirty[slot + at], &marks, some);
+        std::memcpy(&wanted[at], &taken, 8);
+        count += taken * one_each >> 56;
+    }
+    return count;
+}
 
 }  // namespace
 
@@ -146,11 +214,24 @@ Draft draft_rows(const EntityTable& table, std::span<const std::uint32_t> slots,
                  std::uint32_t tick, const SectorMap& epochs) {
     require_cells(size);
     table.require_slots(slots);
-    Draft out(epochs);
-    out.rows.resize(slots.size());
+    Draft out(epochs, slots.size());
     Drafting drafting(table.columns(), size, tick, out);
     for (std::size_t at = 0; at < slots.size(); at += block)
-        drafting.add(at, slots.subspan(at, std::min(block, slots.size() - at)));
+        drafting.add(slots.subspan(at, std::min(block, slots.size() - at)));
+    return out;
+}
+
+Draft draft_marked(EntityTable& table, double size, std::uint32_t tick, std::uint8_t mark,
+                   const SectorMap& epochs) {
+    require_cells(size);
+    Draft out(epochs, table.rows());
+    Drafting drafting(table.columns(), size, tick, out);
+    Wanted wanted;
+    for (std::size_t at = 0; at < table.rows(); at += block) {
+        const std::size_t n = std::min(block, table.rows() - at);
+        const std::size_t count = take_marked(table.columns(), at, n, tick, mark, wanted);
+        if (count > 0) drafting.add(static_cast<std::uint32_t>(at), wanted, n, count);
+    }
     return out;
 }
 

@@ -83,7 +83,8 @@ struct Draft {
         std::uint32_t group, rows;
     };
 
-    explicit Draft(const SectorMap& epochs) : groups(epochs) {}
+    // One row more than there can be: a row is written before it is known whether it stays.
+    Draft(const SectorMap& epochs, std::size_t most) : groups(epochs), rows(most + 1) {}
 
     SectorNumbers groups;
     RawVector<UpdateRow> rows;
@@ -95,5 +96,10 @@ struct Draft {
 // range, or a size of which cells are not exact.
 Draft draft_rows(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
                  std::uint32_t tick, const SectorMap& epochs);
+
+// The same for the rows of a tick, by their slots, that have phase 0 and a mark in the dirty column,
+// which it takes away.
+Draft draft_marked(EntityTable& table, double size, std::uint32_t tick, std::uint8_t mark,
+                   const SectorMap& epochs);
 
 }  // namespace sidereal

@@ -119,13 +119,12 @@ class Layout {
     std::uint16_t groups_ = 0;
 };
 
-Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
-            std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
-            std::size_t payload_bytes, bool with_order) {
-    require_payload_bytes(payload_bytes, update_row_bytes_most);
-    Draft draft = draft_rows(table, slots, size, tick, epochs);
+// Puts drafted rows into datagrams. `slots` are theirs, where the order is to be known.
+Packed pack(Draft&& draft, std::uint32_t tick, std::uint8_t kind, std::size_t payload_bytes,
+            std::span<const std::uint32_t> slots) {
     Packed out;
     Layout layout(out, draft.groups.all, kind, tick, payload_bytes);
+    const bool with_order = !slots.empty();
     if (with_order) out.order.resize(slots.size() - draft.skipped.size());
     std::size_t next = 0;
     for (const Draft::Run& run : draft.runs) {
@@ -150,64 +149,19 @@ Packed pack(const EntityTable& table, std::span<const std::uint32_t> slots, doub
     return out;
 }
 
-// A 1 in each byte that is not 0.
-std::uint64_t set_bytes(std::uint64_t x) {
-    constexpr std::uint64_t low = 0x7F7F7F7F7F7F7F7F;
-    return (((x & low) + low) | x) >> 7 & 0x0101010101010101;
-}
-
-// The slots, ascending, of the rows of a tick that have phase 0 and a mark, which it takes away.
-// Eight at a time: nearly always all of them are, or none.
-RawVector<std::uint32_t> take_marked(Columns& c, std::uint32_t tick, std::uint8_t mark) {
-    constexpr std::uint64_t one_each = 0x0101010101010101;
-    const std::size_t n = c.id.size();
-    const std::uint8_t* const phase = c.phase.data();
-    const std::uint32_t* const ticks = c.tick.data();
-    std::uint8_t* const dirty = c.dirty.data();
-    RawVector<std::uint32_t> slots(n);
-    std::uint32_t* next = slots.data();
-    const auto one = [&](std::uint32_t slot) {
-        if ((dirty[slot] & mark) == 0 || phase[slot] != 0 || ticks[slot] != tick) return;
-        dirty[slot] &= static_cast<std::uint8_t>(~mark);
-        *next++ = slot;
-    };
-    std::uint32_t slot = 0;
-    for (; slot + 8 <= n; slot += 8) {
-        std::uint64_t phases, marks;
-        std::memcpy(&phases, phase + slot, 8);
-        std::memcpy(&marks, dirty + slot, 8);
-        const std::uint64_t marked = set_bytes(marks & one_each * mark);
-        if (marked == 0) continue;
-        std::uint32_t other = 0;
-        for (std::uint32_t i = 0; i < 8; ++i) other |= ticks[slot + i] ^ tick;
-        if (marked == one_each && phases == 0 && other == 0) {
-            marks &= ~(one_each * mark);
-            std::memcpy(dirty + slot, &marks, 8);
-            for (std::uint32_t i = 0; i < 8; ++i) next[i] = slot + i;
-            next += 8;
-        } else {
-            for (std::uint32_t i = 0; i < 8; ++i) one(slot + i);
-        }
-    }
-    for (; slot < n; ++slot) one(slot);
-    slots.resize(static_cast<std::size_t>(next - slots.data()));
-    return slots;
-}
-
 }  // namespace
 
 Packed pack_updates(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
                     std::uint32_t tick, const SectorMap& epochs, std::uint8_t kind,
                     std::size_t payload_bytes) {
-    return pack(table, slots, size, tick, epochs, kind, payload_bytes, true);
+    require_payload_bytes(payload_bytes, update_row_bytes_most);
+    return pack(draft_rows(table, slots, size, tick, epochs), tick, kind, payload_bytes, slots);
 }
 
 Packed collect_updates(EntityTable& table, double size, std::uint32_t tick, const SectorMap& epochs,
                        std::uint8_t mark, std::uint8_t kind, std::size_t payload_bytes) {
-    require_cells(size);
     require_payload_bytes(payload_bytes, update_row_bytes_most);
-    const RawVector<std::uint32_t> slots = take_marked(table.columns(), tick, mark);
-    return pack(table, slots, size, tick, epochs, kind, payload_bytes, false);
+    return pack(draft_marked(table, size, tick, mark, epochs), tick, kind, payload_bytes, {});
 }
 
 bool mark_updates(EntityTable& table, std::span<const std::uint8_t> payload, std::uint8_t mark) {
