@@ -12,8 +12,8 @@
 namespace sidereal {
 namespace {
 
-// Not 0 if any bit differs. Both zeros are told apart: a position that turns from one into the other
-// is sent once more.
+// Not 0 if any bit differs. Both zeros are told apart: a position that turns from one into the
+// other is sent once more.
 std::uint64_t differ(Vec2 a, Vec2 b) {
     const auto bits = [](double v) { return std::bit_cast<std::uint64_t>(v); };
     return (bits(a.x) ^ bits(b.x)) | (bits(a.y) ^ bits(b.y));
@@ -55,7 +55,8 @@ std::vector<std::uint32_t> EntityTable::advance(std::span<const std::uint32_t> s
             continue;
         }
         const std::uint32_t slot = slots[i];
-        const std::uint64_t moved = differ(at[slot], position[i]) | differ(speed[slot], velocity[i]);
+        const std::uint64_t moved =
+            differ(at[slot], position[i]) | differ(speed[slot], velocity[i]);
         dirty[slot] |= moved != 0 ? mark : std::uint8_t{0};
         at[slot] = position[i];
         speed[slot] = velocity[i];

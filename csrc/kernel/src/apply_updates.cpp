@@ -58,7 +58,8 @@ bool read_rows(Reader& in, std::size_t count, Sector sector, bool owned, Incomin
         std::memcpy(&cell[i], from + offsetof(UpdateRow, qx), sizeof cell[i]);
         std::memcpy(speed, from + offsetof(UpdateRow, vx), sizeof speed);
         velocity[i] = {speed[0], speed[1]};
-        infinite |= std::uint32_t{!std::isfinite(speed[0])} | std::uint32_t{!std::isfinite(speed[1])};
+        infinite |=
+            std::uint32_t{!std::isfinite(speed[0])} | std::uint32_t{!std::isfinite(speed[1])};
     }
     return infinite == 0;
 }

@@ -109,7 +109,8 @@ class Drafting {
     template <class SlotOf>
     void encode(const Source& from, const Wanted& wanted, std::size_t n, bool of_tick,
                 SlotOf slot_of) {
-        bool fit = passes().quantise(&from.position->x, &from.sector->x, n * 2, size_, &cells_[0].x);
+        bool fit =
+            passes().quantise(&from.position->x, &from.sector->x, n * 2, size_, &cells_[0].x);
         fit &= narrow(from.velocity, n, speeds_.data());
         UpdateRow* row = out_.rows.data() + rows_;
         auto* to = reinterpret_cast<std::uint8_t*>(row);

@@ -1,5 +1,5 @@
-// Rows as updates carry them, in the order in which they were given, and told with their neighbours of
-// the same sector.
+// Rows as updates carry them, in the order in which they were given, and told with their neighbours
+// of the same sector.
 #pragma once
 
 #include <cstddef>
@@ -97,8 +97,8 @@ struct Draft {
 Draft draft_rows(const EntityTable& table, std::span<const std::uint32_t> slots, double size,
                  std::uint32_t tick, const SectorMap& epochs);
 
-// The same for the rows of a tick, by their slots, that have phase 0 and a mark in the dirty column,
-// which it takes away.
+// The same for the rows of a tick, by their slots, that have phase 0 and a mark in the dirty
+// column, which it takes away.
 Draft draft_marked(EntityTable& table, double size, std::uint32_t tick, std::uint8_t mark,
                    const SectorMap& epochs);
 

@@ -28,8 +28,8 @@ struct Place {
 // places, one or more, are told apart by `first`.
 class Layout {
   public:
-    Layout(Packed& out, const std::vector<SectorRows>& groups, std::uint8_t kind, std::uint32_t tick,
-           std::size_t payload_bytes)
+    Layout(Packed& out, const std::vector<SectorRows>& groups, std::uint8_t kind,
+           std::uint32_t tick, std::size_t payload_bytes)
         : first(groups.size()), out_(out), kind_(kind), tick_(tick), payload_bytes_(payload_bytes) {
         std::vector<std::uint32_t> sorted(groups.size());
         std::iota(sorted.begin(), sorted.end(), 0u);

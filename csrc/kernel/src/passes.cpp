@@ -274,7 +274,8 @@ bool finite(const double* v, std::size_t n) {
 
 constexpr double cells_per_sector = 1073741824.0;
 
-// floor(x / unit) for |x / unit| below 2^32, without a division: see Nearest. `inverse` is 1 / unit.
+// floor(x / unit) for |x / unit| below 2^32, without a division: see Nearest. `inverse` is 1 /
+// unit.
 inline double whole(double x, double unit, double inverse) {
     const double nearest = __builtin_rint(x * inverse);
     return __builtin_fma(-nearest, unit, x) < 0.0 ? nearest - 1.0 : nearest;
@@ -293,8 +294,8 @@ bool quantise_near(const double* x, const std::int32_t* k, std::size_t n, double
         const double nearest = __builtin_rint(offset * inverse);
         const double rest = __builtin_fma(-(sector + nearest), size, x[i]);
         const double sectors = rest < 0.0 ? nearest - 1.0 : nearest;
-        const bool good = (__builtin_fabs(sector + sectors) <= coordinate_max) &
-                          (sectors >= -2.0) & (sectors <= 1.0) & (k[i] != none);
+        const bool good = (__builtin_fabs(sector + sectors) <= coordinate_max) & (sectors >= -2.0) &
+                          (sectors <= 1.0) & (k[i] != none);
         const double cell = whole(offset, cell_size, cell_inverse);
         const double first = sectors * cells_per_sector;
         const double last = first + (cells_per_sector - 1.0);

@@ -40,8 +40,9 @@ class BlobArena {
     // Writes a blob over one of the same length; whether it differs.
     bool overwrite(std::size_t row, std::span<const std::uint8_t> bytes);
 
-    // Writes blobs, one after the other, over those of rows as long as all are: the blobs, and those
-    // they replace. Calls f(i, whether blob i differs) for each; returns how many were written.
+    // Writes blobs, one after the other, over those of rows as long as all are: the blobs, and
+    // those they replace. Calls f(i, whether blob i differs) for each; returns how many were
+    // written.
     template <class F>
     std::size_t overwrite_even(std::span<const std::uint32_t> rows,
                                std::span<const std::uint32_t> lengths, const std::uint8_t* from,
@@ -104,13 +105,20 @@ std::size_t BlobArena::overwrite_even(std::span<const std::uint32_t> rows,
         return i;
     };
     switch (length) {
-        case 8: return by_words(std::integral_constant<std::size_t, 1>{});
-        case 16: return by_words(std::integral_constant<std::size_t, 2>{});
-        case 24: return by_words(std::integral_constant<std::size_t, 3>{});
-        case 32: return by_words(std::integral_constant<std::size_t, 4>{});
-        case 48: return by_words(std::integral_constant<std::size_t, 6>{});
-        case 64: return by_words(std::integral_constant<std::size_t, 8>{});
-        default: return 0;
+        case 8:
+            return by_words(std::integral_constant<std::size_t, 1>{});
+        case 16:
+            return by_words(std::integral_constant<std::size_t, 2>{});
+        case 24:
+            return by_words(std::integral_constant<std::size_t, 3>{});
+        case 32:
+            return by_words(std::integral_constant<std::size_t, 4>{});
+        case 48:
+            return by_words(std::integral_constant<std::size_t, 6>{});
+        case 64:
+            return by_words(std::integral_constant<std::size_t, 8>{});
+        default:
+            return 0;
     }
 }
 
