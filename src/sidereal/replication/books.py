@@ -68,7 +68,11 @@ class SectorEntry:
     """Where it goes once it is frozen; None where it is to be unloaded."""
     copy: Copy | None = None
     """Of what is in it, on its way to where it is about to move; until that is decided."""
+    asked_ns: int = 0
+    """When its move began, or its freeze."""
     moved_ns: int | None = None
+    unmoved_ns: int | None = None
+    """When a move of it was last given up that its own shard had not done its part of."""
     orphaned: bool = False
     """Its shard died, and it has not been assigned since."""
     awaiting: list[Awaiting] = field(default_factory=list)

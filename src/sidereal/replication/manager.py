@@ -200,6 +200,7 @@ class SectorManager:
             books.order.keep()
             activation.survey(books, now)
             self.rebalancer.observe(books, now)
+            lifecycle.give_up_overdue(books, now)
             lifecycle.unload_idle(books, now)
             lifecycle.forget_unloaded(books, now)
             self.rebalancer.round(books, now)

@@ -34,6 +34,8 @@ class ShardInfo:
     """It gets no sectors, by an operator's word."""
     draining: bool = False
     """And what it has goes to others."""
+    untaken_ns: int | None = None
+    """When a move to it was last given up that it had not done its part of."""
     spawn_serial: int = 0
     """The highest id that it has spawned: ids below are decided."""
     grants: list[tuple[int, int]] = field(default_factory=list)
