@@ -128,8 +128,8 @@ MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
 """Messages kept until one shard is done with them: seconds of heavy mail to a shard that reads."""
 
 LETTERS_UNSETTLED_BYTES_MAX = 32 * 1024 * 1024
-"""Messages that a shard has written and that the server has not confirmed: seconds of heavy mail,
-or what a game writes while the link is broken; beyond it `send` raises `LimitError`."""
+"""Messages that a shard or client has written and that the server has not confirmed: seconds of
+heavy mail, or what a game writes while the link is broken; beyond it `send` raises `LimitError`."""
 
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""

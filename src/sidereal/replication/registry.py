@@ -61,13 +61,6 @@ class ShardInfo:
             self.heard_ns = min(answer_ns, now)
             self.hears_ns = now
 
-    def takes_letter(self, number: int) -> bool:
-        """Whether its letter of that number has not come before; 0 is none."""
-        if number and self.mail_taken is not None and number <= self.mail_taken:
-            return False
-        self.mail_taken = number or self.mail_taken
-        return True
-
     def load_score(self, player_weight: float) -> float:
         """The seed's score: entities plus weighted players, plus what was assigned since."""
         return (
