@@ -134,31 +134,29 @@ def move(books: Books, entry: SectorEntry, target: int, why: str, now: int) -> N
 def copy_came(books: Books, shard: ShardInfo, message: SectorCopy, now: int) -> None:
     """Some of the copy of a sector that is to move has come."""
     entry = _fenced(books, shard, message.sector, message.epoch)
-    if entry is None or not moves(entry) or entry.attempt != message.attempt:
+    if entry is None or not moves(books, entry) or entry.attempt != message.attempt:
         books.counters["stale_sector_messages"] += 1
         return
     transitions.check_ticks(books, message.entities, now)
     copies.came(books, shard, entry, message)
     if copies.too_large(books):
-        assert entry.copy is not None
-        target, why = entry.copy.target, entry.copy.why
-        copies.give_up(books, entry)
-        unassign(books, entry, target, why, now)
+        copy = books.copies[entry.coords]
+        unassign(books, entry, copy.target, copy.why, now)
 
 
 def copied(books: Books, shard: ShardInfo, message: SectorCopied, now: int) -> None:
     """The target has the copy of a sector: now it is frozen."""
     entry = books.sectors.get(message.sector)
-    if entry is None or not moves(entry) or not copies.arrived(entry, shard, message):
+    if entry is None or not moves(books, entry) or not copies.arrived(books, entry, shard, message):
         books.counters["stale_sector_messages"] += 1
         return
-    assert entry.copy is not None
-    freeze(books, entry, entry.copy.target, entry.copy.why, now)
+    copy = books.copies[entry.coords]
+    freeze(books, entry, copy.target, copy.why, now)
 
 
-def moves(entry: SectorEntry) -> bool:
+def moves(books: Books, entry: SectorEntry) -> bool:
     """Whether a sector that is simulated is about to move, and is being copied."""
-    return entry.state is SectorState.ACTIVE and entry.copy is not None
+    return entry.state is SectorState.ACTIVE and entry.coords in books.copies
 
 
 def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
@@ -260,7 +258,8 @@ def abort_moves_to(books: Books, shard: ShardInfo, why: str) -> None:
     """Give up the undecided moves to a shard: their sources go on."""
     for entry in books.sectors.values():
         frozen = entry.state is SectorState.UNLOADING and entry.target == shard.shard_id
-        if frozen or (entry.copy is not None and entry.copy.target == shard.shard_id):
+        copy = books.copies.get(entry.coords)
+        if frozen or (copy is not None and copy.target == shard.shard_id):
             resume(books, entry, f"its target, shard {shard.name}, {why}")
 
 
@@ -269,13 +268,13 @@ def give_up_overdue(books: Books, now: int) -> None:
     seconds = MOVE_HALF_NS_MAX // NS_PER_S
     for entry in books.sectors.values():
         frozen = entry.state is SectorState.UNLOADING
-        if not (frozen or moves(entry)) or now - entry.asked_ns < MOVE_HALF_NS_MAX:
+        if not (frozen or moves(books, entry)) or now - entry.asked_ns < MOVE_HALF_NS_MAX:
             continue
         owes, lacks = books.shards.get(entry.shard_id), "has not said all that is in it"
         if frozen:
             lacks = "has not let go of it"
-        elif entry.copy is not None and entry.copy.whole:
-            owes, lacks = books.shards.get(entry.copy.target), "has not said that it has the copy"
+        elif (copy := books.copies[entry.coords]).whole:
+            owes, lacks = books.shards.get(copy.target), "has not said that it has the copy"
         if owes is None or owes.link is None:
             continue  # that session is over, and with it, when the next opens, this
         if owes.shard_id == entry.shard_id:

@@ -68,7 +68,7 @@ class Rebalancer:
         owner: dict[Sector, int] = {}
         resting: set[Sector] = set()
         for coords, entry in books.sectors.items():
-            if entry.state is SectorState.ACTIVE and entry.copy is None:
+            if entry.state is SectorState.ACTIVE and coords not in books.copies:
                 owner[coords] = entry.shard_id
                 if any(_lately(at, settings, now) for at in (entry.moved_ns, entry.unmoved_ns)):
                     resting.add(coords)
@@ -117,7 +117,7 @@ class Rebalancer:
         room = DRAIN_LOAD_MAX
         for entry in books.sectors.values():
             owed_ns = now - entry.frozen_ns if entry.frozen_ns else 0
-            if (entry.frozen_ns or entry.copy is not None) and owed_ns < MOVE_HALF_NS_MAX:
+            if (entry.frozen_ns or entry.coords in books.copies) and owed_ns < MOVE_HALF_NS_MAX:
                 room -= entry.load
         begun: list[Move] = []
         for move in moves:

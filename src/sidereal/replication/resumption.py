@@ -68,7 +68,7 @@ def _abort_moves(books: Books, shard: ShardInfo) -> None:
     """Freezes that are not decided end with the session, wherever the shard stood in them."""
     for coords in sorted(shard.sectors):
         entry = books.sectors[coords]
-        if entry.state is SectorState.UNLOADING or entry.copy is not None:
+        if entry.state is SectorState.UNLOADING or coords in books.copies:
             lifecycle.resume(books, entry, f"shard {shard.name} opened a new session")
 
 
