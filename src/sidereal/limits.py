@@ -78,6 +78,11 @@ with small states. A move whose copy finds no room is made without one, and take
 COPY_PARTS_MAX = 4096
 """Messages of one copy: sixteen times what `COPY_BYTES_MAX` takes in whole chunks."""
 
+MOVE_HALF_NS_MAX = 60_000_000_000
+"""How long each half of a sector's move may take: until its target says that it has the copy, and
+from the freeze until its last states are here. `COPY_BYTES_MAX` over 10 Mbit/s takes 54 s. Who is
+asked answers at once; beyond it the move is given up, and the sector runs on where it is."""
+
 PLACES_MAX = 5_000
 """Places of a sector's entities in one message: a chunk's bytes, as `CHUNK_BYTES_MAX`."""
 
@@ -123,8 +128,8 @@ MAIL_UNACKNOWLEDGED_BYTES_MAX = 32 * 1024 * 1024
 """Messages kept until one shard is done with them: seconds of heavy mail to a shard that reads."""
 
 LETTERS_UNSETTLED_BYTES_MAX = 32 * 1024 * 1024
-"""Messages that a shard has written and that the server has not confirmed: seconds of heavy mail,
-or what a game writes while the link is broken; beyond it `send` raises `LimitError`."""
+"""Messages that a shard or client has written and that the server has not confirmed: seconds of
+heavy mail, or what a game writes while the link is broken; beyond it `send` raises `LimitError`."""
 
 SUBSCRIPTIONS_PER_CLIENT_MAX = 16
 """Points or entities one client may watch at once."""

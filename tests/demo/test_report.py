@@ -123,6 +123,29 @@ def test_each_broken_bound_is_a_reason(calm, broken, says):
     json.loads(report.to_json())
 
 
+SLOW = dataclasses.replace(SERVER, slowest_commit_us=480_000, slowest_commit_tick=32)
+"""Its worlds begin in tick 10."""
+
+
+def test_the_slowest_commit_is_told_with_its_time_and_is_no_reason_by_itself(calm):
+    report = report_of(calm, SLOW)
+    assert report.ok
+    assert json.loads(report.to_json())["slowest_commit"] == {"ms": 480.0, "second": 1.1}
+    assert "slowest commit 480 ms, at 1.1 s" in text_of(report)
+    unseen = report_of(calm)
+    assert json.loads(unseen.to_json())["slowest_commit"] is None
+    assert "commit" not in text_of(unseen)
+
+
+@pytest.mark.parametrize(("gap_ticks", "named"), [(10, True), (19, True), (20, False)])
+def test_late_handoffs_are_put_down_to_a_commit_that_took_half_of_it(calm, gap_ticks, named):
+    late = altered(calm, gap_lengths=np.full(100, gap_ticks))
+    (line,) = report_of(late, SLOW).why_not
+    assert f"gaps last {gap_ticks} ticks" in line
+    assert ("the disk was busy: a commit took 0.48 s at 1.1 s" in line) == named
+    assert "disk" not in report_of(late).why_not[0]
+
+
 def test_where_nothing_could_be_foreseen_no_position_is_judged_and_the_report_says_so(calm):
     blind = {"compared": False, "position_error_max": float("nan")}
     report = report_of(altered(calm, census=blind))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sidereal.demo.measure import Measure
 from sidereal.demo.watch import Watch
 from sidereal.wire.operator_messages import SectorRows, ShardStatus, Status
 
@@ -54,3 +55,12 @@ def test_a_shard_that_is_gone_is_noted_once():
 
 def test_what_is_spawned_ahead_is_not_shown_as_alive():
     assert Watch().snapshot(status(10, [0]), 1, 100, 20.0).entities == 5
+
+
+def test_of_all_looks_at_a_run_the_slowest_commit_is_kept_and_none_from_before_it():
+    measure = Measure(None)
+    measure.first_tick = 100
+    for tick, took_us in ((99, 900_000), (105, 20_000), (130, 480_000), (131, 30_000)):
+        measure.look(status(tick + 1, [0], commit_max_us=took_us, commit_max_tick=tick))
+    figures = measure.server(status(140, [0]))
+    assert (figures.slowest_commit_us, figures.slowest_commit_tick) == (480_000, 130)

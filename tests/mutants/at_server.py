@@ -331,4 +331,30 @@ SERVER = (
             ),
         ),
     ),
+    Mutant(
+        "unload-unmarks",
+        "who was sent an entity forgotten by the journal of its sector's unloading",
+        (REPLAY,),
+        (
+            Cut(
+                "replication.replay",
+                "Replay._renew",
+                "self.books.table.phase[self._slots(rows.ids)].copy()",
+                "0",
+            ),
+        ),
+    ),
+    Mutant(
+        "spawn-unmarked",
+        "a spawn across a border that by the journal nobody was sent",
+        (REPLAY,),
+        (
+            Cut(
+                "replication.replay",
+                "Replay.apply",
+                "self._sent(record.entities, record.shard_id)",
+                "0",
+            ),
+        ),
+    ),
 )

@@ -8,6 +8,7 @@ from mutants.invariants import (
     HONEST,
     NEWEST,
     ONE,
+    REPLAY,
     RESTS,
     TAKEOVER,
     TICK,
@@ -85,7 +86,7 @@ SHARDS = (
     Mutant(
         "cleans-up-early",
         "the shard cleans up before it is released",
-        (TAKEOVER, HONEST, AUDIT, AGREES, TICK, RESTS),
+        (TAKEOVER, HONEST, AUDIT, AGREES, TICK, RESTS, REPLAY),
         (
             Cut(
                 "shard.sectors",

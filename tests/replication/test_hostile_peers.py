@@ -173,7 +173,7 @@ class Mouth:
         """Return what the source of a move would say of it, or its target."""
         random = self.random
         mine = [books.sectors[coords] for coords in sorted(shard.sectors)]
-        moving = [entry for entry in books.sectors.values() if entry.copy is not None]
+        moving = [books.sectors[coords] for coords in books.copies]
         entry = random.choice(moving or mine)
         fields = {"sector": entry.coords, "epoch": entry.epoch, "attempt": entry.attempt}
         if kind is sm.SectorCopied:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from msgspec import msgpack, structs
 
+from mutants.catalogue import MUTANTS
+from mutants.sabotage import sabotaged
 from replication.test_resumption import SETTINGS, moving, settle, told
 from replication.test_spawn_and_groups import spawn, two_shards_side_by_side
 from sidereal.errors import ConfigError, StoreDamaged
@@ -17,8 +19,9 @@ from sidereal.replication.replay import Replay, digest
 from sidereal.replication.settings import MS
 from sidereal.shard import events as ev
 from sidereal.store import MemoryStore
-from sidereal.testing import checks
+from sidereal.testing import replays
 from sidereal.testing.cluster import Cluster
+from sidereal.testing.observer import Violation
 from sidereal.testing.plan import draw
 from sidereal.testing.simulation import Simulation
 from sidereal.wire import operator_messages as om
@@ -54,7 +57,7 @@ def test_a_replayed_journal_is_what_memory_has_at_any_time(seed):
     simulation.game.calm = False
     for _ in range(12):
         simulation.cluster.run(0.5)
-        checks.replayed(simulation.cluster)
+        replays.replayed(simulation.cluster)
     assert simulation.cluster.disk.end.position > 50
 
 
@@ -196,6 +199,24 @@ def test_a_shadow_is_never_taken_for_what_another_shard_has_simulated_since(spaw
     table = west.core.holdings.table
     assert table.ids.tolist() == ids.tolist()
     assert np.abs(table.position - there).max() < 1e-6, "as the east left it"
+
+
+@pytest.mark.parametrize("name", ["unload-unmarks", "spawn-unmarked"])
+def test_a_server_that_finds_no_mark_of_who_was_sent_an_entity_is_accused(name):
+    cluster = two_shards_side_by_side()
+    west = cluster.shards[0]
+    ids = spawn(west, [5.0])  # in a sector of the east's
+    cluster.run(0.3)
+    for shard in cluster.shards:  # so that it stays unloaded
+        cluster.command(om.Command(1, "cordon", None, shard.core.shard_id))
+    cluster.command(om.Command(1, "unload", (0, 0), None))
+    cluster.run(0.3)
+    (mutant,) = (each for each in MUTANTS if each.name == name)
+    kill(cluster)
+    with sabotaged(mutant), pytest.raises(Violation) as found:
+        start(cluster)
+    assert found.value.invariant == "a replay is the record"
+    assert list(found.value.entities) == ids.tolist()
 
 
 def test_by_another_clock_world_time_goes_on_by_the_wall():

@@ -8,7 +8,7 @@ from sidereal.kernel import ABSENT
 from sidereal.replication.settings import Settings
 from sidereal.shard.grants import Grants
 from sidereal.shard.phase import SPAWNING
-from sidereal.testing import checks
+from sidereal.testing import checks, replays
 from sidereal.testing.cluster import Cluster
 from sidereal.wire import operator_messages as om
 from sidereal.world.rules import NS_PER_S, WorldRules
@@ -250,7 +250,7 @@ def test_members_go_their_own_ways_when_their_root_is_no_more():
     cluster.command(om.DestroyByOperator(1, root.tolist()))
     cluster.run(2.5)
     assert holder(cluster, members) == ["shard-0"] * 2
-    checks.replayed(cluster)
+    replays.replayed(cluster)
     cluster.run(3.5)
     assert holder(cluster, members) == ["shard-1"] * 2
     checks.settled(cluster)

@@ -69,6 +69,29 @@ def test_a_broken_link_is_made_anew_and_the_session_resumed(table):
     )
 
 
+def test_letters_written_while_a_link_breaks_arrive_once_each_and_in_order(table):
+    world = table("one")
+    entity = grown(world)
+    client = world.client()
+    world.until(lambda: client.welcomed)
+    written = [bytes([number]) for number in range(30)]
+    for payload in written:
+        client.send(entity, payload)
+        if payload == written[15]:  # some have come, some lie in the server's socket
+            world.server.step()
+        if payload == written[25]:
+            world.server.channel.endpoint.close(client_link(world), "the test cut it", now_ns())
+
+    def heard() -> list[bytes]:
+        return [event.payload for event in world.of(world.shards[0], sidereal.MailReceived)]
+
+    world.until(lambda: len(heard()) >= len(written))
+    assert heard() == written
+    world.until(lambda: not client._core.letters_unsettled)
+    assert len(world.of(client, ev.Welcomed)) == 2
+    assert not world.of(client, ev.MailRefused)
+
+
 def client_link(world: Table):
     (session,) = world.server.manager.books.sessions
     return session.link

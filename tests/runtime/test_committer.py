@@ -271,3 +271,29 @@ def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(
         committer.close(patience_s=0.05)
     assert committer.done() == []
     assert gated.load().end == 0
+
+
+def test_the_slowest_commit_since_it_was_last_asked_for_is_told_with_its_beginning(
+    gated: GatedStore,
+    start: Callable[[MemoryStore], Committer[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0]
+    monkeypatch.setattr(module, "now_ns", lambda: clock[0])
+    committer = start(gated)
+
+    def commit(began_ns: int, ended_ns: int) -> None:
+        clock[0] = began_ns
+        committer.submit([b"a"], 0)
+        gated.has_begun("commit")
+        clock[0] = ended_ns
+        gated.let["commit"].release()
+        tokens(committer, 1)
+
+    assert committer.take_slowest() is None
+    for began_ns, ended_ns in ((0, 30), (100, 250), (300, 320)):
+        commit(began_ns, ended_ns)
+    assert committer.take_slowest() == (150, 100)
+    assert committer.take_slowest() is None
+    commit(400, 401)
+    assert committer.take_slowest() == (1, 400)

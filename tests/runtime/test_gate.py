@@ -8,9 +8,13 @@ from sidereal.ids import LinkId
 from sidereal.replication.books import Output, Send, SendDatagrams
 from sidereal.replication.manager import Step
 from sidereal.runtime import gate as gate_module
+from sidereal.runtime.clock import now_ns
+from sidereal.runtime.committer import CommitTime
 from sidereal.runtime.gate import Gate
+from sidereal.runtime.replication_process import SLOWEST_OF_S
 from sidereal.store import MemoryStore
 from sidereal.wire.shard_messages import HeartbeatAck
+from sidereal.world.rules import NS_PER_S
 
 PEER = LinkId(1)
 
@@ -101,3 +105,25 @@ def test_a_snapshot_is_gathered_once_and_not_while_one_is_being_written(monkeypa
         assert len(gathered) == 1
     assert gate.fileno() is not None
     table.close()
+
+
+def test_the_server_tells_the_slowest_commit_of_its_last_few_seconds(monkeypatch) -> None:
+    table = Table("one", store=MemoryStore)
+    server = table.server
+    books, now = server.manager.books, now_ns()
+    told = []
+    took = [0.02, 0.48, *[0.01] * SLOWEST_OF_S]
+    try:
+        for second, s in enumerate(took):
+            began_ns = now + second * NS_PER_S
+            slowest = CommitTime(round(s * NS_PER_S), began_ns)
+            monkeypatch.setattr(server.gate, "take_slowest", lambda found=slowest: found)
+            server._account_at = 0
+            server._account(began_ns)
+            told.append((books.counters["commit_max_us"], books.counters["commit_max_tick"]))
+        at = [books.tick_at(now + second * NS_PER_S) for second in range(len(took))]
+    finally:
+        table.close()
+    assert told[0] == (20_000, at[0])
+    assert told[1:-1] == [(480_000, at[1])] * SLOWEST_OF_S
+    assert told[-1] == (10_000, at[-1])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sidereal.client.letters import Letters
 from sidereal.replication import interest
 from sidereal.replication.possession import Possessions
 from sidereal.replication.view import View
@@ -17,6 +18,8 @@ FAULTS = ("partition", "flapping", "server-crash", "pause")
 
 def life(seed: int, seconds: float = 15.0, *, transport: bool = False, **more):
     plan = draw(seed, (*FAULTS, "loss") if transport else FAULTS, transport=transport)
+    if transport:  # what a client was last told is seldom lost
+        plan = replace(plan, weather=replace(plan.weather, datagram_loss=0.3))
     return Simulation(replace(plan, seconds=seconds, clients=2, **more))
 
 
@@ -112,3 +115,10 @@ def test_over_the_transport_what_was_lost_and_is_not_told_again_is_found(monkeyp
 
     found = broken(monkeypatch, (View, "notice", content), transport=True)
     assert found == "views show what is near"
+
+
+def test_letters_of_which_nobody_says_whether_they_came_are_found(monkeypatch):
+    def deaf(answered):
+        return lambda self, number, send, out: None
+
+    assert broken(monkeypatch, (Letters, "answered", deaf)) == "letters are settled"

@@ -3,7 +3,7 @@
 Messages, datagrams and time go in; `poll` drains what is to be sent, `events`
 what the game is told. It outlives its link: `open` begins the next one, resumes
 the session where the server still has it, and says again what is to be seen and
-steered. Mail that was in flight when a link broke may be lost; it never comes twice.
+steered, and those letters that had not come when a link broke (`letters`).
 """
 
 import math
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sidereal.client import events as ev
+from sidereal.client.letters import Letters
 from sidereal.client.sight import Sight
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.kernel import unpack_ghosts
-from sidereal.limits import MAIL_BYTES_MAX, MAIL_PER_ENTITY_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
+from sidereal.limits import MAIL_BYTES_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
 from sidereal.wire import client_messages as cm
 from sidereal.wire import shard_messages as sm
 from sidereal.wire.base import PROTOCOL_VERSION, Message
@@ -48,8 +49,7 @@ class ClientCore:
         """Released, and not answered yet: said again in the next session."""
         self._unanswered: Counter[int] = Counter()
         """Entities, with how often this session has asked to steer or to release each."""
-        self._mail: list[sm.SendMail] = []
-        """Waits for a session."""
+        self._letters = Letters()
         self._send: list[Message] = []
         self._events: list[ev.Event] = []
 
@@ -63,7 +63,7 @@ class ClientCore:
     def ended(self, reason: str) -> None:
         """The link is gone."""
         self._welcomed = False
-        self._mail += [message for message in self._send if isinstance(message, sm.SendMail)]
+        self._letters.link_ended()
         self._send = []
         if len(self._sight.ids):
             nothing = np.zeros(len(self._sight.ids), bool)
@@ -110,6 +110,7 @@ class ClientCore:
                 if message.sent_ns > now:
                     raise ProtocolError("an answer to a heartbeat that was never sent")
                 self.clock.sample(message.sent_ns, message.server_ns, now)
+                self._letters.answered(message.mail_taken, self._send, self._events)
             case _:
                 raise ProtocolError(f"a server may not send {type(message).__name__} to a client")
 
@@ -132,13 +133,18 @@ class ClientCore:
     def tick(self, now: int) -> None:
         """Do what is due: keep the clock."""
         if self._welcomed and now >= self._heartbeat_at:
-            self._heartbeat_at = now + HEARTBEAT_NS
-            self._send.append(sm.Heartbeat(now, 0, 0))
+            self._ask(now)
 
     def poll(self) -> list[Message]:
         """Return, and forget, the messages that are to be sent."""
         out, self._send = self._send, []
+        self._letters.left(out)
         return out
+
+    @property
+    def letters_unsettled(self) -> int:
+        """How many letters the server is not known to have."""
+        return len(self._letters)
 
     def events(self) -> list[ev.Event]:
         """Return, and forget, what the game is to be told, in order."""
@@ -202,17 +208,12 @@ class ClientCore:
         Raises
         ------
         LimitError
-            The payload is too large, or too many messages wait for a session.
+            The payload is too large, or too many messages wait for a session, or have not reached
+            the server.
         """
         if len(payload) > MAIL_BYTES_MAX:
             raise LimitError(f"a message of {len(payload)} bytes; at most {MAIL_BYTES_MAX}")
-        message = sm.SendMail(entity, bytes(payload))
-        if self._welcomed:
-            self._send.append(message)
-        elif len(self._mail) >= MAIL_PER_ENTITY_MAX:
-            raise LimitError(f"{MAIL_PER_ENTITY_MAX} messages wait for a session already")
-        else:
-            self._mail.append(message)
+        self._letters.post(entity, bytes(payload), self._send)
 
     # --- inside --------------------------------------------------------------
 
@@ -240,5 +241,10 @@ class ClientCore:
         for wishes, hold in ((self._unwanted, False), (self._wanted, True)):
             for entity in wishes:
                 self._say(cm.Possess(entity, hold))
-        self._send += self._mail
-        self._mail = []
+        if self._letters.welcomed(welcome.resumed, self._send, self._events):
+            self._ask(now)
+
+    def _ask(self, now: int) -> None:
+        """Ask for the server's clock, and for how much mail has come."""
+        self._heartbeat_at = now + HEARTBEAT_NS
+        self._send.append(sm.Heartbeat(now, 0, 0))

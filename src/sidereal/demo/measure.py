@@ -51,6 +51,8 @@ class Measure:
         """The world's, once it is known."""
         self._times_ns: list[int] = []
         self._freezes_ns: dict[int, list[int]] = {}
+        self._slowest_commit = (0, 0)
+        """Microseconds, and the tick in which it began."""
         self._pause = threading.Event()
         self.memory_replication_mb = 0.0
         self.memory_mb: dict[str, float] = {}
@@ -62,7 +64,14 @@ class Measure:
         if status.tick >= self.first_tick:
             self._flow_ns.append(now_ns())
             self._flow.look(status)
+        self._take(status)
+
+    def _take(self, status: Status) -> None:
         self._freezes_ns[status.term] = list(status.freezes_ns)
+        counters = status.counters
+        commit = counters.get("commit_max_us", 0), counters.get("commit_max_tick", 0)
+        if commit[1] >= self.first_tick:
+            self._slowest_commit = max(self._slowest_commit, commit)
 
     def nap(self, seconds: float) -> None:
         """Wait until the next look."""
@@ -87,7 +96,8 @@ class Measure:
 
     def server(self, status: Status) -> ServerFigures:
         """Return what only the server and the system know of the run."""
-        self._freezes_ns[status.term] = list(status.freezes_ns)
+        self._take(status)
+        took_us, tick = self._slowest_commit
         freezes = itertools.chain.from_iterable(self._freezes_ns.values())
         return ServerFigures(
             migrations=self.rise("migrations"),
@@ -104,6 +114,8 @@ class Measure:
                 self.rise("audit_differences"), status.counters.get("audit_differences", 0)
             ),
             migration_freeze_ns=np.fromiter(freezes, np.int64),
+            slowest_commit_us=took_us,
+            slowest_commit_tick=tick,
         )
 
     def costs(self) -> Costs:

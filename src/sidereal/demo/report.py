@@ -24,6 +24,9 @@ CUSTODY_S_MAX = 1.0
 LEFT_OUT_SHARE_MAX = 0.01
 """World ticks that a shard may leave out: as many as may overrun."""
 
+BUSY_SHARE = 0.5
+"""Where a commit took this much of what was late, it is named beside it."""
+
 
 class Quantiles(msgspec.Struct, frozen=True):
     """A distribution; None where nothing was measured."""
@@ -96,6 +99,13 @@ class ServerAudit(msgspec.Struct, frozen=True):
     differences: int
 
 
+class SlowestCommit(msgspec.Struct, frozen=True):
+    """The journal's commit that took longest, and when in the run it began."""
+
+    ms: float
+    second: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A run of the demo in figures. Times in ms, rates per second, distances in units."""
 
@@ -135,6 +145,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped_in_faults: int
     strikes: list[StrikeLine]
     costs: list[Costs]
+    slowest_commit: SlowestCommit | None
 
     def to_json(self) -> bytes:
         """Indented JSON, with a newline at its end."""
@@ -155,6 +166,9 @@ class ServerFigures:
         Per sector; without it the entities' own times are reported.
     memory_mb : float
         Its peak.
+    slowest_commit_us, slowest_commit_tick : int
+        How long the longest commit of the journal took, and the tick in which it began; 0 where
+        none was seen.
     """
 
     migrations: int
@@ -168,6 +182,8 @@ class ServerFigures:
     migration_freeze_ns: npt.NDArray[np.int64] | None = None
     audit_sectors: int = 0
     audit_differences: int = 0
+    slowest_commit_us: int = 0
+    slowest_commit_tick: int = 0
 
 
 @dataclass(frozen=True)
@@ -223,8 +239,9 @@ def make_report(
     """
     people, way = verdict.census, verdict.passages
     why_not = [*(problems or []), *verdict.wrong, *_broken_bounds(verdict, server)]
+    slowest = _slowest_commit(verdict, server, tick_hz)
     if timely:
-        why_not += [*_late(verdict, server), *_late_recoveries(strikes or [])]
+        why_not += [*_late(verdict, server, tick_hz, slowest), *_late_recoveries(strikes or [])]
     tick_ms = 1000.0 / tick_hz
     runs = {run.pid: run for run in verdict.shards}
     freeze = server.migration_freeze_ns
@@ -273,7 +290,24 @@ def make_report(
         skipped_in_faults=verdict.fault_gap_ticks,
         strikes=strikes or [],
         costs=costs or [],
+        slowest_commit=slowest,
     )
+
+
+def _slowest_commit(
+    verdict: Verdict, server: ServerFigures, tick_hz: float
+) -> SlowestCommit | None:
+    if not server.slowest_commit_us:
+        return None
+    ticks = server.slowest_commit_tick - verdict.first_tick
+    return SlowestCommit(server.slowest_commit_us / 1000, ticks / tick_hz)
+
+
+def _busy(slowest: SlowestCommit | None, late_s: float) -> str:
+    """What explains a lateness, where a commit took enough of it."""
+    if slowest is None or slowest.ms / 1000 < BUSY_SHARE * late_s:
+        return ""
+    return f"; the disk was busy: a commit took {slowest.ms / 1000:.2f} s at {slowest.second:.1f} s"
 
 
 def _skipped_share(verdict: Verdict) -> float:
@@ -302,19 +336,24 @@ def _broken_bounds(verdict: Verdict, server: ServerFigures) -> list[str]:
     return broken
 
 
-def _late(verdict: Verdict, server: ServerFigures) -> list[str]:
+def _late(
+    verdict: Verdict, server: ServerFigures, tick_hz: float, slowest: SlowestCommit | None
+) -> list[str]:
     """Bounds of time that were broken, one line for each."""
     broken = []
     gap_p99 = _at(verdict.gap_lengths, 99)
     if gap_p99 is not None and gap_p99 > GAP_P99_TICKS_MAX:
-        broken.append(f"gaps last {gap_p99:g} ticks at p99; at most {GAP_P99_TICKS_MAX}")
+        broken.append(
+            f"gaps last {gap_p99:g} ticks at p99; at most {GAP_P99_TICKS_MAX}"
+            f"{_busy(slowest, gap_p99 / tick_hz)}"
+        )
     share = _skipped_share(verdict)
     if share > SKIPPED_SHARE_MAX:
         broken.append(f"{share:.2%} of all ticks were skipped; at most {SKIPPED_SHARE_MAX:.0%}")
     if server.custody_oldest_s > CUSTODY_S_MAX:
         broken.append(
             f"the server has held an entity for {server.custody_oldest_s:.1f} s;"
-            f" at most {CUSTODY_S_MAX:g} s at the end"
+            f" at most {CUSTODY_S_MAX:g} s at the end{_busy(slowest, server.custody_oldest_s)}"
         )
     broken += [line for run in verdict.shards if (line := _unrun(run, verdict))]
     return broken

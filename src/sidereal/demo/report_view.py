@@ -88,6 +88,8 @@ def _figures(report: Report) -> Table:
             f" replication server {report.memory_mb.replication:,.0f} MB",
         ),
     ]
+    if (slowest := report.slowest_commit) is not None:
+        rows.append(("journal", f"slowest commit {slowest.ms:.0f} ms, at {slowest.second:.1f} s"))
     if report.shards_lost or report.rehomed.entities:
         rows.append(
             (

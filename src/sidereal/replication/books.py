@@ -66,9 +66,11 @@ class SectorEntry:
     """Since when it stands still for a move to another shard; 0 where it does not."""
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
-    copy: Copy | None = None
-    """Of what is in it, on its way to where it is about to move; until that is decided."""
+    asked_ns: int = 0
+    """When its move began, or its freeze."""
     moved_ns: int | None = None
+    unmoved_ns: int | None = None
+    """When a move of it was last given up that its own shard had not done its part of."""
     orphaned: bool = False
     """Its shard died, and it has not been assigned since."""
     awaiting: list[Awaiting] = field(default_factory=list)
@@ -127,7 +129,7 @@ class Books:
         self.routes = SectorMap()
         self.sectors: dict[Sector, SectorEntry] = {}
         self.copies: dict[Sector, Copy] = {}
-        """Those of sectors that are about to move: each is its entry's too."""
+        """Of what is in sectors that are about to move, on its way there; until that is decided."""
         self.resting: dict[Sector, int] = {}
         """Epochs of sectors that nobody owns and nothing is in: all that is to be remembered."""
         self.shards = ActiveShards()

@@ -11,7 +11,7 @@ from sidereal.errors import ProtocolError
 from sidereal.ids import LinkId
 from sidereal.limits import SUBSCRIPTION_RADIUS_SECTORS_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
 from sidereal.replication.books import Books, CloseLink
-from sidereal.replication.mail import Sender
+from sidereal.replication.mail import Sender, is_new
 from sidereal.replication.records import SessionOpened, SessionOver
 from sidereal.replication.sessions import TOKEN_BYTES, Session, Subscription
 from sidereal.wire import client_messages as cm
@@ -51,9 +51,11 @@ class Clients:
             case cm.Possess():
                 _possess(books, session, message)
             case SendMail():
-                books.mail.post(books, Sender(session.name, session=session.number), message)
+                if is_new(session, message.number):
+                    books.mail.post(books, Sender(session.name, session=session.number), message)
             case Heartbeat():
-                books.tell_session(session, HeartbeatAck(message.sent_ns, now))
+                taken = -1 if session.mail_taken is None else session.mail_taken
+                books.tell_session(session, HeartbeatAck(message.sent_ns, now, taken))
             case _:
                 raise ProtocolError(f"a client may not send {type(message).__name__}")
 

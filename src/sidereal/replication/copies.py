@@ -59,7 +59,7 @@ def begin(books: "Books", entry: "SectorEntry", target: int, why: str) -> bool:
     if not len(rows) or _taken(books) + expected > COPY_BYTES_MAX:
         return False
     entry.attempt += 1
-    entry.copy = books.copies[entry.coords] = Copy(target, why, expected)
+    books.copies[entry.coords] = Copy(target, why, expected)
     message = CopySector(entry.coords, entry.epoch, entry.attempt)
     books.send(books.shards.get(entry.shard_id), message)
     return True
@@ -67,8 +67,7 @@ def begin(books: "Books", entry: "SectorEntry", target: int, why: str) -> bool:
 
 def came(books: "Books", shard: "ShardInfo", entry: "SectorEntry", message: SectorCopy) -> None:
     """Some of a copy has come: take what is newer, and pass it on as the record has it."""
-    copy = entry.copy
-    assert copy is not None
+    copy = books.copies[entry.coords]
     if copy.whole:
         raise ProtocolError(f"SectorCopy {entry.coords}: more of it, and it was whole")
     copy.left = message.left_after(copy.left)
@@ -100,13 +99,14 @@ def too_large(books: "Books") -> bool:
 
 def forget(books: "Books", entry: "SectorEntry") -> Copy | None:
     """A sector's copy is of no use any more: return it, if there was one."""
-    entry.copy = None
     return books.copies.pop(entry.coords, None)
 
 
-def arrived(entry: "SectorEntry", shard: "ShardInfo", message: SectorCopied) -> bool:
+def arrived(
+    books: "Books", entry: "SectorEntry", shard: "ShardInfo", message: SectorCopied
+) -> bool:
     """Whether that says that the target has the copy that the sector waits for."""
-    copy = entry.copy
+    copy = books.copies.get(entry.coords)
     return (
         copy is not None
         and copy.whole
@@ -138,7 +138,7 @@ def last_states(
     _state(books, rows, slots)
     if not len(places):
         return
-    copy = entry.copy
+    copy = books.copies.get(entry.coords)
     if copy is None or not copy.whole:
         raise ProtocolError(f"SectorRemoved {entry.coords}: places, and no copy was asked for")
     places, slots = _current(books, shard, entry, places)
@@ -155,7 +155,7 @@ def last_states(
 
 def as_copied(books: "Books", entry: "SectorEntry") -> U32:
     """Return the slots of what the target has already, but for where it is."""
-    copy = entry.copy
+    copy = books.copies.get(entry.coords)
     if copy is None or not copy.as_copied:
         return np.empty(0, np.uint32)
     slots = books.table.slots(np.concatenate(copy.as_copied))

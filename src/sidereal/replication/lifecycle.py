@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.ids import Sector
-from sidereal.limits import CHUNK_BYTES_MAX, PLACES_MAX
+from sidereal.limits import CHUNK_BYTES_MAX, MOVE_HALF_NS_MAX, PLACES_MAX
 from sidereal.replication import balance, copies, transitions
 from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
 from sidereal.replication.records import Assigned, Unloaded
@@ -30,6 +30,7 @@ from sidereal.wire.shard_messages import (
 from sidereal.world.columns import U32, among
 from sidereal.world.entities import ClaimRows, EntityRows, gather, placed
 from sidereal.world.places import rows_by_sector
+from sidereal.world.rules import NS_PER_S
 from sidereal.world.sectors import SectorEvent, SectorState
 
 NOBODY = EntityRows.empty()
@@ -125,6 +126,7 @@ def end_freeze(books: Books, entry: SectorEntry, now: int) -> None:
 def move(books: Books, entry: SectorEntry, target: int, why: str, now: int) -> None:
     """Let an active sector go to another shard: first a copy of it, then, frozen, itself."""
     copies.give_up(books, entry)
+    entry.asked_ns = now
     if not copies.begin(books, entry, target, why):
         unassign(books, entry, target, why, now)
 
@@ -132,31 +134,29 @@ def move(books: Books, entry: SectorEntry, target: int, why: str, now: int) -> N
 def copy_came(books: Books, shard: ShardInfo, message: SectorCopy, now: int) -> None:
     """Some of the copy of a sector that is to move has come."""
     entry = _fenced(books, shard, message.sector, message.epoch)
-    if entry is None or not moves(entry) or entry.attempt != message.attempt:
+    if entry is None or not moves(books, entry) or entry.attempt != message.attempt:
         books.counters["stale_sector_messages"] += 1
         return
     transitions.check_ticks(books, message.entities, now)
     copies.came(books, shard, entry, message)
     if copies.too_large(books):
-        assert entry.copy is not None
-        target, why = entry.copy.target, entry.copy.why
-        copies.give_up(books, entry)
-        unassign(books, entry, target, why, now)
+        copy = books.copies[entry.coords]
+        unassign(books, entry, copy.target, copy.why, now)
 
 
 def copied(books: Books, shard: ShardInfo, message: SectorCopied, now: int) -> None:
     """The target has the copy of a sector: now it is frozen."""
     entry = books.sectors.get(message.sector)
-    if entry is None or not moves(entry) or not copies.arrived(entry, shard, message):
+    if entry is None or not moves(books, entry) or not copies.arrived(books, entry, shard, message):
         books.counters["stale_sector_messages"] += 1
         return
-    assert entry.copy is not None
-    freeze(books, entry, entry.copy.target, entry.copy.why, now)
+    copy = books.copies[entry.coords]
+    freeze(books, entry, copy.target, copy.why, now)
 
 
-def moves(entry: SectorEntry) -> bool:
+def moves(books: Books, entry: SectorEntry) -> bool:
     """Whether a sector that is simulated is about to move, and is being copied."""
-    return entry.state is SectorState.ACTIVE and entry.copy is not None
+    return entry.state is SectorState.ACTIVE and entry.coords in books.copies
 
 
 def unassign(books: Books, entry: SectorEntry, target: int | None, why: str, now: int) -> None:
@@ -170,6 +170,7 @@ def freeze(books: Books, entry: SectorEntry, target: int | None, why: str, now: 
     """Freeze an active sector in its present attempt; what its copy has is not said again."""
     entry.happen(SectorEvent.UNASSIGN)
     entry.target = target
+    entry.asked_ns = now
     entry.frozen_ns = 0 if target is None else now
     entry.why = why
     books.freeze(entry)
@@ -257,8 +258,32 @@ def abort_moves_to(books: Books, shard: ShardInfo, why: str) -> None:
     """Give up the undecided moves to a shard: their sources go on."""
     for entry in books.sectors.values():
         frozen = entry.state is SectorState.UNLOADING and entry.target == shard.shard_id
-        if frozen or (entry.copy is not None and entry.copy.target == shard.shard_id):
+        copy = books.copies.get(entry.coords)
+        if frozen or (copy is not None and copy.target == shard.shard_id):
             resume(books, entry, f"its target, shard {shard.name}, {why}")
+
+
+def give_up_overdue(books: Books, now: int) -> None:
+    """Give up moves and unloadings that are not decided and take too long, though all are heard."""
+    seconds = MOVE_HALF_NS_MAX // NS_PER_S
+    for entry in books.sectors.values():
+        frozen = entry.state is SectorState.UNLOADING
+        if not (frozen or moves(books, entry)) or now - entry.asked_ns < MOVE_HALF_NS_MAX:
+            continue
+        owes, lacks = books.shards.get(entry.shard_id), "has not said all that is in it"
+        if frozen:
+            lacks = "has not let go of it"
+        elif (copy := books.copies[entry.coords]).whole:
+            owes, lacks = books.shards.get(copy.target), "has not said that it has the copy"
+        if owes is None or owes.link is None:
+            continue  # that session is over, and with it, when the next opens, this
+        if owes.shard_id == entry.shard_id:
+            entry.unmoved_ns = entry.occupied_ns = now
+        else:
+            owes.untaken_ns = now
+        what = "unloading" if frozen and entry.target is None else "move"
+        books.counters["moves_given_up"] += 1
+        resume(books, entry, f"its {what} was given up: shard {owes.name} {lacks} in {seconds} s")
 
 
 def unload_idle(books: Books, now: int) -> None:

@@ -32,6 +32,7 @@ from sidereal.world.columns import U32, U64, among
 
 if TYPE_CHECKING:
     from sidereal.replication.books import Books
+    from sidereal.replication.sessions import Session
 
 LETTER_BYTES = 128
 """About what one letter takes beside its payload."""
@@ -226,6 +227,14 @@ class MailRoom:
     def _refuse(books: "Books", letter: Letter, reason: str) -> None:
         books.counters["mail_refused"] += 1
         books.tell(letter.sender, MailRefused(letter.entity, reason))
+
+
+def is_new(writer: "ShardInfo | Session", number: int) -> bool:
+    """Take note of a letter's number; return whether it has not come before. 0 is no number."""
+    if number and writer.mail_taken is not None and number <= writer.mail_taken:
+        return False
+    writer.mail_taken = number or writer.mail_taken
+    return True
 
 
 def _one(entity: int) -> U64:

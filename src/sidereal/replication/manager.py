@@ -25,7 +25,7 @@ from sidereal.replication.books import CloseLink, Output
 from sidereal.replication.clients import Clients, Rng
 from sidereal.replication.ghosts import GhostFeed
 from sidereal.replication.interest import Interest
-from sidereal.replication.mail import Sender
+from sidereal.replication.mail import Sender, is_new
 from sidereal.replication.rebalance import Rebalancer
 from sidereal.replication.registry import ShardInfo
 from sidereal.replication.replay import Moment, image_of, restore
@@ -200,6 +200,7 @@ class SectorManager:
             books.order.keep()
             activation.survey(books, now)
             self.rebalancer.observe(books, now)
+            lifecycle.give_up_overdue(books, now)
             lifecycle.unload_idle(books, now)
             lifecycle.forget_unloaded(books, now)
             self.rebalancer.round(books, now)
@@ -256,7 +257,7 @@ class SectorManager:
                     books, shard, message.entities, now, message.mail_seen, message.mail_held
                 )
             case sm.SendMail():
-                if shard.takes_letter(message.number):
+                if is_new(shard, message.number):
                     sender = Sender(f"{ROLE_SHARD}{name}", shard_id=shard.shard_id)
                     books.mail.post(books, sender, message)
             case sm.EntityStates():

@@ -5,10 +5,12 @@ measured, that matters more than the planner does.
 """
 
 from sidereal.ids import Sector
+from sidereal.limits import MOVE_HALF_NS_MAX
 from sidereal.replication import lifecycle
 from sidereal.replication.books import Books
 from sidereal.replication.flux import HALF_LIFE_S, Flux
 from sidereal.replication.plan import Move, View, plan
+from sidereal.replication.settings import Settings
 from sidereal.world.rules import NS_PER_S
 from sidereal.world.sectors import SectorState
 
@@ -66,14 +68,17 @@ class Rebalancer:
         owner: dict[Sector, int] = {}
         resting: set[Sector] = set()
         for coords, entry in books.sectors.items():
-            if entry.state is SectorState.ACTIVE and entry.copy is None:
+            if entry.state is SectorState.ACTIVE and coords not in books.copies:
                 owner[coords] = entry.shard_id
-                lately = entry.moved_ns is not None
-                if lately and now - (entry.moved_ns or 0) < settings.move_cooldown_ns:
+                if any(_lately(at, settings, now) for at in (entry.moved_ns, entry.unmoved_ns)):
                     resting.add(coords)
         connected = [info for info in books.shards if info.link is not None]
         shards = tuple(info.shard_id for info in connected)
-        cordoned = frozenset(info.shard_id for info in connected if info.cordoned)
+        cordoned = frozenset(
+            info.shard_id
+            for info in connected
+            if info.cordoned or _lately(info.untaken_ns, settings, now)
+        )
         draining = frozenset(info.shard_id for info in connected if info.draining)
         return View(
             self.predicted(),
@@ -96,29 +101,39 @@ class Rebalancer:
         if due:
             self._round_ns = now
         moves = plan(self.view(books, now)) if due or self._draining(books) else []
-        moves = self._paced(books, moves, due)
+        moves = self._paced(books, moves, due, now)
         for move in moves:
             entry = books.sectors[move.sector]
             lifecycle.move(books, entry, move.target, move.reason, now)
         return moves
 
     @staticmethod
-    def _paced(books: Books, moves: list[Move], due: bool) -> list[Move]:
-        """Return the moves to begin now: some of draining shards', others' where a round is due."""
+    def _paced(books: Books, moves: list[Move], due: bool, now: int) -> list[Move]:
+        """Return the moves to begin now: some of draining shards', others' where a round is due.
+
+        One that a shard owes for too long, decided or not, makes room for others.
+        """
         draining = {info.shard_id for info in books.shards if info.draining}
         room = DRAIN_LOAD_MAX
         for entry in books.sectors.values():
-            if entry.frozen_ns or entry.copy is not None:
+            owed_ns = now - entry.frozen_ns if entry.frozen_ns else 0
+            if (entry.frozen_ns or entry.coords in books.copies) and owed_ns < MOVE_HALF_NS_MAX:
                 room -= entry.load
         begun: list[Move] = []
         for move in moves:
             if move.source not in draining:
                 begun += [move] if due else []
             elif room > 0:
-                room -= books.sectors[move.sector].load
-                begun.append(move)
+                entry = books.sectors[move.sector]
+                if not _lately(entry.unmoved_ns, books.settings, now):
+                    room -= entry.load
+                    begun.append(move)
         return begun
 
     @staticmethod
     def _draining(books: Books) -> bool:
         return any(s.draining and s.sectors and s.link is not None for s in books.shards)
+
+
+def _lately(at_ns: int | None, settings: Settings, now: int) -> bool:
+    return at_ns is not None and now - at_ns < settings.move_cooldown_ns

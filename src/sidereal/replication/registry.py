@@ -34,6 +34,8 @@ class ShardInfo:
     """It gets no sectors, by an operator's word."""
     draining: bool = False
     """And what it has goes to others."""
+    untaken_ns: int | None = None
+    """When a move to it was last given up that it had not done its part of."""
     spawn_serial: int = 0
     """The highest id that it has spawned: ids below are decided."""
     grants: list[tuple[int, int]] = field(default_factory=list)
@@ -58,13 +60,6 @@ class ShardInfo:
         if answer_ns > self.heard_ns:
             self.heard_ns = min(answer_ns, now)
             self.hears_ns = now
-
-    def takes_letter(self, number: int) -> bool:
-        """Whether its letter of that number has not come before; 0 is none."""
-        if number and self.mail_taken is not None and number <= self.mail_taken:
-            return False
-        self.mail_taken = number or self.mail_taken
-        return True
 
     def load_score(self, player_weight: float) -> float:
         """The seed's score: entities plus weighted players, plus what was assigned since."""

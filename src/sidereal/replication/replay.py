@@ -263,6 +263,7 @@ class Replay:
             shard.mail_taken = None
         for session in books.sessions:
             session.away_ns = now
+            session.mail_taken = None
         for entry in books.sectors.values():
             entry.occupied_ns = now
             holder = books.shards.get(entry.shard_id)

@@ -18,7 +18,7 @@ from sidereal.wire.shard_messages import RegistrationAck, ResumeShard, SessionVe
 from sidereal.world.columns import U32, among
 from sidereal.world.entities import gather
 from sidereal.world.inventory import EntityPhase, EntityVerdicts, SectorPhase, Verdict
-from sidereal.world.places import rows_by_sector
+from sidereal.world.places import rows_by_sector, same_sector
 from sidereal.world.sectors import SectorEvent, SectorState
 
 Mask = NDArray[np.bool_]
@@ -68,7 +68,7 @@ def _abort_moves(books: Books, shard: ShardInfo) -> None:
     """Freezes that are not decided end with the session, wherever the shard stood in them."""
     for coords in sorted(shard.sectors):
         entry = books.sectors[coords]
-        if entry.state is SectorState.UNLOADING or entry.copy is not None:
+        if entry.state is SectorState.UNLOADING or coords in books.copies:
             lifecycle.resume(books, entry, f"shard {shard.name} opened a new session")
 
 
@@ -108,7 +108,7 @@ def _judge(
     same = (
         mine
         & (version == listed.version)
-        & (sector == listed.sector).all(axis=1)
+        & same_sector(sector, listed.sector)
         & _among(listed.sector, run)
     )
     asked = (phase == EntityPhase.PENDING) | (phase == EntityPhase.SPAWNING)

@@ -40,6 +40,8 @@ class Session:
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
     view: View = field(default_factory=View)
     possessed: dict[int, None] = field(default_factory=dict)
+    mail_taken: int | None = 0
+    """The number of its last letter that came; None where this server cannot know."""
     presence: Presence = CLIENT_SESSION.start
 
     def happen(self, event: PresenceEvent) -> None:

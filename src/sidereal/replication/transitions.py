@@ -43,7 +43,7 @@ from sidereal.world.entities import (
     TransitionRows,
     gather,
 )
-from sidereal.world.places import rows_by_sector, unique_sectors
+from sidereal.world.places import rows_by_sector, same_sector, unique_sectors
 
 Mask = NDArray[np.bool_]
 
@@ -129,9 +129,9 @@ def place(books: Books, rows: EntityRows, now: int) -> None:
     books.table.upsert(rows.ids, rows.position, rows.velocity)
     slots = books.table.slots(rows.ids)
     books.table.bind(slots, books.handles.grant(len(rows)))
-    _write_columns(books, slots, rows, rows.sector)
-    books.table.version[slots] = 1
-    books.table.shard[slots] = np.where(destination < 0, CUSTODY, destination)
+    at = _write_columns(books, slots, rows, rows.sector)
+    books.table.version[at] = 1
+    books.table.shard[at] = np.where(destination < 0, CUSTODY, destination)
     books.counters["created"] += len(rows)
     books.note(Placed(gather(books.table, slots)))
     known = destination >= 0
@@ -265,18 +265,11 @@ def _current(books: Books, shard: ShardInfo, rows: TransitionRows) -> Mask:
     accepted[claim] = (
         (table.version[known] == rows.version[claim])
         & (table.shard[known] == shard.shard_id)
-        & _same(table.sector.take(known, 0), sector)
+        & same_sector(table.sector.take(known, 0), sector)
         & (owner == shard.shard_id)
         & (epoch == rows.epoch[claim])
     )
     return accepted
-
-
-def _same(sector: NDArray[np.int32], other: NDArray[np.int32]) -> Mask:
-    """Return which rows i32 (n, 2) are alike. Two columns are as quick as one reduction of few."""
-    equal = sector == other
-    alike: Mask = equal[:, 0] & equal[:, 1]
-    return alike
 
 
 def _in_target(books: Books, rows: TransitionRows) -> Mask:
@@ -286,7 +279,7 @@ def _in_target(books: Books, rows: TransitionRows) -> Mask:
     """
     rules = books.rules
     where, _ = sectors(rows.position, rules.sector_size)
-    good = _same(where, rows.target)
+    good = same_sector(where, rows.target)
     good |= (rows.group != 0) & (rows.group != rows.ids)
     if not all_of(good):
         low = rows.target[~good] * rules.sector_size
@@ -335,8 +328,7 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     table = books.table
     slots = table.slots(rows.ids)
     table.upsert(rows.ids, rows.position, rows.velocity, slots)
-    _write_columns(books, slots, rows, rows.target)
-    at = slots.astype(np.intp)  # once, and not for each column
+    at = _write_columns(books, slots, rows, rows.target)
     table.version[at] = rows.version + 1
     table.phase[at] = 0
     table.shard[at] = np.where(destination < 0, CUSTODY, destination)
@@ -344,10 +336,13 @@ def _write(books: Books, rows: TransitionRows, destination: NDArray[np.int32]) -
     return slots
 
 
-def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]) -> None:
+def _write_columns(
+    books: Books, slots: U32, rows: EntityRows, sector: NDArray[np.int32]
+) -> NDArray[np.intp]:
+    """Write what the rows say at the slots; return these as an index."""
     table = books.table
     books.order.strayed += len(slots)
-    at = slots.astype(np.intp)
+    at = slots.astype(np.intp)  # once, and not for each column
     table.sector[at] = sector
     table.group[at] = rows.group
     table.flags[at] = rows.flags
@@ -355,6 +350,7 @@ def _write_columns(books: Books, slots: U32, rows: EntityRows, sector: NDArray[n
     table.tick[at] = rows.tick
     table.state_tick[at] = rows.tick
     table.set_states(slots, rows.lengths, rows.states)
+    return at
 
 
 def _await_owner(books: Books, shard: ShardInfo, rows: TransitionRows, now: int) -> None:

@@ -156,7 +156,8 @@ class Client:
         Raises
         ------
         LimitError
-            The payload is too large, or too many messages wait for a session.
+            The payload is too large, or too many messages wait for a session, or have not reached
+            the server.
         """
         self._core.send_mail(entity, payload)
         self._flush()

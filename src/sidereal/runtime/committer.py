@@ -15,6 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sidereal.errors import LimitError, StoreFailed
 from sidereal.limits import COMMIT_BYTES_MAX
+from sidereal.runtime.clock import now_ns
 from sidereal.store import Store
 
 Token = TypeVar("Token")
@@ -28,6 +29,14 @@ large world a second or two."""
 class _Submitted(NamedTuple, Generic[Token]):
     records: Sequence[bytes]
     token: Token
+
+
+class CommitTime(NamedTuple):
+    """How long a commit took, and when it began; the longer is the greater."""
+
+    took_ns: int
+    began_ns: int
+    """By `runtime.clock`."""
 
 
 class Committer(Generic[Token]):
@@ -52,6 +61,7 @@ class Committer(Generic[Token]):
         self._durable = position
         self.used_ns: dict[str, int] = {}
         """Processor time of both threads, by what it was for."""
+        self._slowest: CommitTime | None = None
         self._waiting: list[_Submitted[Token]] = []
         self._waiting_bytes = 0
         self._durable_tokens: list[Token] = []
@@ -79,6 +89,12 @@ class Committer(Generic[Token]):
     def waiting_bytes(self) -> int:
         """What no commit has taken yet: where it grows, refuse requests before `submit` does."""
         return self._waiting_bytes
+
+    def take_slowest(self) -> CommitTime | None:
+        """Return the longest commit of those that ended since this was last asked, if any."""
+        with self._changed:
+            slowest, self._slowest = self._slowest, None
+            return slowest
 
     def fileno(self) -> int:
         """Return what polls as readable while `done` has something to say."""
@@ -182,6 +198,7 @@ class Committer(Generic[Token]):
         """What the commit thread does."""
         while batch := self._batch():
             records = [record for each in batch for record in each.records]
+            began_ns = now_ns()
             try:
                 position = self._store.commit(self._term, records)
             except BaseException as error:  # whatever it is, the owner has to hear it
@@ -189,6 +206,8 @@ class Committer(Generic[Token]):
                 return
             with self._changed:
                 self.used_ns["commit"] = time.thread_time_ns()
+                took = CommitTime(now_ns() - began_ns, began_ns)
+                self._slowest = took if self._slowest is None else max(self._slowest, took)
                 self._durable = position
                 self._durable_tokens += [each.token for each in batch]
                 self._ring()

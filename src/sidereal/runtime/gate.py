@@ -8,7 +8,7 @@ term that began after the heartbeat came. Without a store all leaves at once.
 from sidereal.limits import COMMIT_BYTES_MAX
 from sidereal.replication.books import Output, SendDatagrams
 from sidereal.replication.manager import Step
-from sidereal.runtime.committer import Committer
+from sidereal.runtime.committer import Committer, CommitTime
 from sidereal.store import Store
 
 
@@ -48,6 +48,10 @@ class Gate:
     def used_ns(self) -> dict[str, int]:
         """Processor time of the threads that keep the journal, by what it was for."""
         return {} if self._committer is None else dict(self._committer.used_ns)
+
+    def take_slowest(self) -> CommitTime | None:
+        """Return the longest commit of those that ended since this was last asked, if any."""
+        return None if self._committer is None else self._committer.take_slowest()
 
     @property
     def full(self) -> bool:

@@ -8,6 +8,7 @@ but the socket.
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never
@@ -21,6 +22,7 @@ from sidereal.runtime import keys, memory
 from sidereal.runtime.address import Address
 from sidereal.runtime.channel import Channel
 from sidereal.runtime.clock import clock_name, now_ns
+from sidereal.runtime.committer import CommitTime
 from sidereal.runtime.config import Config
 from sidereal.runtime.gate import Gate
 from sidereal.runtime.pace import Pace
@@ -46,6 +48,9 @@ PASS_NS = NS_PER_S // 500
 PASS_MAX_NS = NS_PER_S // 200
 """Datagrams are taken in passes at least a twentieth of a tick apart, within these bounds: a pass
 for each would cost more than it brings."""
+
+SLOWEST_OF_S = 5
+"""The slowest commit is told for so long, to who looks less often than it is written down."""
 
 
 def settings_of(config: Config) -> Settings:
@@ -144,6 +149,7 @@ class ReplicationServer:
         self._pass_ns = min(max(self._tick_ns // 20, PASS_NS), PASS_MAX_NS)
         self._next_tick = 0
         self._account_at = 0
+        self._slowest: deque[CommitTime] = deque(maxlen=SLOWEST_OF_S)
         self._names: dict[LinkId, str] = {}
 
     @property
@@ -210,6 +216,11 @@ class ReplicationServer:
         counters = self.manager.books.counters
         for stage, used_ns in [*self.stages.used_ns.items(), *self.gate.used_ns.items()]:
             counters[f"cpu_us_{stage}"] = used_ns // 1000
+        if (slowest := self.gate.take_slowest()) is not None:
+            self._slowest.append(slowest)
+            longest = max(self._slowest)
+            counters["commit_max_us"] = longest.took_ns // 1000
+            counters["commit_max_tick"] = self.manager.books.tick_at(longest.began_ns)
         counters["server_ticks"] = self.pace.ticks
         counters["server_overruns"] = self.pace.overruns
         stats = [self.channel.endpoint.stats(link) for link in self._names]

@@ -136,10 +136,14 @@ class MailReceived:
 
 @dataclass(frozen=True, slots=True)
 class MailRefused:
-    """Bytes that you sent were not taken, and why."""
+    """Bytes that you sent were not taken, and why.
+
+    Or it is not known whether they were: then `reason` says so, and `payload` what they were.
+    """
 
     entity: int
     reason: str
+    payload: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

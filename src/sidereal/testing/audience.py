@@ -6,7 +6,8 @@ then, and with it goes what it saw; it comes back and resumes.
 - What it is told makes sense at any time: nothing enters twice, moves before it entered, goes
   back in time (`clients.Picture`).
 - A letter comes once to a life of a shard, and a sender's letters to an entity come in order.
-- At rest it sees exactly what is near, where it is, and steers what it was told that it steers.
+- At rest it sees exactly what is near, where it is, steers what it was told that it steers, and
+  knows of each letter whether it came, or that nobody knows.
 """
 
 from random import Random
@@ -146,6 +147,9 @@ class Audience:
                 raise Violation("views show what is near", "a client has no session")
             self._sees(client)
             self._steers(client)
+            if client.core.letters_unsettled:
+                story = f"{client.core.letters_unsettled} of a client may have come or not"
+                raise Violation("letters are settled", story)
 
     def _sees(self, client: SimulatedClient) -> None:
         books = self._simulation.cluster.manager.books

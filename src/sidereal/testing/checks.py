@@ -22,7 +22,7 @@ ends are wished            a shard ends only what its game wants ended, of the c
 leased                     nothing simulates, and nothing leaves, without a lease
 the fenced have no effect  nothing from a fenced incarnation changes anything
 groups stay whole          one sector, one holder
-a replay is the record     the journal, played back, is what memory has
+a replay is the record     the journal, played back, is what memory has (`replays`)
 the audit finds nothing    the server's own, while it runs
 everything rests           after faults heal, all is active, nothing hangs, and wished ends came
 honest peers are believed  nobody ends a link of a peer that keeps the protocol
@@ -37,10 +37,7 @@ import numpy as np
 
 from sidereal.ids import LinkId
 from sidereal.kernel import ABSENT
-from sidereal.replication import records
-from sidereal.replication.replay import Replay, digest
 from sidereal.shard.phase import DESTROYING, SHADOW, STILL
-from sidereal.store import MemoryStore
 from sidereal.testing.ledger import Ledger
 from sidereal.testing.lives import Life
 from sidereal.testing.observer import Observer, Violation
@@ -430,16 +427,6 @@ def unaccused(cluster: "Cluster") -> None:
     if cluster.counters["audit_differences"]:
         found = cluster.manager.books.differences
         raise Violation("the audit finds nothing", f"it found {found[:3]}")
-
-
-def replayed(cluster: "Cluster") -> None:
-    """What is on the disk, played back, is what the server's memory has; all must be let out."""
-    found = MemoryStore(cluster.disk).load()
-    replay = Replay(cluster.settings)
-    for data in (*(found.snapshot or ()), *found.records):
-        replay.apply(records.decode(data))
-    if digest(replay.books) != digest(cluster.manager.books):
-        raise Violation("a replay is the record", "the journal plays back to another record")
 
 
 def _rests(good: object, story: str) -> None:

@@ -21,6 +21,7 @@ from sidereal.replication.manager import SectorManager
 from sidereal.replication.settings import Settings
 from sidereal.shard import events as ev
 from sidereal.store import MemoryDisk
+from sidereal.testing import replays
 from sidereal.testing.checks import Witness
 from sidereal.testing.clients import POLL_NS, SimulatedClient
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -153,7 +154,10 @@ class Cluster:
             self._machine = self.local_clock("server")
             self._machines += 1
         self._past.update(self.manager.books.counters)
-        self.server = self._server(self.server.commit_ns)
+        before = self.server
+        self.server = self._server(before.commit_ns)
+        if before.whole_at(self.server.began_at):
+            replays.same(self.manager.books, before.manager.books)
         self._granted = (0, 0)
         self.witness.restarted()
         self.server.turn()

@@ -96,7 +96,9 @@ class ServerProcess:
         """The records of the commit that is being written, or was written last."""
         self.dies_after: int | None = None
         """Of the next outputs so many are still sent; then the process dies."""
-        self._position = found.end
+        self.began_at = self._position = self._decided = found.end
+        """`began_at`: where the journal ended that it found. `_decided`: where it will once all is
+        written that has been decided."""
         self._steps: list[Step] = []
         self._committing: list[Step] | None = None
         self._snapshot_at = clock.now + SNAPSHOT_NS
@@ -248,6 +250,10 @@ class ServerProcess:
         """Whether all that was decided has been let out."""
         return self._committing is None and not self._steps
 
+    def whole_at(self, position: int) -> bool:
+        """Whether a journal that ends there has all that this server has decided, and no more."""
+        return self._decided == position and not self.manager.books.journal
+
     @property
     def committing(self) -> bool:
         """Whether a commit is under way that holds a decision."""
@@ -256,6 +262,7 @@ class ServerProcess:
     def drain(self) -> None:
         """Commit what was decided; then let it out."""
         step = self.manager.poll()
+        self._decided += len(step.records)
         if not step.records and not step.outputs:
             return
         self._steps.append(step)

@@ -19,7 +19,7 @@ from sidereal.errors import LimitError
 from sidereal.shard import events as ev
 from sidereal.shard.phase import SHADOW, STILL
 from sidereal.store.memory import no_strike
-from sidereal.testing import borders, checks
+from sidereal.testing import borders, checks, replays
 from sidereal.testing.audience import Audience
 from sidereal.testing.blows import Blows
 from sidereal.testing.clocks import Clockwork, LocalClock
@@ -393,7 +393,7 @@ class Simulation:
             else:
                 break
         if cluster.server.settled:
-            checks.replayed(cluster)
+            replays.replayed(cluster)
         checks.unaccused(cluster)
 
 

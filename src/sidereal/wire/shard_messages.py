@@ -120,7 +120,8 @@ class Heartbeat(Message, tag=4, frozen=True):
 class HeartbeatAck(Message, tag=5, frozen=True):
     """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`.
 
-    Of your mail, all up to number `mail_taken` has come. Where `extends` is false your lease stays
+    Of your mail, all up to number `mail_taken` has come; a client is told -1 where that cannot be
+    known, since this server is a new one. Where `extends` is false your lease stays
     as it is, because you seem not to hear: say with a heartbeat at once that you did.
     """
 
@@ -394,7 +395,7 @@ class EntityPlaces(Message, tag=33, frozen=True):
 class SendMail(Message, tag=22, frozen=True):
     """Shard or client → server: bring `payload` to whoever holds `entity`.
 
-    A shard numbers its own, from 1, and says again after a break what may not have come.
+    Who writes numbers its own, from 1, and says again after a break what may not have come.
     """
 
     entity: Id
