@@ -1,6 +1,8 @@
 // See passes.hpp. Compiled once for each instruction set, with SIDEREAL_ISA its namespace.
 #include "passes.hpp"
 
+#include "pass_cells.hpp"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__SSE2__)
@@ -10,27 +12,13 @@
 namespace sidereal::SIDEREAL_ISA {
 namespace {
 
-constexpr std::int32_t none = INT32_MIN;
-constexpr double coordinate_max = 2147483647.0;
 constexpr float narrow_max = 16777214.0F;  // k and k+1 are exact floats
-
-// As sidereal::coordinate.
-inline double coordinate(double x, double size) {
-    const double q = __builtin_floor(x / size);
-    return __builtin_fma(-q, size, x) < 0.0 ? q - 1.0 : q;
-}
 
 // floor(x / size) without a division, which takes longer than all the rest: the quotient by the
 // reciprocal is off by a quarter at most while it is below `most`. Adding `shift` rounds it to the
 // nearest whole number, the floor or one more, and the exact sign of the remainder says which.
 // The sum's bits, less those of `shift`, are that number; if they differ above `most`, there is
 // none or it is too far away. The reciprocal must be a normal number.
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-constexpr bool has_fma = true;
-#else
-constexpr bool has_fma = false;
-#endif
-
 template <class Real>
 struct Nearest;
 template <>
@@ -269,77 +257,6 @@ void near_border(const Real* v, const std::int32_t* k, std::size_t n, double siz
 bool finite(const double* v, std::size_t n) {
     int bad = 0;
     for (std::size_t i = 0; i < n; ++i) bad |= !(__builtin_fabs(v[i]) <= __DBL_MAX__);
-    return bad == 0;
-}
-
-constexpr double cells_per_sector = 1073741824.0;
-
-// floor(x / unit) for |x / unit| below 2^32, without a division: see Nearest. `inverse` is 1 /
-// unit.
-inline double whole(double x, double unit, double inverse) {
-    const double nearest = __builtin_rint(x * inverse);
-    return __builtin_fma(-nearest, unit, x) < 0.0 ? nearest - 1.0 : nearest;
-}
-
-// As quantise below, for sizes of which the reciprocals are normal numbers.
-bool quantise_near(const double* x, const std::int32_t* k, std::size_t n, double size,
-                   std::int32_t* out) {
-    const double cell_size = size / cells_per_sector;
-    const double inverse = 1.0 / size, cell_inverse = 1.0 / cell_size;
-    int bad = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const double sector = static_cast<double>(k[i]);
-        const double offset = __builtin_fma(-sector, size, x[i]);
-        // The sector of x less k, by the exact sign of x's remainder.
-        const double nearest = __builtin_rint(offset * inverse);
-        const double rest = __builtin_fma(-(sector + nearest), size, x[i]);
-        const double sectors = rest < 0.0 ? nearest - 1.0 : nearest;
-        const bool good = (__builtin_fabs(sector + sectors) <= coordinate_max) & (sectors >= -2.0) &
-                          (sectors <= 1.0) & (k[i] != none);
-        const double cell = whole(offset, cell_size, cell_inverse);
-        const double first = sectors * cells_per_sector;
-        const double last = first + (cells_per_sector - 1.0);
-        const double inside = cell < first ? first : cell > last ? last : cell;
-        out[i] = static_cast<std::int32_t>(good ? inside : 0.0);
-        bad |= !good;
-    }
-    return bad == 0;
-}
-
-bool quantise(const double* x, const std::int32_t* k, std::size_t n, double size,
-              std::int32_t* out) {
-    if (has_fma && size >= 0x1p-900 && size <= 0x1p900) return quantise_near(x, k, n, size, out);
-    const double cell_size = size / cells_per_sector;
-    int bad = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const double sector = static_cast<double>(k[i]);
-        const double here = coordinate(x[i], size), sectors = here - sector;
-        const bool good = (__builtin_fabs(here) <= coordinate_max) & (sectors >= -2.0) &
-                          (sectors <= 1.0) & (k[i] != none);
-        const double cell = coordinate(__builtin_fma(-sector, size, x[i]), cell_size);
-        const double first = sectors * cells_per_sector;
-        const double last = first + (cells_per_sector - 1.0);
-        const double inside = cell < first ? first : cell > last ? last : cell;
-        out[i] = static_cast<std::int32_t>(good ? inside : 0.0);
-        bad |= !good;
-    }
-    return bad == 0;
-}
-
-bool positions(const std::int32_t* k, const std::int32_t* q, std::size_t n, double size,
-               double* out) {
-    const double cell_size = size / cells_per_sector;
-    int bad = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const double sector = static_cast<double>(k[i]) + static_cast<double>(q[i] >> 30);
-        const double x =
-            __builtin_fma(static_cast<double>(q[i]), cell_size, static_cast<double>(k[i]) * size);
-        out[i] = x;
-        // In that sector, by the exact signs of two remainders.
-        const bool there = (__builtin_fma(-sector, size, x) >= 0.0) &
-                           (__builtin_fma(-(sector + 1.0), size, x) < 0.0);
-        bad |= !((__builtin_fabs(sector) <= coordinate_max) & there);
-    }
     return bad == 0;
 }
 
