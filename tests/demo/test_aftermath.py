@@ -92,6 +92,37 @@ def test_where_a_shard_dies_with_the_server_a_gap_may_begin_with_the_last_snapsh
         assert rollbacks(alone, BEGIN_NS, 100, HZ) == []
 
 
+@pytest.mark.parametrize(("served_s", "new"), [(15.6, True), (15.05, False), (None, True)])
+def test_what_dies_before_a_slow_new_server_knows_it_goes_on_from_what_the_old_one_wrote(
+    verdict, served_s, new
+):
+    """The next strike was due while the server read its journal: it came once that listened."""
+    server = dataclasses.replace(
+        TOGETHER[1],
+        undone_ns=BEGIN_NS + 11 * S,
+        listening_ns=BEGIN_NS + 15 * S,
+        served_ns=0 if served_s is None else BEGIN_NS + round(served_s * S),
+    )
+    shard = dataclasses.replace(TOGETHER[0], struck_ns=BEGIN_NS + 15 * S + S // 10)
+    both = [server, shard]
+    assert rollbacks(both, BEGIN_NS, 100, HZ) == ([(202, 302), (302, 402)] if new else [])
+    allowed = [line.allowed_s for line in aftermath(both, verdict, BEGIN_NS, 100, HZ)]
+    assert allowed == [pytest.approx(4.9 + 4.1) if new else None, pytest.approx(4.1)]
+
+
+def test_a_shard_belongs_to_the_server_that_died_last_even_if_one_before_never_had_all_shards(
+    verdict,
+):
+    early = dataclasses.replace(
+        TOGETHER[1],
+        struck_ns=BEGIN_NS + S,
+        undone_ns=BEGIN_NS + 2 * S,
+        listening_ns=BEGIN_NS + 2 * S,
+    )
+    lines = aftermath([early, *TOGETHER], verdict, BEGIN_NS, 100, HZ)
+    assert [line.allowed_s for line in lines[1:]] == pytest.approx([5.1, 5.0])
+
+
 def test_a_rollback_excuses_what_lasts_until_the_strike_and_no_tick_that_a_shard_left_out(tmp_path):
     """Who stood still before the strike, and went on before it, is late without it."""
     world = ModelWorld(tmp_path, 1)

@@ -149,18 +149,19 @@ def aftermath(
 def _together(struck: Sequence[Struck], done: Struck, promised: ReplicationConfig) -> Struck | None:
     """Return the server's strike where it and a shard's belong together, of which `done` is one.
 
-    A shard that was struck a lease before the server, or while it was away, is declared dead by the
-    next one only.
+    A shard that was struck a lease before the server, or before the next one was seen with all its
+    shards, is declared dead by that one only, which has nothing newer of it than what it found.
     """
     unfenced_ns = round((promised.lease_s + promised.drift_allowance_s + REHOMING_S) * 1e9)
-    for server in struck:
+    for server in reversed(struck):
         if server.strike.victim is not None or not server.listening_ns:
             continue
         shards = [
             other
             for other in struck
             if _deadly(other, promised)
-            and server.struck_ns - unfenced_ns <= other.struck_ns <= server.listening_ns
+            and server.struck_ns - unfenced_ns <= other.struck_ns
+            and not 0 < server.served_ns < other.struck_ns
         ]
         if shards and (done is server or done in shards):
             return server
@@ -183,7 +184,7 @@ def _allowed_s(struck: Sequence[Struck], done: Struck, promised: ReplicationConf
     rehomed_s = promised.lease_s + promised.drift_allowance_s + REHOMING_S
     server = _together(struck, done, promised)
     if server is not None:
-        again_ns = max(server.listening_ns, done.undone_ns)
+        again_ns = max(server.listening_ns, done.struck_ns, done.undone_ns)
         return (again_ns - done.struck_ns) / 1e9 + rehomed_s
     if not _deadly(done, promised):
         return None
