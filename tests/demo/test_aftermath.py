@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo.model_world import CALM, ModelWorld
 from demo.test_report import SERVER, SHARDS
-from sidereal.demo.aftermath import aftermath, rollbacks, windows
+from sidereal.demo.aftermath import aftermath, lingering, rollbacks, windows
 from sidereal.demo.audit import Rehomed
 from sidereal.demo.report import make_report
 from sidereal.demo.report_view import show
@@ -189,6 +189,30 @@ def test_a_gap_that_begins_when_all_is_over_is_not_the_strikes(verdict):
     lines = aftermath(TOGETHER, dataclasses.replace(verdict, gaps=gaps), BEGIN_NS, 100, HZ)
     assert [line.stood_still for line in lines] == [0, 1]
     assert lines[1].recovered_s == (400 - 302) / HZ
+
+
+def test_a_gap_that_begins_when_a_new_server_has_its_shards_is_not_its_predecessors_death(verdict):
+    gaps = Intervals(np.array([1, 2], np.uint64), i64(559, 561), i64(566, 620))
+    (_, kill) = aftermath(STRUCK, dataclasses.replace(verdict, gaps=gaps), BEGIN_NS, 100, HZ)
+    assert (kill.stood_still, kill.recovered_s) == (1, (567 - 500) / HZ)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "late"),
+    [
+        (700, 801, False),  # 5.1 s
+        (700, 802, True),
+        (310, 413, True),  # in the strike's window, and not its own
+        (119, 301, False),  # until it is undone, and what is allowed
+        (119, 302, True),
+    ],
+)
+def test_who_stands_still_for_longer_than_any_fault_may_cost_is_named(verdict, first, last, late):
+    gaps = Intervals(np.array([1, 9], np.uint64), i64(130, first), i64(133, last))
+    long = dataclasses.replace(verdict, gaps=gaps)
+    said = lingering(STRUCK, long, BEGIN_NS, 100, HZ)
+    assert len(said) == late
+    assert all(f": 1, the longest 9 in ticks {first}..{last};" in line for line in said)
 
 
 def test_a_short_cut_before_the_server_dies_excuses_nothing():

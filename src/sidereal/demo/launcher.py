@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from sidereal.demo.aftermath import aftermath, rollbacks, windows
+from sidereal.demo.aftermath import aftermath, lingering, rollbacks, windows
 from sidereal.demo.audit import Auditor
 from sidereal.demo.costs import read_costs
 from sidereal.demo.disk import settle
@@ -235,15 +235,20 @@ class _Run:
         self.measure.ended()
         when = striker.struck, begin_ns, start, hz
         verdict = auditor.verdict(self.spawned_through, windows(*when), rollbacks(*when))
+        timely = options.netsim is None
         return make_report(
             verdict,
             self.measure.server(status),
             self.measure.shards(status),
             seconds=(stop - plan.start_tick + 1) / hz,
             tick_hz=hz,
-            problems=[*self.problems, *striker.undone(early=_asked(self.interrupted))],
+            problems=[
+                *self.problems,
+                *striker.undone(early=_asked(self.interrupted)),
+                *(lingering(striker.struck, verdict, begin_ns, start, hz) if timely else []),
+            ],
             strikes=aftermath(striker.struck, verdict, begin_ns, start, hz),
-            timely=options.netsim is None,
+            timely=timely,
             costs=[self.measure.costs(), *read_costs(self.audit)],
         )
 

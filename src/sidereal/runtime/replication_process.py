@@ -47,6 +47,10 @@ PASS_MAX_NS = NS_PER_S // 200
 """Datagrams are taken in passes at least a twentieth of a tick apart, within these bounds: a pass
 for each would cost more than it brings."""
 
+FIRST_SNAPSHOT_NS = 3 * NS_PER_S // 2
+"""After its start: by then shards have come and told where all is. Servers that die soon, one after
+the other, would leave nothing newer than what the first of them had written."""
+
 
 def settings_of(config: Config) -> Settings:
     """Return the manager's settings for a configuration."""
@@ -87,7 +91,7 @@ class ReplicationServer:
     store
         Opens the store of the journal, from which a successor takes over; None: nothing is kept.
     snapshot_s
-        How often the whole record is written beside the journal.
+        How often the whole record is written beside the journal, but for the first time sooner.
     transport
         What may be set about its links; the defaults where that is None.
 
@@ -138,7 +142,7 @@ class ReplicationServer:
         counters["start_load_us"] = (loaded - bound) // 1000
         counters["start_replay_us"] = (now_ns() - loaded) // 1000
         self._snapshot_ns = round(snapshot_s * NS_PER_S)
-        self._snapshot_at = now_ns() + self._snapshot_ns
+        self._snapshot_at = now_ns() + min(self._snapshot_ns, FIRST_SNAPSHOT_NS)
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
         self._pass_ns = min(max(self._tick_ns // 20, PASS_NS), PASS_MAX_NS)
