@@ -247,6 +247,38 @@ def test_two_living_shards_are_not_excused_by_a_dead_one(fresh):
     assert any(f"entity {harmed['id']} is simulated twice" in line for line in verdict.wrong)
 
 
+@pytest.mark.parametrize(("beside", "seen"), [(31, True), (30, False)])
+def test_a_shard_that_goes_on_beside_who_has_taken_over_is_not_excused_by_its_end(
+    fresh, beside, seen
+):
+    """It was given up, and simulates all the same, until it is fenced and wiped at last.
+
+    The other one may be behind, and have the first one's ticks at a later time.
+    """
+    world = fresh(6, ticks=80)
+    harmed = {}
+
+    def take_over(w):
+        shard, row = w.someone()
+        other = next(s for s in w.living if s is not shard)
+        arrived = copy.deepcopy(row)
+        arrived.version += 1
+        w.arrive(arrived, other, af.REHOMED)
+        harmed.update(shard=shard, row=row)
+
+    def fence(w):
+        shard, row = harmed["shard"], harmed["row"]
+        shard.recorder.left(*ids_versions([row]), ticks([row]), w.now, lost=True)
+        del shard.rows[row.id]
+
+    world.sabotage |= {39: still, 50: take_over, 50 + beside: fence}
+    verdict = world.run()
+    assert verdict.tally.excused_ticks == beside
+    said = [line for line in verdict.wrong if "by two shards at once" in line]
+    assert len(said) == seen
+    assert all(f"1 simulated by two shards at once: {harmed['row'].id}" in line for line in said)
+
+
 def moved_without_release(world, ids):
     """From tick 46 on a shard keeps a frozen copy of what another one simulates."""
 

@@ -22,6 +22,8 @@ excused
     the dead shard had counted. Those ticks were lived twice, once for nothing. They
     are found entity by entity (`sidereal.demo.stays`), never taken from the sums,
     and shared ticks of two living shards are not excused.
+    What a shard simulated once another had begun to is excused here and named there
+    (`beside_torn`).
 unlogged
     Ticks after a torn stay that the next holder's gap should cover and does not:
     what no shard could write down. 0 where each shard records before it sends.
