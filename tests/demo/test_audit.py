@@ -93,6 +93,25 @@ def test_what_no_shard_could_log_is_told_apart(fresh):
     assert verdict.rehomed.entities == 0
 
 
+@pytest.mark.parametrize(("ticks_on", "named"), [(1, False), (2, True)])
+def test_who_goes_on_from_a_tick_that_no_shard_had_come_to_is_named(fresh, ticks_on, named):
+    """A death explains the tick that was being written down, and no other."""
+    world = fresh(12, rates=CALM)
+    world.kills[40] = (1, False)
+
+    def set_on(w):
+        for _, _, what, arguments in w.queue:
+            if what == w.arrive and arguments[2] == af.ACTIVATION:
+                arguments[0].tick = 40 + ticks_on
+
+    world.sabotage[41] = set_on
+    verdict = world.run()
+    went_on = len(np.unique(verdict.tally.unlogged.id))
+    assert went_on > 5
+    said = [line for line in verdict.wrong if "went on from a tick" in line]
+    assert [line.split()[0] for line in said] == ([str(went_on)] if named else [])
+
+
 def drop(world):
     shard, row = world.someone()
     del shard.rows[row.id]

@@ -238,6 +238,7 @@ class Auditor:
         shards = [_shard_run(file, faults) for file in files]
         faulty = bool(sums.stays.torn.any()) or not all(file["done"] for file in files)
         wrong = findings(sums, plan, names)
+        wrong += _never_lived(sums.unlogged)
         wrong += _beside_torn(sums.stays, plan.motion.tick_hz)
         wrong += _wrong_people(people, sums.stays, names)
         wrong += [
@@ -296,11 +297,22 @@ def _beside_torn(stays: Stays, tick_hz: float) -> list[str]:
 
     The other may be behind, and have the same ticks at a later time.
     """
-    ids = np.unique(stays.id[beside_torn(stays) > round(BEHIND_S * tick_hz)]).tolist()
-    if not ids:
+    ids = stays.id[beside_torn(stays) > round(BEHIND_S * tick_hz)]
+    return _named(ids, "simulated by two shards at once")
+
+
+def _never_lived(unlogged: Intervals) -> list[str]:
+    """A line about whose death explains a hole that is longer than what was being written down."""
+    ids = unlogged.id[unlogged.last > unlogged.first]
+    return _named(ids, "went on from a tick that no shard had come to")
+
+
+def _named(ids: U64, what: str) -> list[str]:
+    several = np.unique(ids).tolist()
+    if not several:
         return []
-    listed = ", ".join(map(str, ids[:5]))
-    return [f"{len(ids)} simulated by two shards at once: {listed}{' …' if len(ids) > 5 else ''}"]
+    listed = ", ".join(map(str, several[:5]))
+    return [f"{len(several)} {what}: {listed}{' …' if len(several) > 5 else ''}"]
 
 
 def _wrong_people(people: Census, stays: Stays, names: list[str]) -> list[str]:

@@ -26,7 +26,8 @@ excused
     (`beside_torn`).
 unlogged
     Ticks after a torn stay that the next holder's gap should cover and does not:
-    what no shard could write down. 0 where each shard records before it sends.
+    what no shard could write down. 0 where each shard records before it sends;
+    more than one tick is excused to nobody.
 
 Too much in a tick is somebody simulated twice, too little somebody lost. A state
 rolled back in mid-run is too much: its gap covers ticks that were counted.
