@@ -42,14 +42,14 @@ from sidereal.world.rules import NS_PER_S, WorldRules
 
 log = logging.getLogger("sidereal.replication")
 
+FIRST_SNAPSHOT_NS = 3 * NS_PER_S // 2
+"""After its start: by then shards have come and told where all is. Servers that die soon, one after
+the other, would leave nothing newer than what the first of them had written."""
+
 PASS_NS = NS_PER_S // 500
 PASS_MAX_NS = NS_PER_S // 200
 """Datagrams are taken in passes at least a twentieth of a tick apart, within these bounds: a pass
 for each would cost more than it brings."""
-
-FIRST_SNAPSHOT_NS = 3 * NS_PER_S // 2
-"""After its start: by then shards have come and told where all is. Servers that die soon, one after
-the other, would leave nothing newer than what the first of them had written."""
 
 
 def settings_of(config: Config) -> Settings:
