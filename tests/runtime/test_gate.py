@@ -8,11 +8,9 @@ from sidereal.ids import LinkId
 from sidereal.replication.books import Output, Send, SendDatagrams
 from sidereal.replication.manager import Step
 from sidereal.runtime import gate as gate_module
-from sidereal.runtime.clock import now_ns
 from sidereal.runtime.gate import Gate
-from sidereal.store import MemoryDisk, MemoryStore
+from sidereal.store import MemoryStore
 from sidereal.wire.shard_messages import HeartbeatAck
-from sidereal.world.rules import NS_PER_S
 
 PEER = LinkId(1)
 
@@ -103,14 +101,3 @@ def test_a_snapshot_is_gathered_once_and_not_while_one_is_being_written(monkeypa
         assert len(gathered) == 1
     assert gate.fileno() is not None
     table.close()
-
-
-def test_a_new_server_soon_writes_what_it_has_learnt_in_case_it_dies_soon() -> None:
-    disk, began = MemoryDisk(), now_ns()
-    table = Table("one", store=lambda: MemoryStore(disk))
-    try:
-        table.until(lambda: disk.snapshot is not None)
-        assert now_ns() - began < 4 * NS_PER_S, "the next ones are 5 s apart"
-        assert table.shards[0].registered, "who was there has told what it has"
-    finally:
-        table.close()
