@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo.model_world import CALM, ModelWorld
 from demo.test_report import SERVER, SHARDS
-from sidereal.demo.aftermath import aftermath, rollbacks, windows
+from sidereal.demo.aftermath import aftermath, lingering, rollbacks, windows
 from sidereal.demo.audit import Rehomed
 from sidereal.demo.report import make_report
 from sidereal.demo.report_view import show
@@ -92,6 +92,37 @@ def test_where_a_shard_dies_with_the_server_a_gap_may_begin_with_the_last_snapsh
         assert rollbacks(alone, BEGIN_NS, 100, HZ) == []
 
 
+@pytest.mark.parametrize(("served_s", "new"), [(15.6, True), (15.05, False), (None, True)])
+def test_what_dies_before_a_slow_new_server_knows_it_goes_on_from_what_the_old_one_wrote(
+    verdict, served_s, new
+):
+    """The next strike was due while the server read its journal: it came once that listened."""
+    server = dataclasses.replace(
+        TOGETHER[1],
+        undone_ns=BEGIN_NS + 11 * S,
+        listening_ns=BEGIN_NS + 15 * S,
+        served_ns=0 if served_s is None else BEGIN_NS + round(served_s * S),
+    )
+    shard = dataclasses.replace(TOGETHER[0], struck_ns=BEGIN_NS + 15 * S + S // 10)
+    both = [server, shard]
+    assert rollbacks(both, BEGIN_NS, 100, HZ) == ([(202, 302), (302, 402)] if new else [])
+    allowed = [line.allowed_s for line in aftermath(both, verdict, BEGIN_NS, 100, HZ)]
+    assert allowed == [pytest.approx(4.9 + 4.1) if new else None, pytest.approx(4.1)]
+
+
+def test_a_shard_belongs_to_the_server_that_died_last_even_if_one_before_never_had_all_shards(
+    verdict,
+):
+    early = dataclasses.replace(
+        TOGETHER[1],
+        struck_ns=BEGIN_NS + S,
+        undone_ns=BEGIN_NS + 2 * S,
+        listening_ns=BEGIN_NS + 2 * S,
+    )
+    lines = aftermath([early, *TOGETHER], verdict, BEGIN_NS, 100, HZ)
+    assert [line.allowed_s for line in lines[1:]] == pytest.approx([5.1, 5.0])
+
+
 def test_a_rollback_excuses_what_lasts_until_the_strike_and_no_tick_that_a_shard_left_out(tmp_path):
     """Who stood still before the strike, and went on before it, is late without it."""
     world = ModelWorld(tmp_path, 1)
@@ -158,6 +189,30 @@ def test_a_gap_that_begins_when_all_is_over_is_not_the_strikes(verdict):
     lines = aftermath(TOGETHER, dataclasses.replace(verdict, gaps=gaps), BEGIN_NS, 100, HZ)
     assert [line.stood_still for line in lines] == [0, 1]
     assert lines[1].recovered_s == (400 - 302) / HZ
+
+
+def test_a_gap_that_begins_when_a_new_server_has_its_shards_is_not_its_predecessors_death(verdict):
+    gaps = Intervals(np.array([1, 2], np.uint64), i64(559, 561), i64(566, 620))
+    (_, kill) = aftermath(STRUCK, dataclasses.replace(verdict, gaps=gaps), BEGIN_NS, 100, HZ)
+    assert (kill.stood_still, kill.recovered_s) == (1, (567 - 500) / HZ)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "late"),
+    [
+        (700, 801, False),  # 5.1 s
+        (700, 802, True),
+        (310, 413, True),  # in the strike's window, and not its own
+        (119, 301, False),  # until it is undone, and what is allowed
+        (119, 302, True),
+    ],
+)
+def test_who_stands_still_for_longer_than_any_fault_may_cost_is_named(verdict, first, last, late):
+    gaps = Intervals(np.array([1, 9], np.uint64), i64(130, first), i64(133, last))
+    long = dataclasses.replace(verdict, gaps=gaps)
+    said = lingering(STRUCK, long, BEGIN_NS, 100, HZ)
+    assert len(said) == late
+    assert all(f": 1, the longest 9 in ticks {first}..{last};" in line for line in said)
 
 
 def test_a_short_cut_before_the_server_dies_excuses_nothing():

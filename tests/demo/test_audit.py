@@ -93,6 +93,25 @@ def test_what_no_shard_could_log_is_told_apart(fresh):
     assert verdict.rehomed.entities == 0
 
 
+@pytest.mark.parametrize(("ticks_on", "named"), [(1, False), (2, True)])
+def test_who_goes_on_from_a_tick_that_no_shard_had_come_to_is_named(fresh, ticks_on, named):
+    """A death explains the tick that was being written down, and no other."""
+    world = fresh(12, rates=CALM)
+    world.kills[40] = (1, False)
+
+    def set_on(w):
+        for _, _, what, arguments in w.queue:
+            if what == w.arrive and arguments[2] == af.ACTIVATION:
+                arguments[0].tick = 40 + ticks_on
+
+    world.sabotage[41] = set_on
+    verdict = world.run()
+    went_on = len(np.unique(verdict.tally.unlogged.id))
+    assert went_on > 5
+    said = [line for line in verdict.wrong if "went on from a tick" in line]
+    assert [line.split()[0] for line in said] == ([str(went_on)] if named else [])
+
+
 def drop(world):
     shard, row = world.someone()
     del shard.rows[row.id]
@@ -245,6 +264,38 @@ def test_two_living_shards_are_not_excused_by_a_dead_one(fresh):
     world.sabotage[31], world.sabotage[50] = still, give_twice
     verdict = world.run()
     assert any(f"entity {harmed['id']} is simulated twice" in line for line in verdict.wrong)
+
+
+@pytest.mark.parametrize(("beside", "seen"), [(31, True), (30, False)])
+def test_a_shard_that_goes_on_beside_who_has_taken_over_is_not_excused_by_its_end(
+    fresh, beside, seen
+):
+    """It was given up, and simulates all the same, until it is fenced and wiped at last.
+
+    The other one may be behind, and have the first one's ticks at a later time.
+    """
+    world = fresh(6, ticks=80)
+    harmed = {}
+
+    def take_over(w):
+        shard, row = w.someone()
+        other = next(s for s in w.living if s is not shard)
+        arrived = copy.deepcopy(row)
+        arrived.version += 1
+        w.arrive(arrived, other, af.REHOMED)
+        harmed.update(shard=shard, row=row)
+
+    def fence(w):
+        shard, row = harmed["shard"], harmed["row"]
+        shard.recorder.left(*ids_versions([row]), ticks([row]), w.now, lost=True)
+        del shard.rows[row.id]
+
+    world.sabotage |= {39: still, 50: take_over, 50 + beside: fence}
+    verdict = world.run()
+    assert verdict.tally.excused_ticks == beside
+    said = [line for line in verdict.wrong if "by two shards at once" in line]
+    assert len(said) == seen
+    assert all(f"1 simulated by two shards at once: {harmed['row'].id}" in line for line in said)
 
 
 def moved_without_release(world, ids):

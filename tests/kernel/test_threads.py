@@ -1,6 +1,8 @@
 """Threads change nothing but the time: not the answers, not a fork, not each other."""
 
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,3 +101,33 @@ def test_a_forked_child_has_threads_of_its_own(threads: None) -> None:
     assert queue.get(timeout=60) == 1
     child.join(timeout=60)
     assert child.exitcode == 0
+
+
+WITHOUT_ROOM_FOR_A_STACK = """
+import resource
+import numpy as np
+from sidereal import kernel
+
+pos = np.random.default_rng(83).uniform(0, 1000.0, (20_000, 2))
+snapshot = kernel.Snapshot(pos, 10.0)
+want = snapshot.query(pos, 3.0)
+status = open("/proc/self/status").read()
+used = int(status.split("VmSize:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 20),) * 2)
+kernel.set_threads(3)
+for got, wanted in zip(snapshot.query(pos[:2000], 3.0), (want[0][:want[1][2000]], want[1][:2001])):
+    np.testing.assert_array_equal(got, wanted)
+print("found")
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: no /proc")
+def test_where_the_system_grants_no_thread_the_caller_does_the_work() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ROOM_FOR_A_STACK],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "found\n", done.stderr

@@ -3,7 +3,9 @@
 import numpy as np
 
 from runtime.table import SETTINGS, Table, grown
+from runtime.test_line import kill_and_start_again
 from sidereal.runtime.clock import now_ns
+from sidereal.world.rules import NS_PER_S
 
 
 def test_a_late_shards_last_updates_are_sent_when_it_leaves():
@@ -38,3 +40,21 @@ def test_a_shard_begins_with_the_present_tick_and_is_not_late_for_those_before_i
         world.server.step()
     world.until(lambda: world.shards[0].last_tick > 0)
     assert world.shards[0].last_tick >= 8
+
+
+def test_in_a_world_that_begins_anew_a_shard_does_not_wait_for_the_tick_at_which_it_was(table):
+    """A server without a journal was started again, after an hour."""
+    world = table("one")
+    world.server.manager.books.origin_ns -= 3600 * NS_PER_S
+    (shard,) = world.shards
+    world.until(lambda: shard.last_tick > 3600 * shard.rules.tick_hz)
+    was = shard.core.session.incarnation
+    kill_and_start_again(world)
+    world.until(lambda: shard.registered and shard.core.session.incarnation != was)
+    (entity,) = shard.spawn(np.array([[20.0, 20.0]]), np.array([[3.0, 0.0]])).tolist()
+    books = world.server.manager.books
+    world.until(lambda: books.slot_of(entity) is not None)
+    began = int(books.table.tick[books.slot_of(entity)])
+    world.until(lambda: books.table.tick[books.slot_of(entity)] > began + 20)
+    assert shard.last_tick < 1000
+    assert shard.ticks_skipped == 0

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -19,9 +20,7 @@ class Pool {
     bool run(std::size_t parts, std::size_t wanted, const std::function<void(std::size_t)>& f) {
         const std::unique_lock alone(running_, std::try_to_lock);
         if (!alone.owns_lock()) return false;
-        const std::size_t helpers = std::min(parts, wanted) - 1;
-        while (workers_.size() < helpers)
-            workers_.emplace_back([this, number = workers_.size()] { wait_for_work(number); });
+        const std::size_t helpers = start(std::min(parts, wanted) - 1);
         {
             const std::lock_guard lock(mutex_);
             work_ = &f;
@@ -41,6 +40,17 @@ class Pool {
     }
 
   private:
+    // How many of so many helpers there are: where the system grants no more threads, fewer do.
+    std::size_t start(std::size_t wanted) {
+        try {
+            while (workers_.size() < wanted)
+                workers_.emplace_back([this, number = workers_.size()] { wait_for_work(number); });
+        } catch (const std::system_error&) {
+            return workers_.size();
+        }
+        return wanted;
+    }
+
     void wait_for_work(std::size_t number) {
         std::size_t seen = 0;
         for (;;) {

@@ -2,8 +2,8 @@
 //
 // Parts are handed out as threads become free; every result has its place by part, so answers do
 // not depend on who computed what. Worker threads sleep between calls, are started when first
-// needed, and a forked child starts its own. One call at a time uses them: another that comes
-// meanwhile does its work alone, which never waits.
+// needed, as many as the system grants, and a forked child starts its own. One call at a time uses
+// them: another that comes meanwhile does its work alone, which never waits.
 #pragma once
 
 #include <algorithm>

@@ -44,11 +44,11 @@ class StrikeLine(msgspec.Struct, frozen=True):
 
     ``second`` and ``tick`` are of the run and of the world. ``lasted_s``: until the process was
     started again or let go on, or the network was whole. ``stood_still`` entities were simulated
-    by nobody for more than a handoff may take; ``recovered_s`` is when the last of them went on,
-    counted from the strike. ``rehomed`` entities went on at another shard (or incarnation), from
-    states of up to ``oldest_state_ms``. ``allowed_s``: of what costs a shard its life, how long
-    ``recovered_s`` may be: lease, allowance and a second, counted from the strike, or, where the
-    server died with it, from when the next one listened.
+    by nobody for more than a handoff may take, from before all was whole again; ``recovered_s`` is
+    when the last of them went on, counted from the strike. ``rehomed`` entities went on at another
+    shard (or incarnation), from states of up to ``oldest_state_ms``. ``allowed_s``: of what costs a
+    shard its life, how long ``recovered_s`` may be: lease, allowance and a second, counted from the
+    strike, or, where the server died with it, from when the next one listened.
     """
 
     kind: str
@@ -73,8 +73,7 @@ def windows(
     return [
         (
             _tick(done.struck_ns, begin_ns, start_tick, hz),
-            _tick(max(done.undone_ns, done.listening_ns, done.struck_ns), begin_ns, start_tick, hz)
-            + round(FAULT_S * hz),
+            _tick(_undone_ns(done), begin_ns, start_tick, hz) + round(FAULT_S * hz),
         )
         for done in struck
     ]
@@ -120,9 +119,11 @@ def aftermath(
     lines = []
     for done, tick, end in zip(struck, at, until, strict=True):
         allowed_s = _allowed_s(struck, done, promised)
-        here = long & (again > tick) & (again <= end)
-        if allowed_s is not None:  # what begins once the dead are declared so is not the strike's
-            here &= gaps.first <= tick + (allowed_s - REHOMING_S) * hz
+        # What begins once the dead are declared so, or all is whole again, is not the strike's.
+        over = _tick(_over_ns(done), begin_ns, start_tick, hz)
+        if allowed_s is not None:
+            over = tick + int((allowed_s - REHOMING_S) * hz)
+        here = long & (again > tick) & (again <= end) & (gaps.first <= over)
         moved = (rehomed.entered > tick) & (rehomed.entered <= end)
         age = rehomed.state_age_ticks[moved].max(initial=0)
         last = again[here].max(initial=tick)
@@ -149,18 +150,19 @@ def aftermath(
 def _together(struck: Sequence[Struck], done: Struck, promised: ReplicationConfig) -> Struck | None:
     """Return the server's strike where it and a shard's belong together, of which `done` is one.
 
-    A shard that was struck a lease before the server, or while it was away, is declared dead by the
-    next one only.
+    A shard that was struck a lease before the server, or before the next one was seen with all its
+    shards, is declared dead by that one only, which has nothing newer of it than what it found.
     """
-    unfenced_ns = round((promised.lease_s + promised.drift_allowance_s + REHOMING_S) * 1e9)
-    for server in struck:
+    unfenced_ns = round(_rehomed_s(promised) * 1e9)
+    for server in reversed(struck):
         if server.strike.victim is not None or not server.listening_ns:
             continue
         shards = [
             other
             for other in struck
             if _deadly(other, promised)
-            and server.struck_ns - unfenced_ns <= other.struck_ns <= server.listening_ns
+            and server.struck_ns - unfenced_ns <= other.struck_ns
+            and not 0 < server.served_ns < other.struck_ns
         ]
         if shards and (done is server or done in shards):
             return server
@@ -180,14 +182,45 @@ def _allowed_s(struck: Sequence[Struck], done: Struck, promised: ReplicationConf
     A shard that is heard and does not hear is noticed after two heartbeats. Where the server died
     too, a pause, or a cut, holds up what it is done to for as long as it lasts, besides.
     """
-    rehomed_s = promised.lease_s + promised.drift_allowance_s + REHOMING_S
+    rehomed_s = _rehomed_s(promised)
     server = _together(struck, done, promised)
     if server is not None:
-        again_ns = max(server.listening_ns, done.undone_ns)
+        again_ns = max(server.listening_ns, done.struck_ns, done.undone_ns)
         return (again_ns - done.struck_ns) / 1e9 + rehomed_s
     if not _deadly(done, promised):
         return None
     return rehomed_s + 2 * promised.heartbeat_s * (done.strike.way == "in")
+
+
+def lingering(
+    struck: Sequence[Struck],
+    verdict: Verdict,
+    begin_ns: int,
+    start_tick: int,
+    hz: float,
+    promised: ReplicationConfig = PROMISED,
+) -> list[str]:
+    """Say who stood still for longer than any fault may cost, wherever in the run, if anybody did.
+
+    That is as long as a shard's death costs, after all is undone that was struck meanwhile.
+    """
+    gaps = verdict.gaps
+    again, over = gaps.last + 1, gaps.first.copy()
+    for done in struck:
+        begun = _tick(done.struck_ns, begin_ns, start_tick, hz)
+        undone = _tick(_undone_ns(done), begin_ns, start_tick, hz)
+        met = (again > begun) & (gaps.first <= undone)
+        over[met] = np.maximum(over[met], undone)
+    allowed_s = _rehomed_s(promised) + 2 * promised.heartbeat_s
+    late = np.flatnonzero(again - over > allowed_s * hz)
+    if not len(late):
+        return []
+    worst = late[np.argmax((again - over)[late])]
+    return [
+        f"entities that stood still for too long: {len(np.unique(gaps.id[late]))}, the longest"
+        f" {gaps.id[worst]} in ticks {gaps.first[worst]}..{gaps.last[worst]}; at most"
+        f" {allowed_s:.1f} s, or so long after what was struck is undone"
+    ]
 
 
 def _restart(done: Struck) -> Restart | None:
@@ -200,6 +233,21 @@ def _restart(done: Struck) -> Restart | None:
         served_s=(done.served_ns - began) / 1e9 if done.served_ns else None,
         stages_ms=done.stages_ms or {},
     )
+
+
+def _rehomed_s(promised: ReplicationConfig) -> float:
+    """Return how long a shard's death may cost: until it is declared, and its sectors' way."""
+    return promised.lease_s + promised.drift_allowance_s + REHOMING_S
+
+
+def _undone_ns(done: Struck) -> int:
+    """Return when what was done was undone; a server's death is once the next one listens."""
+    return max(done.undone_ns, done.listening_ns, done.struck_ns)
+
+
+def _over_ns(done: Struck) -> int:
+    """Return when all was whole again: a server has its shards, too."""
+    return max(_undone_ns(done), done.served_ns)
 
 
 def _tick(at_ns: int, begin_ns: int, start_tick: int, hz: float) -> int:

@@ -30,9 +30,10 @@ from sidereal.demo.audit_file import AuditFile
 from sidereal.demo.finals import Census, census, read_finals
 from sidereal.demo.passages import Passages, passages
 from sidereal.demo.plan import Plan
-from sidereal.demo.stays import Intervals, Stays
+from sidereal.demo.stays import Intervals, Stays, beside_torn
 from sidereal.demo.tally import Tally, findings, tally
 from sidereal.errors import ConfigError
+from sidereal.runtime.due import CATCH_UP_S
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -41,6 +42,9 @@ BEFORE_FAULT_S, FAULT_S = 1.0, 5.0
 """Gaps that begin within this time before or after a shard's death count as the fault's:
 what was on its way to it or newest at the server; the lease, its allowance, and the
 sectors' way to other shards."""
+
+BEHIND_S = CATCH_UP_S + 0.5
+"""By so much shards may be apart: by what they catch up, and what their clocks are wrong by."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,8 @@ class Auditor:
         shards = [_shard_run(file, faults) for file in files]
         faulty = bool(sums.stays.torn.any()) or not all(file["done"] for file in files)
         wrong = findings(sums, plan, names)
+        wrong += _never_lived(sums.unlogged)
+        wrong += _beside_torn(sums.stays, plan.motion.tick_hz)
         wrong += _wrong_people(people, sums.stays, names)
         wrong += [
             f"{shard.name}: {shard.unwritten} rows did not fit its audit file; raise its bounds"
@@ -284,6 +290,29 @@ def _shard_run(file: AuditFile, faults: Sequence[tuple[int, int]]) -> ShardRun:
         step_ns=np.array(file.step_ns[:length]),
         count=np.array(file.count[:length]),
     )
+
+
+def _beside_torn(stays: Stays, tick_hz: float) -> list[str]:
+    """A line about who was simulated by a shard that was given up, after another had begun to.
+
+    The other may be behind, and have the same ticks at a later time.
+    """
+    ids = stays.id[beside_torn(stays) > round(BEHIND_S * tick_hz)]
+    return _named(ids, "simulated by two shards at once")
+
+
+def _never_lived(unlogged: Intervals) -> list[str]:
+    """A line about whose death explains a hole that is longer than what was being written down."""
+    ids = unlogged.id[unlogged.last > unlogged.first]
+    return _named(ids, "went on from a tick that no shard had come to")
+
+
+def _named(ids: U64, what: str) -> list[str]:
+    several = np.unique(ids).tolist()
+    if not several:
+        return []
+    listed = ", ".join(map(str, several[:5]))
+    return [f"{len(several)} {what}: {listed}{' …' if len(several) > 5 else ''}"]
 
 
 def _wrong_people(people: Census, stays: Stays, names: list[str]) -> list[str]:

@@ -6,10 +6,10 @@ where it is told to, and in the end has all shards stop at one tick and judges
 what they wrote down.
 """
 
-import os
 import signal
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from sidereal.demo.aftermath import aftermath, rollbacks, windows
+from sidereal.demo.aftermath import aftermath, lingering, rollbacks, windows
 from sidereal.demo.audit import Auditor
 from sidereal.demo.costs import read_costs
+from sidereal.demo.disk import settle
 from sidereal.demo.live import LiveView
 from sidereal.demo.measure import Measure
 from sidereal.demo.options import DemoOptions
@@ -124,11 +125,11 @@ def play(
     """
     motion = motion_of(options.simulation, simulation_options(options))
     strikes_of(options)
-    if interrupted is not None and interrupted.asked:
+    console = console or Console()
+    asked = partial(_asked, interrupted)
+    settle(lambda line: console.print(line, highlight=False, soft_wrap=True), asked)
+    if asked():
         raise KeyboardInterrupt  # nothing has been started, and there is nothing to report on
-    # What an installer has just written is on its way to the disk for half a minute, and a commit
-    # of the journal would wait for it: then every handoff is late, through no fault of the world's.
-    os.sync()
     with tempfile.TemporaryDirectory(prefix="sidereal-") as place:
         directory = Path(place)
         audit = directory / "audit"
@@ -151,7 +152,7 @@ def play(
                 processes.address, processes.admin_key(), patience_s=PATIENCE_S
             ) as operator:
                 run = _Run(options, processes, operator, audit, interrupted)
-                return run.play(motion, LiveView(console or Console()))
+                return run.play(motion, LiveView(console))
         finally:
             processes.stop()
 
@@ -175,6 +176,11 @@ class Interrupt:
         """Leave the signals as they were."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _asked(interrupted: Interrupt | None) -> bool:
+    """Return whether the run is to end early."""
+    return interrupted is not None and interrupted.asked
 
 
 class _Run:
@@ -229,15 +235,20 @@ class _Run:
         self.measure.ended()
         when = striker.struck, begin_ns, start, hz
         verdict = auditor.verdict(self.spawned_through, windows(*when), rollbacks(*when))
+        timely = options.netsim is None
         return make_report(
             verdict,
             self.measure.server(status),
             self.measure.shards(status),
             seconds=(stop - plan.start_tick + 1) / hz,
             tick_hz=hz,
-            problems=[*self.problems, *striker.problems],
+            problems=[
+                *self.problems,
+                *striker.undone(early=_asked(self.interrupted)),
+                *(lingering(striker.struck, verdict, begin_ns, start, hz) if timely else []),
+            ],
             strikes=aftermath(striker.struck, verdict, begin_ns, start, hz),
-            timely=options.netsim is None,
+            timely=timely,
             costs=[self.measure.costs(), *read_costs(self.audit)],
         )
 
@@ -254,8 +265,7 @@ class _Run:
             self.measure.look(status)
             striker.look(status, self.options.shards)
             view.update(self.watch.snapshot(status, plan.start_tick, stop, hz), now_ns())
-            asked = self.interrupted is not None and self.interrupted.asked
-            if asked and stop == plan.last_tick:
+            if _asked(self.interrupted) and stop == plan.last_tick:
                 self.watch.note("interrupted: the run ends early")
                 stop = min(stop, max(plan.start_tick, status.tick + ahead))
             through = min(stop, status.tick + 2 * ahead)
@@ -341,7 +351,8 @@ class _Run:
             self.problems.append(story)
             self.watch.note(story)
         server = self.processes.server
-        if server is not None and not server.running:
+        # The striker may have felled it since.
+        if server is not None and not server.running and not self.processes.striking:
             raise ProcessError(f"the replication server ended: {server.last_words()}")
         if not any(shard.running for shard in self.processes.shards):
             raise ProcessError(f"no shard runs any more: {'; '.join(self.problems)}")

@@ -146,6 +146,17 @@ def overlaps(stays: Stays) -> Intervals:
     return Intervals(by_first.id[shared], by_first.first[shared], last[shared])
 
 
+def beside_torn(stays: Stays) -> I64:
+    """How many ticks (n,) each stay was simulated in beside an earlier one, where one is torn.
+
+    A stay that goes on from an older state covers ticks that the torn one had simulated, but begins
+    to simulate only after that: for what is beyond that nobody's death is an excuse.
+    """
+    reach = np.minimum(stays.last, _running_last(stays))
+    torn = np.isin(stays.id, stays.id[stays.torn])
+    return np.where(torn, np.maximum(reach - stays.entered + 1, 0), 0)
+
+
 def holes_after_torn(stays: Stays, end: I64) -> Intervals:
     """Ticks between a torn stay and the entity's next one that nothing covers.
 

@@ -71,7 +71,7 @@ class Striker:
         note: Callable[[str], None],
     ) -> None:
         self.struck: list[Struck] = []
-        self.problems: list[str] = []
+        self._failed: list[str] = []
         self._strikes = strikes
         self._processes = processes
         self._begin_ns = begin_ns
@@ -104,6 +104,14 @@ class Striker:
                     for stage in ("bind", "load", "replay")
                 }
 
+    def undone(self, *, early: bool = False) -> list[str]:
+        """Return why not all was done that was planned, where the run was not to end `early`."""
+        left = len(self._strikes) - len(self.struck)
+        if early or not left:
+            return self._failed
+        why = "" if self._failed else ": the run was over before"
+        return [*self._failed, f"{left} of {len(self._strikes)} strikes were not done{why}"]
+
     @property
     def waiting(self) -> bool:
         """Whether a new server is still to be seen with all its shards."""
@@ -116,8 +124,8 @@ class Striker:
                 return
             try:
                 self._strike(strike)
-            except SiderealError as error:
-                self.problems.append(f"{strike.kind} at {strike.at_s:.1f} s: {error}")
+            except (SiderealError, OSError) as error:
+                self._failed.append(f"{strike.kind} at {strike.at_s:.1f} s: {error}")
                 return
 
     def _strike(self, strike: Strike) -> None:

@@ -22,9 +22,12 @@ excused
     the dead shard had counted. Those ticks were lived twice, once for nothing. They
     are found entity by entity (`sidereal.demo.stays`), never taken from the sums,
     and shared ticks of two living shards are not excused.
+    What a shard simulated once another had begun to is excused here and named there
+    (`beside_torn`).
 unlogged
     Ticks after a torn stay that the next holder's gap should cover and does not:
-    what no shard could write down. 0 where each shard records before it sends.
+    what no shard could write down. 0 where each shard records before it sends;
+    more than one tick is excused to nobody.
 
 Too much in a tick is somebody simulated twice, too little somebody lost. A state
 rolled back in mid-run is too much: its gap covers ticks that were counted.

@@ -21,6 +21,7 @@ from sidereal.kernel import ABSENT
 from sidereal.limits import DATAGRAM_BYTES_DEFAULT
 from sidereal.runtime.channel import Address, Channel
 from sidereal.runtime.clock import now_ns
+from sidereal.runtime.due import next_tick
 from sidereal.runtime.line import Line
 from sidereal.runtime.network import Network
 from sidereal.runtime.stages import Stages
@@ -41,10 +42,6 @@ from sidereal.wire import codec
 from sidereal.world.batch import Ghosts, Spawn, World
 from sidereal.world.columns import F32, F64, U8, U32, U64
 from sidereal.world.rules import NS_PER_S, WorldRules
-
-CATCH_UP_S = 1.0
-"""A shard that is late by no more simulates the ticks that it missed, one after the other; then
-it skips. A machine that stalls for half a second costs nobody a tick then."""
 
 GATHER_NS, GATHER_MAX_NS = NS_PER_S // 250, NS_PER_S // 100
 """Between ticks arrivals, which take effect at the next, are gathered for a tenth of a tick within
@@ -199,17 +196,16 @@ class Shard:
             return None
         following = self._following(core, now)
         if following is not None and self._ticked:
-            self.ticks_skipped += following - self._ticked - 1
+            self.ticks_skipped += max(0, following - self._ticked - 1)
         return following
 
     def _following(self, core: ShardCore, now: int) -> int | None:
         """Return the tick simulated next, at first the present one; None before it begins."""
-        assert core.clock is not None
-        current = core.clock.tick_at(now)
-        if current <= self._ticked:
-            return None
-        late = current - self._ticked > max(1, round(CATCH_UP_S * core.rules.tick_hz))
-        return current if late or not self._ticked else self._ticked + 1
+        clock, ack = core.clock, core.session.ack
+        assert clock is not None
+        assert ack is not None
+        lease_s = ack.lease_ns / NS_PER_S
+        return next_tick(self._ticked, clock.tick_at(now), core.rules.tick_hz, lease_s)
 
     # --- a tick --------------------------------------------------------------
 

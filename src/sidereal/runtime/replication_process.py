@@ -44,6 +44,10 @@ from sidereal.world.rules import NS_PER_S, WorldRules
 
 log = logging.getLogger("sidereal.replication")
 
+FIRST_SNAPSHOT_NS = 3 * NS_PER_S // 2
+"""After its start: by then shards have come and told where all is. Servers that die soon, one after
+the other, would leave nothing newer than what the first of them had written."""
+
 PASS_NS = NS_PER_S // 500
 PASS_MAX_NS = NS_PER_S // 200
 """Datagrams are taken in passes at least a twentieth of a tick apart, within these bounds: a pass
@@ -92,7 +96,7 @@ class ReplicationServer:
     store
         Opens the store of the journal, from which a successor takes over; None: nothing is kept.
     snapshot_s
-        How often the whole record is written beside the journal.
+        How often the whole record is written beside the journal, but for the first time sooner.
     transport
         What may be set about its links; the defaults where that is None.
 
@@ -143,7 +147,7 @@ class ReplicationServer:
         counters["start_load_us"] = (loaded - bound) // 1000
         counters["start_replay_us"] = (now_ns() - loaded) // 1000
         self._snapshot_ns = round(snapshot_s * NS_PER_S)
-        self._snapshot_at = now_ns() + self._snapshot_ns
+        self._snapshot_at = now_ns() + min(self._snapshot_ns, FIRST_SNAPSHOT_NS)
         self.pace = Pace()
         self._tick_ns = settings.rules.tick_ns
         self._pass_ns = min(max(self._tick_ns // 20, PASS_NS), PASS_MAX_NS)

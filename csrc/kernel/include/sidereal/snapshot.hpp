@@ -28,8 +28,8 @@ class Snapshot {
     Snapshot(std::span<const Point<Real>> pos, double size);
 
     // For each centre all rows with dx*dx + dy*dy <= r*r, in double arithmetic, ordered by
-    // sector (y, then x), then row. `radius` has one element for all or one a centre. A centre
-    // that is not finite has no hits.
+    // sector (y, then x), then row. `radius`, not negative, has one element for all or one a
+    // centre. A centre that is not finite has no hits.
     Hits query(std::span<const Vec2> centres, std::span<const double> radius) const;
 
     std::size_t size() const { return points_; }
