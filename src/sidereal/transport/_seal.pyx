@@ -5,13 +5,12 @@ Opening is in ``_open.pyx``. The readable twin is ``packet_twin.py``; one test s
 runs over both, and each opens what the other sealed.
 """
 
-from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ._bytes cimport put32, put64
+from ._place cimport Place
 
 from sidereal.transport import layout
 
@@ -42,6 +41,8 @@ cdef class Sealer:
     cdef readonly uint64_t next_number
     cdef bytearray _nonce
     cdef bytearray _head
+    cdef Place _plain
+    cdef Place _sealed
 
     def __init__(self, object chain, uint32_t connection_id):
         self._chain = chain
@@ -51,11 +52,10 @@ cdef class Sealer:
         self._head = bytearray(HEADER_BYTES)
         put32(<uint8_t*>(<char*>self._head) + 1, connection_id)
         self._head[0] = DATA_BYTE
+        self._plain = Place(False)
+        self._sealed = Place(True)
 
     cdef bytes _seal(self, uint8_t* plain, Py_ssize_t n):
-        return self._seal_view(PyMemoryView_FromMemory(<char*>plain, n, PyBUF_READ), n)
-
-    cdef bytes _seal_view(self, object plain, Py_ssize_t n):
         cdef uint64_t number = self.next_number
         cdef uint64_t epoch = number >> self._shift
         cdef bytes packet = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + n + TAG_BYTES)
@@ -67,10 +67,8 @@ cdef class Sealer:
         memcpy(p, <char*>self._head, HEADER_BYTES)
         put64(<uint8_t*>(<char*>self._nonce) + 4, number)
         self._encrypt(
-            self._nonce,
-            plain,
-            self._head,
-            PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, n + TAG_BYTES, PyBUF_WRITE),
+            self._nonce, self._plain.put(plain, n), self._head,
+            self._sealed.put(p + HEADER_BYTES, n + TAG_BYTES),
         )
         self.next_number = number + 1
         return packet
@@ -117,8 +115,6 @@ cdef class Sealer:
         cdef uint64_t number = self.next_number
         cdef uint32_t[RUN_MAX] sizes
         cdef uint32_t[RUN_MAX] tokens
-        # Most packets are full: one view serves them all.
-        cdef object full = PyMemoryView_FromMemory(<char*>plain, room, PyBUF_READ)
         while at < end and sent < min(packets_max, <Py_ssize_t>RUN_MAX) and budget > 0:
             n = 0
             first = at
@@ -141,7 +137,7 @@ cdef class Sealer:
             if at < end and room - n <= PADDING_WORTH:
                 memset(plain + n, 0, room - n)
                 n = room
-            packet = self._seal_view(full, n) if n == room else self._seal(plain, n)
+            packet = self._seal(plain, n)
             size = PyBytes_GET_SIZE(packet)
             sizes[sent] = <uint32_t>size
             tokens[sent] = <uint32_t>(at - first)

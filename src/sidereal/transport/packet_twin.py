@@ -6,6 +6,7 @@ the compiled codec, byte for byte and refusal for refusal, is what the tests che
 
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
@@ -75,6 +76,11 @@ class Inbox:
         self.opened = self.opened_bytes = self.eliciting = 0
         self.forged = self.replayed = 0
         self.gap = False
+        self.cuts = (0, 0)
+
+    def cut_at(self, first: int, second: int) -> None:
+        """End segments of bulk at these offsets, until `clear`."""
+        self.cuts = (first, second)
 
 
 class Opener:
@@ -96,7 +102,7 @@ class Opener:
             self._open(packet, now, inbox)
             if inbox.error is not None:
                 break
-        inbox.segments = [*before, *joined(inbox.segments)]
+        inbox.segments = [*before, *joined(inbox.segments, inbox.cuts)]
 
     def _open(self, packet: bytes, now: int, inbox: Inbox) -> None:
         _, _, low = layout.HEADER.unpack_from(packet)
@@ -244,12 +250,17 @@ def parse_frames(
     return None, eliciting
 
 
-def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
-    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+def joined(
+    segments: list[tuple[int, int, bytes]], cuts: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last.
+
+    On bulk those that meet at one of the ``cuts`` are left apart, and one that lies over it is cut.
+    """
     channel, start, end = -1, 0, 0
     pieces: list[bytes] = []
-    for where, offset, data in segments:
-        if where == channel and offset == end:
+    for where, offset, data in parted(segments, cuts):
+        if where == channel and offset == end and not (where == layout.BULK and end in cuts):
             pieces.append(data)
             end += len(data)
             continue
@@ -259,6 +270,18 @@ def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, b
         pieces = [data]
     if pieces:
         yield channel, start, b"".join(pieces)
+
+
+def parted(
+    segments: list[tuple[int, int, bytes]], cuts: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Cut frames of bulk that lie over one of the ``cuts``."""
+    for channel, offset, data in segments:
+        end = offset + len(data)
+        inner = [cut for cut in cuts if channel == layout.BULK and offset < cut < end]
+        edges = [offset, *inner, end]
+        for start, stop in pairwise(edges):
+            yield channel, start, data[start - offset : stop - offset]
 
 
 class Sealer:
