@@ -179,7 +179,7 @@ class End:
 
     def flush(self, now: int) -> None:
         """Send what is to be sent."""
-        transmits = self.endpoint.poll_transmit(now)
+        transmits = self.endpoint.poll_runs(now)
         if transmits:
             self.sock.send(transmits)
 

@@ -6,6 +6,7 @@ it. Events come back typed; nothing here knows what a message means.
 
 import os
 import select
+from collections.abc import Sequence
 
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
@@ -14,6 +15,7 @@ from sidereal.runtime.stages import Stages
 from sidereal.transport import Endpoint, Event, TransportSettings
 from sidereal.transport.acceptor import PskOf
 from sidereal.transport.sockets import UdpSocket
+from sidereal.transport.transmits import Transmit, apart
 from sidereal.world.rules import NS_PER_S
 
 Address = tuple[str, int]
@@ -83,9 +85,9 @@ class Channel:
 
     def flush(self) -> None:
         """Send what the endpoint wants to say now."""
-        transmits = self.endpoint.poll_transmit(now_ns())
+        transmits: Sequence[Transmit] = self.endpoint.poll_runs(now_ns())
         if self.network is not None:
-            transmits = self.network.leave(transmits, now_ns())
+            transmits = self.network.leave(apart(transmits), now_ns())
         self.stages.lap("seal")
         if transmits:
             self.socket.send(transmits)

@@ -21,6 +21,7 @@ import socket as _socket
 import struct as _struct
 
 from sidereal.errors import ConfigError
+from sidereal.transport.transmits import apart
 
 from ._udp cimport (
     AF_INET, AF_INET6, CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
@@ -52,6 +53,21 @@ cdef int64_t _now() noexcept nogil:
     cdef timespec at
     clock_gettime(CLOCK_MONOTONIC, &at)
     return at.tv_sec * 1_000_000_000 + at.tv_nsec
+
+
+cdef Py_ssize_t _datagrams(tuple transmit) except -1:
+    """How many datagrams this is. A run is at most what the system cuts from one message."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(<bytes>transmit[0]), step, count
+    if len(transmit) == 2:
+        return 1
+    step = transmit[2]
+    count = (size + step - 1) // step if step > 0 else 0
+    if not 0 < count <= SEGMENTS or (count > 1 and size > RUN_BYTES):
+        raise ValueError(
+            f"a run of {size} bytes, {step} each, does not leave as one; "
+            f"{SEGMENTS} datagrams and {RUN_BYTES} bytes do"
+        )
+    return count
 
 
 cdef void _keep_memory() noexcept:
@@ -298,34 +314,45 @@ cdef class BatchSocket:
 
     # -- sending -------------------------------------------------------------------------
 
-    def send(self, list transmits):
-        """Send datagrams ``[(bytes, address), …]`` in order; return how many the system took.
+    def send(self, object transmits):
+        """Send datagrams and runs of them in order; return how many datagrams the system took.
 
         What it would not take, even after a moment's patience, is dropped and counted.
         """
-        cdef Py_ssize_t at = 0, end = len(transmits), sent = 0
+        cdef list left = list(transmits)
+        cdef Py_ssize_t at = 0, sent = 0, wanted = 0
         cdef Py_ssize_t done
         cdef int fruitless = 0
-        while at < end and fruitless < FRUITLESS_MAX:
-            done = self._send_some(transmits, at, &sent)
+        cdef bint runs = False
+        cdef tuple transmit
+        for transmit in left:
+            wanted += _datagrams(transmit)
+            runs = runs or len(transmit) == 3
+        while at < len(left) and fruitless < FRUITLESS_MAX:
+            if runs and not self.segmenting:
+                left, at, runs = apart(left[at:]), 0, False
+            done = self._send_some(left, at, &sent)
             fruitless = 0 if done else fruitless + 1
             at += done
-        self.dropped += end - sent
+        self.dropped += wanted - sent
         return sent
 
     cdef Py_ssize_t _send_some(self, list transmits, Py_ssize_t start, Py_ssize_t* sent) except -1:
-        """Send one call's worth from ``start``; return how many datagrams are dealt with."""
-        cdef Py_ssize_t at = start, end = len(transmits), size, first, total
-        cdef Py_ssize_t counts[MESSAGES]
+        """Send one call's worth from ``start``; return how many transmits are dealt with."""
+        cdef Py_ssize_t at = start, end = len(transmits), size, first, total, step
+        cdef Py_ssize_t counts[MESSAGES]   # datagrams of each message
+        cdef Py_ssize_t entries[MESSAGES]  # transmits of each
         cdef int messages = 0, pieces = 0, result, code = 0, m
         cdef bytes data, name, following
         cdef list names = []
         cdef object address
+        cdef tuple transmit
         cdef msghdr* head
         cdef cmsghdr* control
         while at < end and messages < MESSAGES and pieces < PIECES - SEGMENTS:
-            data, address = transmits[at]
-            size = PyBytes_GET_SIZE(data)
+            transmit = transmits[at]
+            data, address = transmit[0], transmit[1]
+            size = step = PyBytes_GET_SIZE(data)
             name = self._pack(address)
             names.append(name)
             head = &self._out[messages].msg_hdr
@@ -340,10 +367,13 @@ cdef class BatchSocket:
             first = at
             at += 1
             total = size
+            counts[messages] = _datagrams(transmit)
+            if len(transmit) == 3:
+                step = transmit[2]
             # Others of the same size follow in the same message; a shorter one ends it.
-            while self.segmenting and at < end and at - first < SEGMENTS:
+            while len(transmit) == 2 and self.segmenting and at < end and at - first < SEGMENTS:
                 entry = transmits[at]
-                if entry[1] is not address and entry[1] != address:
+                if len(<tuple>entry) == 3 or (entry[1] is not address and entry[1] != address):
                     break
                 following = <bytes>entry[0]
                 if PyBytes_GET_SIZE(following) > size or PyBytes_GET_SIZE(following) == 0:
@@ -355,18 +385,19 @@ cdef class BatchSocket:
                 self._out_iov[pieces].iov_len = PyBytes_GET_SIZE(following)
                 pieces += 1
                 at += 1
+                counts[messages] += 1
                 if PyBytes_GET_SIZE(following) < size:
                     break
-            counts[messages] = at - first
+            entries[messages] = at - first
             head.msg_iovlen = at - first
-            if at - first > 1:
+            if counts[messages] > 1:
                 head.msg_control = &self._out_control[messages][0]
                 head.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
                 control = CMSG_FIRSTHDR(head)
                 control.cmsg_level = SOL_UDP
                 control.cmsg_type = UDP_SEGMENT
                 control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
-                (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>size
+                (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>step
             messages += 1
         result, code = 0, 0
         if self.inject:
@@ -382,8 +413,8 @@ cdef class BatchSocket:
         if result > 0:
             total = 0
             for m in range(result):
-                total += counts[m]
-            sent[0] += total
+                total += entries[m]
+                sent[0] += counts[m]
             return total
         if code == EINTR or code == ECONNREFUSED:
             return 0
@@ -394,7 +425,7 @@ cdef class BatchSocket:
             if self._poll(POLLOUT, SEND_PATIENCE_NS) and code == EAGAIN:
                 return 0
             return end - start
-        return counts[0]  # refused for itself (too long, no route): the others may pass
+        return entries[0]  # refused for itself (too long, no route): the others may pass
 
 
 _BYTE_ORDER = __import__("sys").byteorder

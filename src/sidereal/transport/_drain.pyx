@@ -145,7 +145,7 @@ cdef class DrainedSocket:
         """Datagrams that the system refused to send."""
         return self._inner.dropped
 
-    def send(self, list transmits):
+    def send(self, object transmits):
         """As `BatchSocket.send`."""
         return self._inner.send(transmits)
 

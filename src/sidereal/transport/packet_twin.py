@@ -15,7 +15,7 @@ from sidereal.transport import layout
 from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
 
-RUN_MAX: Final = 256
+SEALED_MAX: Final = 256
 """Packets that one call seals, at most."""
 DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 
@@ -285,12 +285,16 @@ def parted(
 
 
 class Sealer:
-    """Seals one direction's packets, each under a new number."""
+    """Seals one direction's packets, each under a new number.
+
+    The compiled one puts equal packets into runs; here each is by itself.
+    """
 
     def __init__(self, chain: KeyChain, connection_id: int) -> None:
         self._chain = chain
         self._connection_id = connection_id
         self.next_number = 0
+        self.sealed = 0
 
     def skip(self) -> int:
         """Leave a number out; return it."""
@@ -301,6 +305,7 @@ class Sealer:
         """One packet of these frames."""
         number = self.next_number
         self.next_number += 1
+        self.sealed += 1
         header = layout.HEADER.pack(DATA_BYTE, self._connection_id, number & 0xFFFFFFFF)
         sealed = bytearray(len(frames) + layout.TAG_BYTES)
         encrypt_into = self._chain.encryptor(number >> self._chain.shift)
@@ -330,7 +335,7 @@ class Sealer:
         room = packet_bytes - layout.OVERHEAD_BYTES
         at, number = start, self.next_number
         sizes, tokens = array("I"), array("I")
-        for _ in range(min(packets_max, RUN_MAX)):
+        for _ in range(min(packets_max, SEALED_MAX)):
             if at == len(payloads) or budget <= 0:
                 break
             first, frames = at, b""
