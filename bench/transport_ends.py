@@ -168,7 +168,7 @@ class End:
             if left > 0:
                 self.sock.wait(left)
         now = time.monotonic_ns()
-        batch = self.sock.receive(256)
+        batch = self.sock.receive_runs(256)
         if batch:
             self.endpoint.receive(batch, now)
         self.endpoint.handle_timeout(now)

@@ -1,19 +1,23 @@
-"""Runs of datagrams: how a sealer makes them, and how sockets send them, offload or not."""
+"""Runs of datagrams: how they are sealed, sent, received and opened, offload or not."""
 
 import errno
 import os
 import socket
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidereal.transport import layout
+from sidereal.transport import intake_twin, layout
+from sidereal.transport._intake import open_some
 from sidereal.transport.codec import COMPILED, READABLE
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.sockets import UdpSocket
 from sidereal.transport.sockets_plain import PlainSocket
-from sidereal.transport.transmits import apart
-from transport.pair import CLIENT, seeded
+from sidereal.transport.transmits import apart, datagrams
+from transport.fuzz_targets import PEER, in_runs
+from transport.pair import CLIENT, SECOND, seeded
 from transport.test_sockets import loopback, receive_all
 
 UNSEQUENCED = layout.UNSEQUENCED
@@ -34,6 +38,77 @@ def runs_to(address):
         (rng(9000 * 7), address, 9000),
     ]
     return transmits, [data for data, _ in apart(transmits)]
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_what_came_in_one_piece_may_stay_so(drain):
+    """Each kind of receiving gives the same datagrams; where the system coalesces, in fewer."""
+    with loopback() as one, UdpSocket(("127.0.0.1", 0), drain=drain) as two:
+        transmits, sent = runs_to(two.address)
+        batches = []
+        for kind in (two.receive_runs, two.receive):
+            one.send(transmits)
+            got, end = [], time.monotonic() + 10
+            while datagrams(got) < len(sent) and time.monotonic() < end:
+                two.wait(SECOND)
+                got += kind(1000)
+            assert [data for data, _ in apart(got)] == sent
+            batches.append(got)
+        assert all(len(entry) == 2 for entry in batches[1])
+        if two._inner.coalescing:
+            assert len(batches[0]) < len(batches[1])
+
+
+def sealed_for(links, count, rng):
+    """Packets of some connections, as a sender interleaves them: all of one size."""
+    sealers = [COMPILED.sealer(KeyChain(bytes([link]) * 32, "aes-128-gcm"), link) for link in links]
+    frame = layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, 50)
+    return [sealers[rng.randrange(len(links))].seal(frame + os.urandom(50)) for _ in range(count)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.randoms(use_true_random=False), st.integers(1, 60), st.sampled_from([1, 1, 2]))
+def test_packets_in_runs_are_sorted_and_opened_as_singly(rng, count, links):
+    """Of one connection or two, with strangers, forgeries, cut ones, and another address."""
+    packets = sealed_for(range(1, links + 1), count, rng)
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        at = rng.randrange(count)
+        packets[at] = rng.choice(
+            [packets[at][:-1], packets[at][:20], b"\x15", bytes(78), b"\x15" + bytes(77)]
+            + [packets[at][:40] + b"?" + packets[at][41:]]
+        )
+    batch = in_runs(packets)
+    routes = {1: (PEER, "one"), 2: (rng.choice([PEER, CLIENT]), "two")}
+    found = []
+    for codec, arrived in ((COMPILED, batch), (READABLE, batch), (COMPILED, apart(batch))):
+        strays = []
+        groups = codec.route(arrived, routes, strays)
+        result = [strays]
+        for link, (name, mine) in groups.items():
+            inbox = codec.inbox()
+            opener = codec.opener(KeyChain(bytes([link]) * 32, "aes-128-gcm"))
+            assert open_some(opener, mine, 0, inbox, 1 << 40) == 0
+            result.append((link, name, inbox.datagrams, inbox.opened, inbox.forged))
+        found.append(result)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("room", [0, 3_000, 6_000, 1 << 40])
+def test_a_run_that_does_not_fit_is_opened_as_far_as_it_does(room):
+    sealer = COMPILED.sealer(KeyChain(bytes(32), "aes-128-gcm"), 7)
+    frame = layout.DATAGRAM.pack(layout.FRAME_DATAGRAM, 50)
+    packets = [sealer.seal(frame + os.urandom(50)) for _ in range(60)]
+    found = []
+    for opens in (open_some, intake_twin.open_some):
+        for codec, arrived in ((COMPILED, in_runs(packets)), (READABLE, packets)):
+            mine = [one if isinstance(one, bytes) or len(one) == 3 else one[0] for one in arrived]
+            inbox = codec.inbox()
+            left = opens(codec.opener(KeyChain(bytes(32), "aes-128-gcm")), mine, 0, inbox, room)
+            assert inbox.opened == len(packets) - left
+            found.append((left, inbox.datagrams))
+    assert found == found[:1] * 4
+    assert (found[0][0] > 0) == (room < 1 << 40)
+    assert (found[0][0] < 60) == (room > 0)
 
 
 def test_runs_taken_apart_are_their_datagrams():

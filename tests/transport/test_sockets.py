@@ -313,7 +313,7 @@ class Node:
         self.link = None
 
     def turn(self):
-        batch = self.socket.receive(1024)
+        batch = self.socket.receive_runs(1024)
         now = time.monotonic_ns()
         if batch:
             self.endpoint.receive(batch, now)

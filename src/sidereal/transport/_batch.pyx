@@ -70,6 +70,23 @@ cdef Py_ssize_t _datagrams(tuple transmit) except -1:
     return count
 
 
+cdef Py_ssize_t arrived(
+    list batch, const uint8_t* data, Py_ssize_t size, Py_ssize_t step, object address, bint runs
+) except -1:
+    """Append what came in one piece to ``batch``; return how many datagrams it is."""
+    cdef Py_ssize_t at = 0
+    if runs and step < size:
+        batch.append((PyBytes_FromStringAndSize(<char*>data, size), address, step))
+        return (size + step - 1) // step
+    if size == 0:
+        batch.append((b"", address))
+        return 1
+    while at < size:
+        batch.append((PyBytes_FromStringAndSize(<char*>data + at, min(step, size - at)), address))
+        at += step
+    return at // step
+
+
 cdef void _keep_memory() noexcept:
     """Let the C library keep what a batch of packets took, for the next one.
 
@@ -221,9 +238,16 @@ cdef class BatchSocket:
 
     def receive(self, Py_ssize_t max_datagrams):
         """Return what has arrived, about ``max_datagrams`` at most: ``[(bytes, address), …]``."""
+        return self._receive(max_datagrams, False)
+
+    def receive_runs(self, Py_ssize_t max_datagrams):
+        """The same, but what came in one piece stays so: ``(bytes, address, step)``."""
+        return self._receive(max_datagrams, True)
+
+    cdef list _receive(self, Py_ssize_t max_datagrams, bint runs):
         cdef list batch = []
         cdef int got, slot, wanted, code
-        cdef Py_ssize_t size, at, step, left = max_datagrams
+        cdef Py_ssize_t size, step, left = max_datagrams
         cdef uint8_t* data
         cdef msghdr* head
         cdef cmsghdr* control
@@ -257,16 +281,7 @@ cdef class BatchSocket:
                     step = size
                 data = self._buffer + slot * SLOT_BYTES
                 address = self._unpack(<uint8_t*>head.msg_name, head.msg_namelen)
-                if size == 0:
-                    batch.append((b"", address))
-                    left -= 1
-                at = 0
-                while at < size:
-                    batch.append(
-                        (PyBytes_FromStringAndSize(<char*>data + at, min(step, size - at)), address)
-                    )
-                    at += step
-                    left -= 1
+                left -= arrived(batch, data, size, step, address, runs)
             if got < wanted:
                 break
         return batch

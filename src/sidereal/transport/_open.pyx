@@ -115,20 +115,32 @@ cdef class Opener:
             self._lowest = number
 
     def open_batch(self, list packets, int64_t now, Inbox inbox):
-        """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong."""
-        cdef bytes packet
-        cdef Py_ssize_t left = len(packets)
+        """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong.
+
+        A packet is ``bytes``, or ``(bytes, address, step)``: some of ``step`` bytes each.
+        """
+        cdef object packet
+        cdef bytes data
+        cdef uint8_t* p
+        cdef Py_ssize_t at, size, step, left = 0
         for packet in packets:
-            left -= 1
-            inbox.following = left * PyBytes_GET_SIZE(packet)
-            self._open(packet, now, inbox)
+            left += PyBytes_GET_SIZE(packet if type(packet) is bytes else (<tuple>packet)[0])
+        for packet in packets:
+            data = packet if type(packet) is bytes else (<tuple>packet)[0]
+            p = <uint8_t*>PyBytes_AS_STRING(data)
+            size = PyBytes_GET_SIZE(data)
+            step = size if type(packet) is bytes else (<tuple>packet)[2]
+            at = 0
+            while at < size and inbox.error is None:
+                left -= min(step, size - at)
+                inbox.following = left
+                self._open(p + at, min(step, size - at), now, inbox)
+                at += step
             if inbox.error is not None:
                 break
         inbox.end_run()
 
-    cdef _open(self, bytes packet, int64_t now, Inbox inbox):
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
-        cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(packet)
+    cdef _open(self, uint8_t* p, Py_ssize_t size, int64_t now, Inbox inbox):
         cdef uint64_t number = expand(self._next, get32(p + 5))
         cdef uint64_t epoch = number >> self._shift
         cdef object decrypt = self._decrypt

@@ -25,7 +25,7 @@ class Codec:
     sealer: Callable[..., Any]
     inbox: Callable[[], Any]
     flight: Callable[[], Any]
-    route: Callable[..., dict[int, tuple[Any, list[bytes]]]]
+    route: Callable[..., dict[int, tuple[Any, list[Any]]]]
     sieve: Callable[[bytes | None, int], Any]
 
 

@@ -169,7 +169,7 @@ class Connection:
 
     # -- arriving ------------------------------------------------------------------------
 
-    def receive(self, packets: list[bytes], inbox: Any, now: int) -> None:
+    def receive(self, packets: list[Any], inbox: Any, now: int) -> None:
         """Take packets that carry this connection's id and came from its address."""
         inbox.clear()
         inbox.cut_at(*self._bulk.edges)

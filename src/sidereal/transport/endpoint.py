@@ -2,7 +2,7 @@
 
 Datagrams and time go in; datagrams, events and the next time to call come out::
 
-    endpoint.receive(socket.receive(256), now)
+    endpoint.receive(socket.receive_runs(256), now)
     endpoint.handle_timeout(now)
     for event in endpoint.events(): ...
     endpoint.send(link, b"...")
@@ -237,8 +237,8 @@ class Endpoint:
 
     # -- datagrams and time --------------------------------------------------------------
 
-    def receive(self, batch: Sequence[tuple[Any, Address]], now: int) -> None:
-        """Take datagrams as they came from the socket: ``(bytes-like, address)``."""
+    def receive(self, batch: Sequence[tuple[Any, Address] | Transmit], now: int) -> None:
+        """Take datagrams as they came: ``(bytes-like, address)``, or runs (`receive_runs`)."""
         self._now = now
         strays: list[tuple[bytes, Address]] = []
         inbox = self._inbox

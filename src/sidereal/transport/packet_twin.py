@@ -5,7 +5,7 @@ the compiled codec, byte for byte and refusal for refusal, is what the tests che
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from sidereal.transport import layout
 from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.transmits import apart
 
 SEALED_MAX: Final = 256
 """Packets that one call seals, at most."""
@@ -37,13 +38,16 @@ def nonce_of(number: int) -> bytes:
 
 
 def route(
-    batch: Iterable[tuple[Any, Address]],
+    batch: Sequence[Any],
     routes: dict[int, tuple[Address, Any]],
     strays: list[tuple[bytes, Address]],
 ) -> dict[int, tuple[Any, list[bytes]]]:
-    """Sort a batch of datagrams by connection; what belongs to none goes to ``strays``."""
+    """Sort a batch of datagrams by connection; what belongs to none goes to ``strays``.
+
+    The compiled one leaves runs of one connection's packets as they are; here they are cut.
+    """
     groups: dict[int, tuple[Any, list[bytes]]] = {}
-    for raw, address in batch:
+    for raw, address in apart(batch):
         data = bytes(raw)
         if len(data) <= layout.OVERHEAD_BYTES or data[0] != DATA_BYTE:
             strays.append((data, address))

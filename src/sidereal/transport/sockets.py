@@ -109,6 +109,8 @@ class UdpSocket:
         self._inner.spin_ns = spin_ns if (os.cpu_count() or 1) > 1 else 0
         self.receive = self._inner.receive
         """``receive(max_datagrams) -> [(bytes, address), …]``: what has arrived, never waits."""
+        self.receive_runs = self._inner.receive_runs
+        """As ``receive``, what came in one piece staying so: ``(bytes, address, step)``."""
         self.wait = self._inner.wait
         """``wait(timeout_ns) -> bool``: whether something can be received within that time."""
 
