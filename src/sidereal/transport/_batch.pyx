@@ -7,24 +7,26 @@ coalesced (UDP_GRO) apart again. Each has a plain way to fall back on. The plain
 twin for other systems is in ``sockets_plain.py``.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize,
+)
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport (
     EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, ENOBUFS, ENOMEM, ENOPROTOOPT, EOPNOTSUPP, errno,
 )
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 import os
 import socket as _socket
-import struct as _struct
 
-from sidereal.errors import ConfigError
 from sidereal.transport.transmits import apart
 
+from ._addresses cimport Addresses
 from ._udp cimport (
-    AF_INET, AF_INET6, CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
+    CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
     CMSG_SPACE, MSG_DONTWAIT, MSG_TRUNC, POLLIN, POLLOUT, SOL_UDP, UDP_GRO, UDP_SEGMENT,
     clock_gettime, cmsghdr, iovec, mmsghdr, msghdr, ready, recvmmsg, sched_yield, sendmmsg,
     sockaddr_storage, socklen_t, timespec,
@@ -33,13 +35,13 @@ from ._udp cimport (
 cdef enum:
     SLOTS = 32            # messages a receive call may return
     SLOT_BYTES = 65536
+    HANDED_BYTES = 16384  # a run of as many is handed on in the slot that it came in
     CONTROL_BYTES = 64
     MESSAGES = 64         # messages a send call may carry
     PIECES = 1024         # datagrams a send call may carry
     SEGMENTS = 64         # datagrams the kernel cuts from one message
     RUN_BYTES = 65000
     FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
-    ADDRESSES = 4096      # conversions remembered; a flood of others starts over
     SPIN_FIRST_NS = 50_000
     CROWDED_NS = 200_000  # nobody who answers soon keeps the core for so long
     CROWDED_FOR_NS = 100_000_000
@@ -105,7 +107,6 @@ cdef class BatchSocket:
 
     cdef object _sock
     cdef int _fd
-    cdef bint _ipv6
     cdef readonly bint segmenting
     cdef readonly bint coalescing
     cdef readonly Py_ssize_t dropped
@@ -121,11 +122,8 @@ cdef class BatchSocket:
     cdef public list inject
     """For tests: error numbers that the next send calls meet instead of the system, and
     ``-n`` for a system that takes no more than n messages."""
-    cdef dict _packed
-    cdef dict _unpacked
-    cdef bytes _last_raw
-    cdef object _last_address
-    cdef uint8_t* _buffer
+    cdef Addresses _addresses
+    cdef PyObject* _slots[SLOTS]  # bytes that the system fills; one that is handed on is replaced
     cdef mmsghdr _in[SLOTS]
     cdef iovec _in_iov[SLOTS]
     cdef sockaddr_storage _in_name[SLOTS]
@@ -138,18 +136,13 @@ cdef class BatchSocket:
         cdef int slot
         self._sock = sock
         self._fd = sock.fileno()
-        self._ipv6 = sock.family == _socket.AF_INET6
-        self._packed = {}
-        self._unpacked = {}
+        self._addresses = Addresses(sock.family == _socket.AF_INET6)
         self.inject = []
         self.crowded_ns = CROWDED_NS
-        self._buffer = <uint8_t*>calloc(SLOTS, SLOT_BYTES)
-        if self._buffer == NULL:
-            raise MemoryError
         memset(self._in, 0, sizeof(self._in))
         memset(self._out, 0, sizeof(self._out))
         for slot in range(SLOTS):
-            self._in_iov[slot].iov_base = self._buffer + slot * SLOT_BYTES
+            self._renew(slot)
             self._in_iov[slot].iov_len = SLOT_BYTES
             self._in[slot].msg_hdr.msg_iov = &self._in_iov[slot]
             self._in[slot].msg_hdr.msg_iovlen = 1
@@ -159,7 +152,21 @@ cdef class BatchSocket:
         self.coalescing = self._option(UDP_GRO, 1)
 
     def __dealloc__(self):
-        free(self._buffer)
+        cdef int slot
+        for slot in range(SLOTS):
+            Py_XDECREF(self._slots[slot])
+
+    cdef bytes _renew(self, int slot, Py_ssize_t size=0):
+        """Put fresh bytes into a slot; return the first ``size`` of what was there before."""
+        cdef bytes fresh = PyBytes_FromStringAndSize(NULL, SLOT_BYTES), filled = None
+        if size:
+            _PyBytes_Resize(&self._slots[slot], size)
+            filled = <bytes>self._slots[slot]
+            Py_XDECREF(self._slots[slot])
+        Py_INCREF(fresh)
+        self._slots[slot] = <PyObject*>fresh
+        self._in_iov[slot].iov_base = PyBytes_AS_STRING(fresh)
+        return filled
 
     cdef bint _option(self, int option, int value):
         """Try an option of the kernel's; older kernels have neither."""
@@ -171,68 +178,9 @@ cdef class BatchSocket:
             raise
         return True
 
-    # -- addresses -----------------------------------------------------------------------
-
-    cdef bytes _pack(self, object address):
-        """A socket address as the kernel wants it; only numbers, never a name to resolve."""
-        cdef bytes raw = self._packed.get(address)
-        if raw is not None:
-            return raw
-        host, port = address[0], address[1]
-        name, _, zone = host.partition("%")
-        try:
-            if self._ipv6:
-                scope = 0
-                if zone:
-                    scope = int(zone) if zone.isdigit() else _socket.if_nametoindex(zone)
-                raw = (
-                    _struct.pack("=H", AF_INET6) + _struct.pack("!HI", port, 0)
-                    + _socket.inet_pton(_socket.AF_INET6, name) + _struct.pack("=I", scope)
-                )
-            else:
-                raw = (
-                    _struct.pack("=H", AF_INET) + _struct.pack("!H", port)
-                    + _socket.inet_pton(_socket.AF_INET, name) + bytes(8)
-                )
-        except (OSError, _struct.error) as error:
-            family = "IPv6" if self._ipv6 else "IPv4"
-            raise ConfigError(
-                f"{host}:{port} is not an {family} address and port; resolve names first"
-            ) from error
-        if len(self._packed) >= ADDRESSES:
-            self._packed.clear()
-        self._packed[address] = raw
-        return raw
-
-    cdef object _unpack(self, const uint8_t* name, Py_ssize_t size):
-        cdef bytes raw
-        if (
-            self._last_raw is not None and PyBytes_GET_SIZE(self._last_raw) == size
-            and memcmp(PyBytes_AS_STRING(self._last_raw), name, size) == 0
-        ):
-            return self._last_address
-        raw = PyBytes_FromStringAndSize(<char*>name, size)
-        address = self._unpacked.get(raw)
-        if address is None:
-            port = int.from_bytes(raw[2:4], "big")
-            if self._ipv6:
-                host = _socket.inet_ntop(_socket.AF_INET6, raw[8:24])
-                scope = int.from_bytes(raw[24:28], _BYTE_ORDER)
-                if scope:
-                    host = f"{host}%{scope}"
-            else:
-                host = _socket.inet_ntop(_socket.AF_INET, raw[4:8])
-            address = (host, port)
-            if len(self._unpacked) >= ADDRESSES:
-                self._unpacked.clear()
-            self._unpacked[raw] = address
-        self._last_raw = raw
-        self._last_address = address
-        return address
-
     def address_of(self, bytes raw):
         """The address ``(host, port)`` that the kernel's bytes say."""
-        return self._unpack(<const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        return self._addresses.unpack(<const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 
     # -- receiving -----------------------------------------------------------------------
 
@@ -279,9 +227,13 @@ cdef class BatchSocket:
                     control = CMSG_NXTHDR(head, control)
                 if step <= 0:
                     step = size
-                data = self._buffer + slot * SLOT_BYTES
-                address = self._unpack(<uint8_t*>head.msg_name, head.msg_namelen)
-                left -= arrived(batch, data, size, step, address, runs)
+                address = self._addresses.unpack(<uint8_t*>head.msg_name, head.msg_namelen)
+                if runs and step < size and size >= HANDED_BYTES:
+                    batch.append((self._renew(slot, size), address, step))
+                    left -= (size + step - 1) // step
+                else:
+                    data = <uint8_t*>self._in_iov[slot].iov_base
+                    left -= arrived(batch, data, size, step, address, runs)
             if got < wanted:
                 break
         return batch
@@ -368,7 +320,7 @@ cdef class BatchSocket:
             transmit = transmits[at]
             data, address = transmit[0], transmit[1]
             size = step = PyBytes_GET_SIZE(data)
-            name = self._pack(address)
+            name = self._addresses.pack(address)
             names.append(name)
             head = &self._out[messages].msg_hdr
             head.msg_name = PyBytes_AS_STRING(name)
@@ -441,6 +393,3 @@ cdef class BatchSocket:
                 return 0
             return end - start
         return entries[0]  # refused for itself (too long, no route): the others may pass
-
-
-_BYTE_ORDER = __import__("sys").byteorder

@@ -40,7 +40,7 @@ def route(object batch, dict routes, list strays):
             entry = (data, address)
         p = <const uint8_t*>PyBytes_AS_STRING(data)
         if PyBytes_GET_SIZE(data) < OVERHEAD_BYTES + 1 or p[0] != DATA_BYTE:
-            strays.append(entry)
+            _stray(entry, strays)
             continue
         cid = get32(p + 1)
         if last is not None and cid == last_cid and address is last_address:
@@ -48,7 +48,7 @@ def route(object batch, dict routes, list strays):
             continue
         known = routes.get(cid)
         if known is None or known[0] != address:
-            strays.append(entry)
+            _stray(entry, strays)
             continue
         last_cid = cid
         last_address = address
@@ -58,6 +58,13 @@ def route(object batch, dict routes, list strays):
         last = whole[1]
         last.append(data if len(entry) == 2 else entry)
     return groups
+
+
+cdef _stray(object entry, list strays):
+    if len(entry) == 2:
+        strays.append(entry)
+    else:
+        strays.extend(apart([entry]))
 
 
 cdef object _whole_or_apart(object batch):
