@@ -54,6 +54,7 @@ cdef class Inbox:
             or get64(plain + 2) != self._run_end or get16(plain + 10) != size
             or self._at_cut() or self._up_to_cut(size) != size
         ):
+            self._in_step = False
             return False
         self._run_bytes += size
         self._run_end += <uint64_t>size
