@@ -168,7 +168,7 @@ class End:
             if left > 0:
                 self.sock.wait(left)
         now = time.monotonic_ns()
-        batch = self.sock.receive(256)
+        batch = self.sock.receive_runs(256)
         if batch:
             self.endpoint.receive(batch, now)
         self.endpoint.handle_timeout(now)
@@ -179,7 +179,7 @@ class End:
 
     def flush(self, now: int) -> None:
         """Send what is to be sent."""
-        transmits = self.endpoint.poll_transmit(now)
+        transmits = self.endpoint.poll_runs(now)
         if transmits:
             self.sock.send(transmits)
 

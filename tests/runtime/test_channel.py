@@ -12,7 +12,9 @@ def test_a_peer_that_sends_faster_than_it_is_read_does_not_hold_the_process(monk
         assert len(read) <= BATCHES_MAX, "it never ends"
         return [(b"noise", ("127.0.0.1", 9))] * count
 
-    endless = type("Endless", (), {"receive": staticmethod(flooded), "send": lambda *_: None})()
+    endless = type(
+        "Endless", (), {"receive_runs": staticmethod(flooded), "send": lambda *_: None}
+    )()
     real, channel.socket = channel.socket, endless
     try:
         assert channel.pump() == []

@@ -12,10 +12,12 @@ from pathlib import Path
 from sidereal.errors import HandshakeError, ProtocolError
 from sidereal.transport import BulkReceived, Endpoint, MessageReceived, TransportSettings, layout
 from sidereal.transport import handshake as hs
+from sidereal.transport._intake import open_some
 from sidereal.transport.codec import COMPILED, READABLE, Codec
 from sidereal.transport.cookie import CookieJar
 from sidereal.transport.initiator import Initiator
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.transmits import Transmit
 from sidereal.wire import codec as wire
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
@@ -45,6 +47,18 @@ def joined(pieces: list[bytes]) -> bytes:
     return b"".join(len(piece).to_bytes(2, "little") + piece for piece in pieces)
 
 
+def in_runs(pieces: list[bytes]) -> list[Transmit]:
+    """The pieces as a socket may give them: equal ones in a row, and a shorter last, as one."""
+    runs: list[list[bytes]] = []
+    for piece in pieces:
+        last = runs[-1] if runs else [b""]
+        if 0 < len(piece) <= len(last[-1]) == len(last[0]):
+            last.append(piece)
+        else:
+            runs.append([piece])
+    return [(b"".join(run), PEER, len(run[0])) if len(run) > 1 else (run[0], PEER) for run in runs]
+
+
 def _endpoint(codec: Codec) -> Endpoint:
     rng = random.Random(1).randbytes
     return Endpoint(now=SECOND, rng=rng, psk_of={"k": KEY}.get, settings=SETTINGS, codec=codec)
@@ -57,13 +71,13 @@ def packets(data: bytes) -> None:
         endpoint = _endpoint(codec)
         endpoint.connect(PEER, "k", KEY, SECOND)
         endpoint.poll_transmit(SECOND)
-        batch = [(piece, PEER) for piece in cut(data)]
-        endpoint.receive(batch, SECOND)
+        batch = list(cut(data))
+        endpoint.receive(in_runs(batch), SECOND)
         endpoint.handle_timeout(SECOND)
         results.append(
             (endpoint.poll_transmit(SECOND), endpoint.events(), endpoint.endpoint_stats())
         )
-        assert sum(len(d) for d, _ in results[-1][0]) <= 1200 + sum(len(d) for d, _ in batch)
+        assert sum(len(d) for d, _ in results[-1][0]) <= 1200 + sum(map(len, batch))
     assert results[0] == results[1]
 
 
@@ -78,9 +92,21 @@ def frames(data: bytes) -> None:
             inbox = codec.inbox()
             opener.open_batch([sealer.seal(piece)], SECOND, inbox)
             found.append({name: getattr(inbox, name) for name in FINDINGS})
-        told.append((found, opener.ack_frame(SECOND, 1000)))
+        told.append((found, opener.ack_frame(SECOND, 1000), _at_once(codec, pieces)))
         _converse(codec, pieces)
     assert told[0] == told[1]
+
+
+def _at_once(codec: Codec, pieces: list[bytes]) -> dict[str, object]:
+    """What the same frames are in one batch, in runs, where segments end at some offset."""
+    sealer, inbox = codec.sealer(_chain(), 7), codec.inbox()
+    batch = in_runs([sealer.seal(piece) for piece in pieces])
+    groups = codec.route(batch, {7: (PEER, None)}, [])
+    end = sum(map(len, pieces[:2]))
+    inbox.cut_at(end, end + 4)
+    for _, packets in groups.values():
+        open_some(codec.opener(_chain()), packets, SECOND, inbox, 1 << 40)
+    return {name: getattr(inbox, name) for name in FINDINGS}
 
 
 def _chain() -> KeyChain:

@@ -46,6 +46,22 @@ def test_bulk_in_any_pieces_gives_each_byte_once_in_its_place(messages, rng):
     assert stream.messages == len(messages)
 
 
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=20), st.randoms(use_true_random=False))
+def test_bulk_that_was_cut_at_its_edges_is_handed_on_as_it_is(messages, rng):
+    data, stream, at, pieces, chunks = stream_of(*messages), ReceiveBulk(1, 1 << 20), 0, [], []
+    while at < len(data):
+        end, begin = stream.edges
+        assert begin == end + 4
+        stop = min(at + rng.randrange(1, 40), min(cut for cut in (end, begin) if cut > at))
+        pieces.append(data[at:stop])
+        chunks += stream.receive(at, pieces[-1])
+        at = stop
+    assert b"".join(chunk.data for chunk in chunks) == b"".join(messages)
+    known = set(map(id, pieces))
+    assert all(id(chunk.data) in known for chunk in chunks if chunk.size)
+
+
 def test_bulk_is_delivered_before_its_message_is_whole_and_holds_no_more_than_the_window():
     window = 64 * 1024
     pair = Pair(

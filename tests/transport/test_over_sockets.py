@@ -13,6 +13,7 @@ from sidereal.transport import BULK, Connected, LinkClosed, TransportSettings, s
 from sidereal.transport import handshake as hs
 from sidereal.transport.netsim import Conditions, NetSim
 from sidereal.transport.sockets import UdpSocket
+from sidereal.transport.transmits import apart
 from transport.pair import KEY, MS, SECOND, Side
 from transport.test_sockets import Node, turn_until
 
@@ -34,13 +35,13 @@ class RoughSocket:
 
     def send(self, transmits):
         now = time.monotonic_ns()
-        for data, target in transmits:
+        for data, target in apart(transmits):
             self.net.send(self.address, target, data, now)
         self.inner.send([(data, target) for _, target, data in self.net.deliver(now)])
 
-    def receive(self, most):
+    def receive_runs(self, most):
         self.send([])
-        return self.inner.receive(most)
+        return self.inner.receive_runs(most)
 
     def close(self):
         self.inner.close()

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sidereal.limits import DATAGRAM_COST_BYTES
 from sidereal.transport import (
@@ -18,6 +20,7 @@ from sidereal.transport import (
 from sidereal.transport.codec import COMPILED, READABLE
 from sidereal.transport.keys import REKEY_SHIFT, KeyChain
 from sidereal.transport.settings import DATAGRAM_COST_MAX
+from sidereal.transport.transmits import apart
 from transport.pair import CLIENT, KEY, MS, SECOND, SERVER, Pair, seeded
 
 CODECS = {"compiled": COMPILED, "readable": READABLE}
@@ -148,7 +151,8 @@ def test_sealed_runs_are_the_same_bytes_and_the_same_books():
                 payloads, sequences, head, 1000 + head, 1200, 5000, 3, 5, flight, CLIENT, out
             )
         stop = sealer.seal_stream(block, 5, 20_000, 1, 77, 1200, 9_000, 16, 6, flight, CLIENT, out)
-        results.append((out, stop, flight.tokens_out(), flight.bytes_in_flight, flight.span))
+        books = flight.tokens_out(), flight.bytes_in_flight, flight.span, sealer.sealed
+        results.append((apart(out), stop, *books))
     assert results[0] == results[1]
     assert results[0][2] == list(range(1000, 1050))
     assert max(len(data) for data, _ in results[0][0]) == 1200
@@ -161,7 +165,7 @@ def test_no_more_is_opened_than_surely_fits(codec, intake, room):
     frames = [b"\x03\x02\x00ab" * 200, b"\x07\x05\x80\x04" + bytes(1152), b"\x01"]
     packets = [sealed_at(i, frames[i % 3], shift=REKEY_SHIFT) for i in range(60)]
     inbox = codec.inbox()
-    taken = intake.open_some(codec.opener(chain()), packets, 0, inbox, room)
+    taken = len(packets) - intake.open_some(codec.opener(chain()), packets, 0, inbox, room)
     held = [*inbox.datagrams, *(payload for _, payload in inbox.sequenced)]
     cost = sum(map(len, held)) + DATAGRAM_COST_BYTES * len(held)
     assert cost <= room
@@ -170,6 +174,75 @@ def test_no_more_is_opened_than_surely_fits(codec, intake, room):
         assert cost + DATAGRAM_COST_MAX * len(packets[taken]) > room
     else:
         assert room == 10_000_000
+
+
+def stream(channel, offset, data):
+    return layout.STREAM.pack(layout.FRAME_STREAM, channel, offset, len(data)) + data
+
+
+def opened(codec, packets, cuts=None):
+    """What the inbox holds of packets with these frames."""
+    inbox = codec.inbox()
+    if cuts is not None:
+        inbox.cut_at(*cuts)
+    sealed = [sealed_at(i, frames, shift=REKEY_SHIFT) for i, frames in enumerate(packets)]
+    codec.opener(chain()).open_batch(sealed, 0, inbox)
+    assert inbox.opened == len(packets)
+    return inbox
+
+
+def test_stream_frames_that_go_on_from_each_other_are_one_segment(codec):
+    data = seeded(1)(1000)
+    frames = [stream(0, at, data[at : at + 10]) for at in range(0, 500, 10)]
+    frames += [stream(1, 0, b"other"), stream(1, 5, b" channel"), stream(0, 500, data[500:510])]
+    frames += [stream(0, 600, data[600:]), stream(0, 510, data[510:600])]
+    for packets in (frames, [b"".join(frames)]):
+        assert opened(codec, packets).segments == [
+            (0, 0, data[:500]),
+            (1, 0, b"other channel"),
+            (0, 500, data[500:510]),
+            (0, 600, data[600:]),
+            (0, 510, data[510:600]),
+        ]
+
+
+def test_segments_of_bulk_end_where_a_message_does(codec):
+    data = seeded(2)(400)
+    for channel, at in itertools.product((0, 1), range(0, 400, 7)):
+        cuts = sorted({0, at, min(at + 4, 400), 400} if channel == layout.BULK else {0, 400})
+        wanted = [(channel, a, data[a:b]) for a, b in itertools.pairwise(cuts)]
+        for step in (3, 10, 100, 400):
+            packets = [stream(channel, i, data[i : i + step]) for i in range(0, 400, step)]
+            assert opened(codec, packets, (at, at + 4)).segments == wanted
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_both_codecs_find_the_same_segments(data):
+    """Frames of all lengths, alone in their packets or not, going on or not, and forged ones."""
+    content, at, packets = bytes(range(256)) * 8, [0, 0], []
+    for _ in range(data.draw(st.integers(1, 12))):
+        frames = b""
+        for _ in range(data.draw(st.sampled_from([1, 1, 1, 2]))):
+            channel, size = data.draw(st.sampled_from([0, 1, 1, 1])), data.draw(st.integers(0, 40))
+            offset = max(0, at[channel] + data.draw(st.sampled_from([0, 0, 0, 0, 5, -7])))
+            frames += stream(channel, offset, content[offset : offset + size])
+            at[channel] = offset + size
+        frames += data.draw(st.sampled_from([b"", b"", b"", b"\x01", b"\x03\x02\x00ab", b"\x63"]))
+        packets.append(bytearray(sealed_at(len(packets), frames, shift=REKEY_SHIFT)))
+        if data.draw(st.integers(0, 5)) == 0:
+            packets[-1][data.draw(st.integers(9, len(packets[-1]) - 1))] ^= 1
+    first = data.draw(st.integers(0, 200))
+    found = []
+    for codec in (COMPILED, READABLE):
+        inbox = codec.inbox()
+        inbox.cut_at(first, first + 4)
+        codec.opener(chain()).open_batch([bytes(packet) for packet in packets], 0, inbox)
+        found.append(
+            (inbox.segments, inbox.datagrams, inbox.error, inbox.opened, inbox.forged)
+            + (inbox.eliciting,)
+        )
+    assert found[0] == found[1]
 
 
 def test_corruption_of_every_byte_is_refused(codec):

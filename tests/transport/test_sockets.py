@@ -293,7 +293,7 @@ while seen < 2 and time.monotonic() < end:
         endpoint.receive(sock.receive(64), now)
         endpoint.handle_timeout(now)
         seen += sum(isinstance(event, Connected) for event in endpoint.events())
-        sock.send(endpoint.poll_transmit(now))
+        sock.send(endpoint.poll_runs(now))
         sock.wait(1_000_000)
 print("connected" if seen == 2 else "not connected")
 """
@@ -313,7 +313,7 @@ class Node:
         self.link = None
 
     def turn(self):
-        batch = self.socket.receive(1024)
+        batch = self.socket.receive_runs(1024)
         now = time.monotonic_ns()
         if batch:
             self.endpoint.receive(batch, now)
@@ -322,7 +322,7 @@ class Node:
             self.events.append(event)
             if isinstance(event, Connected):
                 self.link = event.link
-        self.socket.send(self.endpoint.poll_transmit(now))
+        self.socket.send(self.endpoint.poll_runs(now))
 
     def of(self, kind):
         return [event for event in self.events if isinstance(event, kind)]

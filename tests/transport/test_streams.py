@@ -1,7 +1,6 @@
 """The halves of a reliable channel, alone: overlaps, gaps, bounds, and the ranges below."""
 
 import itertools
-import random
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from sidereal.errors import LimitError, ProtocolError
 from sidereal.limits import EARLY_PIECES_MAX
 from sidereal.transport.layout import STREAM
-from sidereal.transport.packet_twin import joined
 from sidereal.transport.ranges import RangeSet
 from sidereal.transport.reliable import ReceiveMessages, SendStream
 
@@ -178,18 +176,3 @@ def test_ranges_agree_with_a_set_of_numbers(operations):
         assert all(s < e for s, e in parts)
         assert all(one[1] < two[0] for one, two in itertools.pairwise(parts))
         assert bool(ranges) == bool(numbers)
-
-
-def test_joined_frames_are_the_same_bytes():
-    rng = random.Random(1)
-    data = rng.randbytes(1000)
-    segments = [(0, at, data[at : at + 10]) for at in range(0, 500, 10)]
-    segments += [(1, 0, b"other"), (1, 5, b" channel"), (0, 500, data[500:510])]
-    segments += [(0, 600, data[600:]), (0, 510, data[510:600])]
-    assert list(joined(segments)) == [
-        (0, 0, data[:500]),
-        (1, 0, b"other channel"),
-        (0, 500, data[500:510]),
-        (0, 600, data[600:]),
-        (0, 510, data[510:600]),
-    ]

@@ -6,6 +6,7 @@ it. Events come back typed; nothing here knows what a message means.
 
 import os
 import select
+from collections.abc import Sequence
 
 from sidereal.ids import LinkId
 from sidereal.runtime.clock import now_ns
@@ -14,6 +15,7 @@ from sidereal.runtime.stages import Stages
 from sidereal.transport import Endpoint, Event, TransportSettings
 from sidereal.transport.acceptor import PskOf
 from sidereal.transport.sockets import UdpSocket
+from sidereal.transport.transmits import Transmit, apart, datagrams
 from sidereal.world.rules import NS_PER_S
 
 Address = tuple[str, int]
@@ -65,11 +67,11 @@ class Channel:
         now = now_ns()
         self.stages.lap("rest")
         for _ in range(BATCHES_MAX):
-            batch = self.socket.receive(RECEIVE_BATCH)
+            batch = self.socket.receive_runs(RECEIVE_BATCH)
             self.stages.lap("receive")
             self._take(batch, now)
             self.stages.lap("open")
-            if len(batch) < RECEIVE_BATCH:
+            if datagrams(batch) < RECEIVE_BATCH:
                 break
         if self.network is not None:
             self._take([], now)
@@ -83,9 +85,9 @@ class Channel:
 
     def flush(self) -> None:
         """Send what the endpoint wants to say now."""
-        transmits = self.endpoint.poll_transmit(now_ns())
+        transmits: Sequence[Transmit] = self.endpoint.poll_runs(now_ns())
         if self.network is not None:
-            transmits = self.network.leave(transmits, now_ns())
+            transmits = self.network.leave(apart(transmits), now_ns())
         self.stages.lap("seal")
         if transmits:
             self.socket.send(transmits)
@@ -108,8 +110,8 @@ class Channel:
         ready, _, _ = select.select([mine, other], [], [], left / NS_PER_S)
         return mine in ready
 
-    def _take(self, batch: list[tuple[bytes, Address]], now: int) -> None:
-        arrived = batch if self.network is None else self.network.arrive(batch, now)
+    def _take(self, batch: Sequence[Transmit], now: int) -> None:
+        arrived = batch if self.network is None else self.network.arrive(apart(batch), now)
         if arrived:
             self.endpoint.receive(arrived, now)
 

@@ -7,23 +7,26 @@ coalesced (UDP_GRO) apart again. Each has a plain way to fall back on. The plain
 twin for other systems is in ``sockets_plain.py``.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize,
+)
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport (
     EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, ENOBUFS, ENOMEM, ENOPROTOOPT, EOPNOTSUPP, errno,
 )
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 import os
 import socket as _socket
-import struct as _struct
 
-from sidereal.errors import ConfigError
+from sidereal.transport.transmits import apart
 
+from ._addresses cimport Addresses
 from ._udp cimport (
-    AF_INET, AF_INET6, CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
+    CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
     CMSG_SPACE, MSG_DONTWAIT, MSG_TRUNC, POLLIN, POLLOUT, SOL_UDP, UDP_GRO, UDP_SEGMENT,
     clock_gettime, cmsghdr, iovec, mmsghdr, msghdr, ready, recvmmsg, sched_yield, sendmmsg,
     sockaddr_storage, socklen_t, timespec,
@@ -32,13 +35,13 @@ from ._udp cimport (
 cdef enum:
     SLOTS = 32            # messages a receive call may return
     SLOT_BYTES = 65536
+    HANDED_BYTES = 16384  # a run of as many is handed on in the slot that it came in
     CONTROL_BYTES = 64
     MESSAGES = 64         # messages a send call may carry
     PIECES = 1024         # datagrams a send call may carry
     SEGMENTS = 64         # datagrams the kernel cuts from one message
     RUN_BYTES = 65000
     FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
-    ADDRESSES = 4096      # conversions remembered; a flood of others starts over
     SPIN_FIRST_NS = 50_000
     CROWDED_NS = 200_000  # nobody who answers soon keeps the core for so long
     CROWDED_FOR_NS = 100_000_000
@@ -52,6 +55,38 @@ cdef int64_t _now() noexcept nogil:
     cdef timespec at
     clock_gettime(CLOCK_MONOTONIC, &at)
     return at.tv_sec * 1_000_000_000 + at.tv_nsec
+
+
+cdef Py_ssize_t _datagrams(tuple transmit) except -1:
+    """How many datagrams this is. A run is at most what the system cuts from one message."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(<bytes>transmit[0]), step, count
+    if len(transmit) == 2:
+        return 1
+    step = transmit[2]
+    count = (size + step - 1) // step if step > 0 else 0
+    if not 0 < count <= SEGMENTS or (count > 1 and size > RUN_BYTES):
+        raise ValueError(
+            f"a run of {size} bytes, {step} each, does not leave as one; "
+            f"{SEGMENTS} datagrams and {RUN_BYTES} bytes do"
+        )
+    return count
+
+
+cdef Py_ssize_t arrived(
+    list batch, const uint8_t* data, Py_ssize_t size, Py_ssize_t step, object address, bint runs
+) except -1:
+    """Append what came in one piece to ``batch``; return how many datagrams it is."""
+    cdef Py_ssize_t at = 0
+    if runs and step < size:
+        batch.append((PyBytes_FromStringAndSize(<char*>data, size), address, step))
+        return (size + step - 1) // step
+    if size == 0:
+        batch.append((b"", address))
+        return 1
+    while at < size:
+        batch.append((PyBytes_FromStringAndSize(<char*>data + at, min(step, size - at)), address))
+        at += step
+    return at // step
 
 
 cdef void _keep_memory() noexcept:
@@ -72,7 +107,6 @@ cdef class BatchSocket:
 
     cdef object _sock
     cdef int _fd
-    cdef bint _ipv6
     cdef readonly bint segmenting
     cdef readonly bint coalescing
     cdef readonly Py_ssize_t dropped
@@ -88,11 +122,8 @@ cdef class BatchSocket:
     cdef public list inject
     """For tests: error numbers that the next send calls meet instead of the system, and
     ``-n`` for a system that takes no more than n messages."""
-    cdef dict _packed
-    cdef dict _unpacked
-    cdef bytes _last_raw
-    cdef object _last_address
-    cdef uint8_t* _buffer
+    cdef Addresses _addresses
+    cdef PyObject* _slots[SLOTS]  # bytes that the system fills; one that is handed on is replaced
     cdef mmsghdr _in[SLOTS]
     cdef iovec _in_iov[SLOTS]
     cdef sockaddr_storage _in_name[SLOTS]
@@ -105,18 +136,13 @@ cdef class BatchSocket:
         cdef int slot
         self._sock = sock
         self._fd = sock.fileno()
-        self._ipv6 = sock.family == _socket.AF_INET6
-        self._packed = {}
-        self._unpacked = {}
+        self._addresses = Addresses(sock.family == _socket.AF_INET6)
         self.inject = []
         self.crowded_ns = CROWDED_NS
-        self._buffer = <uint8_t*>calloc(SLOTS, SLOT_BYTES)
-        if self._buffer == NULL:
-            raise MemoryError
         memset(self._in, 0, sizeof(self._in))
         memset(self._out, 0, sizeof(self._out))
         for slot in range(SLOTS):
-            self._in_iov[slot].iov_base = self._buffer + slot * SLOT_BYTES
+            self._renew(slot)
             self._in_iov[slot].iov_len = SLOT_BYTES
             self._in[slot].msg_hdr.msg_iov = &self._in_iov[slot]
             self._in[slot].msg_hdr.msg_iovlen = 1
@@ -126,7 +152,21 @@ cdef class BatchSocket:
         self.coalescing = self._option(UDP_GRO, 1)
 
     def __dealloc__(self):
-        free(self._buffer)
+        cdef int slot
+        for slot in range(SLOTS):
+            Py_XDECREF(self._slots[slot])
+
+    cdef bytes _renew(self, int slot, Py_ssize_t size=0):
+        """Put fresh bytes into a slot; return the first ``size`` of what was there before."""
+        cdef bytes fresh = PyBytes_FromStringAndSize(NULL, SLOT_BYTES), filled = None
+        if size:
+            _PyBytes_Resize(&self._slots[slot], size)
+            filled = <bytes>self._slots[slot]
+            Py_XDECREF(self._slots[slot])
+        Py_INCREF(fresh)
+        self._slots[slot] = <PyObject*>fresh
+        self._in_iov[slot].iov_base = PyBytes_AS_STRING(fresh)
+        return filled
 
     cdef bint _option(self, int option, int value):
         """Try an option of the kernel's; older kernels have neither."""
@@ -138,76 +178,24 @@ cdef class BatchSocket:
             raise
         return True
 
-    # -- addresses -----------------------------------------------------------------------
-
-    cdef bytes _pack(self, object address):
-        """A socket address as the kernel wants it; only numbers, never a name to resolve."""
-        cdef bytes raw = self._packed.get(address)
-        if raw is not None:
-            return raw
-        host, port = address[0], address[1]
-        name, _, zone = host.partition("%")
-        try:
-            if self._ipv6:
-                scope = 0
-                if zone:
-                    scope = int(zone) if zone.isdigit() else _socket.if_nametoindex(zone)
-                raw = (
-                    _struct.pack("=H", AF_INET6) + _struct.pack("!HI", port, 0)
-                    + _socket.inet_pton(_socket.AF_INET6, name) + _struct.pack("=I", scope)
-                )
-            else:
-                raw = (
-                    _struct.pack("=H", AF_INET) + _struct.pack("!H", port)
-                    + _socket.inet_pton(_socket.AF_INET, name) + bytes(8)
-                )
-        except (OSError, _struct.error) as error:
-            family = "IPv6" if self._ipv6 else "IPv4"
-            raise ConfigError(
-                f"{host}:{port} is not an {family} address and port; resolve names first"
-            ) from error
-        if len(self._packed) >= ADDRESSES:
-            self._packed.clear()
-        self._packed[address] = raw
-        return raw
-
-    cdef object _unpack(self, const uint8_t* name, Py_ssize_t size):
-        cdef bytes raw
-        if (
-            self._last_raw is not None and PyBytes_GET_SIZE(self._last_raw) == size
-            and memcmp(PyBytes_AS_STRING(self._last_raw), name, size) == 0
-        ):
-            return self._last_address
-        raw = PyBytes_FromStringAndSize(<char*>name, size)
-        address = self._unpacked.get(raw)
-        if address is None:
-            port = int.from_bytes(raw[2:4], "big")
-            if self._ipv6:
-                host = _socket.inet_ntop(_socket.AF_INET6, raw[8:24])
-                scope = int.from_bytes(raw[24:28], _BYTE_ORDER)
-                if scope:
-                    host = f"{host}%{scope}"
-            else:
-                host = _socket.inet_ntop(_socket.AF_INET, raw[4:8])
-            address = (host, port)
-            if len(self._unpacked) >= ADDRESSES:
-                self._unpacked.clear()
-            self._unpacked[raw] = address
-        self._last_raw = raw
-        self._last_address = address
-        return address
-
     def address_of(self, bytes raw):
         """The address ``(host, port)`` that the kernel's bytes say."""
-        return self._unpack(<const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        return self._addresses.unpack(<const uint8_t*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 
     # -- receiving -----------------------------------------------------------------------
 
     def receive(self, Py_ssize_t max_datagrams):
         """Return what has arrived, about ``max_datagrams`` at most: ``[(bytes, address), …]``."""
+        return self._receive(max_datagrams, False)
+
+    def receive_runs(self, Py_ssize_t max_datagrams):
+        """The same, but what came in one piece stays so: ``(bytes, address, step)``."""
+        return self._receive(max_datagrams, True)
+
+    cdef list _receive(self, Py_ssize_t max_datagrams, bint runs):
         cdef list batch = []
         cdef int got, slot, wanted, code
-        cdef Py_ssize_t size, at, step, left = max_datagrams
+        cdef Py_ssize_t size, step, left = max_datagrams
         cdef uint8_t* data
         cdef msghdr* head
         cdef cmsghdr* control
@@ -239,18 +227,13 @@ cdef class BatchSocket:
                     control = CMSG_NXTHDR(head, control)
                 if step <= 0:
                     step = size
-                data = self._buffer + slot * SLOT_BYTES
-                address = self._unpack(<uint8_t*>head.msg_name, head.msg_namelen)
-                if size == 0:
-                    batch.append((b"", address))
-                    left -= 1
-                at = 0
-                while at < size:
-                    batch.append(
-                        (PyBytes_FromStringAndSize(<char*>data + at, min(step, size - at)), address)
-                    )
-                    at += step
-                    left -= 1
+                address = self._addresses.unpack(<uint8_t*>head.msg_name, head.msg_namelen)
+                if runs and step < size and size >= HANDED_BYTES:
+                    batch.append((self._renew(slot, size), address, step))
+                    left -= (size + step - 1) // step
+                else:
+                    data = <uint8_t*>self._in_iov[slot].iov_base
+                    left -= arrived(batch, data, size, step, address, runs)
             if got < wanted:
                 break
         return batch
@@ -298,35 +281,46 @@ cdef class BatchSocket:
 
     # -- sending -------------------------------------------------------------------------
 
-    def send(self, list transmits):
-        """Send datagrams ``[(bytes, address), …]`` in order; return how many the system took.
+    def send(self, object transmits):
+        """Send datagrams and runs of them in order; return how many datagrams the system took.
 
         What it would not take, even after a moment's patience, is dropped and counted.
         """
-        cdef Py_ssize_t at = 0, end = len(transmits), sent = 0
+        cdef list left = list(transmits)
+        cdef Py_ssize_t at = 0, sent = 0, wanted = 0
         cdef Py_ssize_t done
         cdef int fruitless = 0
-        while at < end and fruitless < FRUITLESS_MAX:
-            done = self._send_some(transmits, at, &sent)
+        cdef bint runs = False
+        cdef tuple transmit
+        for transmit in left:
+            wanted += _datagrams(transmit)
+            runs = runs or len(transmit) == 3
+        while at < len(left) and fruitless < FRUITLESS_MAX:
+            if runs and not self.segmenting:
+                left, at, runs = apart(left[at:]), 0, False
+            done = self._send_some(left, at, &sent)
             fruitless = 0 if done else fruitless + 1
             at += done
-        self.dropped += end - sent
+        self.dropped += wanted - sent
         return sent
 
     cdef Py_ssize_t _send_some(self, list transmits, Py_ssize_t start, Py_ssize_t* sent) except -1:
-        """Send one call's worth from ``start``; return how many datagrams are dealt with."""
-        cdef Py_ssize_t at = start, end = len(transmits), size, first, total
-        cdef Py_ssize_t counts[MESSAGES]
+        """Send one call's worth from ``start``; return how many transmits are dealt with."""
+        cdef Py_ssize_t at = start, end = len(transmits), size, first, total, step
+        cdef Py_ssize_t counts[MESSAGES]   # datagrams of each message
+        cdef Py_ssize_t entries[MESSAGES]  # transmits of each
         cdef int messages = 0, pieces = 0, result, code = 0, m
         cdef bytes data, name, following
         cdef list names = []
         cdef object address
+        cdef tuple transmit
         cdef msghdr* head
         cdef cmsghdr* control
         while at < end and messages < MESSAGES and pieces < PIECES - SEGMENTS:
-            data, address = transmits[at]
-            size = PyBytes_GET_SIZE(data)
-            name = self._pack(address)
+            transmit = transmits[at]
+            data, address = transmit[0], transmit[1]
+            size = step = PyBytes_GET_SIZE(data)
+            name = self._addresses.pack(address)
             names.append(name)
             head = &self._out[messages].msg_hdr
             head.msg_name = PyBytes_AS_STRING(name)
@@ -340,10 +334,13 @@ cdef class BatchSocket:
             first = at
             at += 1
             total = size
+            counts[messages] = _datagrams(transmit)
+            if len(transmit) == 3:
+                step = transmit[2]
             # Others of the same size follow in the same message; a shorter one ends it.
-            while self.segmenting and at < end and at - first < SEGMENTS:
+            while len(transmit) == 2 and self.segmenting and at < end and at - first < SEGMENTS:
                 entry = transmits[at]
-                if entry[1] is not address and entry[1] != address:
+                if len(<tuple>entry) == 3 or (entry[1] is not address and entry[1] != address):
                     break
                 following = <bytes>entry[0]
                 if PyBytes_GET_SIZE(following) > size or PyBytes_GET_SIZE(following) == 0:
@@ -355,18 +352,19 @@ cdef class BatchSocket:
                 self._out_iov[pieces].iov_len = PyBytes_GET_SIZE(following)
                 pieces += 1
                 at += 1
+                counts[messages] += 1
                 if PyBytes_GET_SIZE(following) < size:
                     break
-            counts[messages] = at - first
+            entries[messages] = at - first
             head.msg_iovlen = at - first
-            if at - first > 1:
+            if counts[messages] > 1:
                 head.msg_control = &self._out_control[messages][0]
                 head.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
                 control = CMSG_FIRSTHDR(head)
                 control.cmsg_level = SOL_UDP
                 control.cmsg_type = UDP_SEGMENT
                 control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
-                (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>size
+                (<uint16_t*>CMSG_DATA(control))[0] = <uint16_t>step
             messages += 1
         result, code = 0, 0
         if self.inject:
@@ -382,8 +380,8 @@ cdef class BatchSocket:
         if result > 0:
             total = 0
             for m in range(result):
-                total += counts[m]
-            sent[0] += total
+                total += entries[m]
+                sent[0] += counts[m]
             return total
         if code == EINTR or code == ECONNREFUSED:
             return 0
@@ -394,7 +392,4 @@ cdef class BatchSocket:
             if self._poll(POLLOUT, SEND_PATIENCE_NS) and code == EAGAIN:
                 return 0
             return end - start
-        return counts[0]  # refused for itself (too long, no route): the others may pass
-
-
-_BYTE_ORDER = __import__("sys").byteorder
+        return entries[0]  # refused for itself (too long, no route): the others may pass

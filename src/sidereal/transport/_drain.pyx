@@ -17,6 +17,7 @@ import threading
 
 from sidereal.transport._batch import BatchSocket
 
+from ._batch cimport arrived
 from ._udp cimport (
     CMSG_DATA, CMSG_FIRSTHDR, CMSG_NXTHDR, MSG_DONTWAIT, MSG_TRUNC, POLLIN, SOL_UDP, UDP_GRO,
     cmsghdr, iovec, mmsghdr, msghdr, ready, recvmmsg, sockaddr_storage,
@@ -145,7 +146,7 @@ cdef class DrainedSocket:
         """Datagrams that the system refused to send."""
         return self._inner.dropped
 
-    def send(self, list transmits):
+    def send(self, object transmits):
         """As `BatchSocket.send`."""
         return self._inner.send(transmits)
 
@@ -233,11 +234,16 @@ cdef class DrainedSocket:
 
     def receive(self, Py_ssize_t max_datagrams):
         """Return what has arrived, about ``max_datagrams`` at most: ``[(bytes, address), …]``."""
+        return self._receive(max_datagrams, False)
+
+    def receive_runs(self, Py_ssize_t max_datagrams):
+        """The same, but what came in one piece stays so: ``(bytes, address, step)``."""
+        return self._receive(max_datagrams, True)
+
+    cdef list _receive(self, Py_ssize_t max_datagrams, bint runs):
         cdef list batch = []
         cdef uint64_t head, tail = self._tail, one = 1, count
         cdef Record* record
-        cdef uint8_t* data
-        cdef uint64_t at, step
         cdef Py_ssize_t left = max_datagrams
         cdef bint more
         cdef object inner = self._inner
@@ -254,18 +260,10 @@ cdef class DrainedSocket:
             address = inner.address_of(
                 PyBytes_FromStringAndSize(<char*>record.name, record.name_bytes)
             )
-            data = <uint8_t*>(record + 1)
-            at, step = 0, max(<uint64_t>1, <uint64_t>record.step)
-            if record.size == 0:
-                batch.append((b"", address))
-                left -= 1
-            while at < record.size:
-                batch.append((
-                    PyBytes_FromStringAndSize(<char*>data + at, min(step, record.size - at)),
-                    address,
-                ))
-                at += step
-                left -= 1
+            left -= arrived(
+                batch, <uint8_t*>(record + 1), record.size, max(<uint32_t>1, record.step), address,
+                runs,
+            )
             tail += record.whole
         pthread_mutex_lock(&self._lock)
         self._tail = tail

@@ -6,13 +6,12 @@ runs over both, and each opens what the other sealed. ``layout.py`` says what th
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from ._bytes cimport get16, get32, get64, put32, put64
+from ._inbox cimport PLAIN_MAX, Inbox
+from ._place cimport Place
 
 from cryptography.exceptions import InvalidTag
 
@@ -20,8 +19,7 @@ from sidereal.transport import layout
 
 cdef enum:
     WORDS = 129
-    PLAIN_MAX = 65536
-    RUN_KEPT = 2097152  # more than a usual batch holds
+    HEAD_BYTES = 12  # of a stream frame
 
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
 cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
@@ -48,98 +46,6 @@ assert (
 assert layout.REPLAY_WINDOW == (WORDS - 1) * 64
 
 
-cdef class Inbox:
-    """What one batch of packets held, sorted by kind; emptied by `clear`."""
-
-    cdef public list datagrams
-    cdef public list sequenced
-    cdef public Py_ssize_t overtaken
-    cdef public list segments
-    cdef public list acks
-    cdef public list credits
-    cdef public object close
-    cdef public object error
-    cdef public Py_ssize_t opened
-    cdef public Py_ssize_t eliciting
-    cdef public Py_ssize_t opened_bytes
-    cdef public Py_ssize_t forged
-    cdef public Py_ssize_t replayed
-    cdef public bint gap
-    cdef bytearray _plain  # where packets are decrypted, one after the other
-    cdef object _view      # of the first `_room` bytes of it
-    cdef Py_ssize_t _room
-    cdef uint8_t* _run     # bytes of one stream, of frames that go on from each other
-    cdef Py_ssize_t _run_bytes
-    cdef Py_ssize_t _run_room
-    cdef int _run_channel  # -1 where there is none
-    cdef uint64_t _run_end
-
-    def __cinit__(self):
-        self._plain = bytearray(PLAIN_MAX)
-        self._room = -1
-        self._run_channel = -1
-        self.clear()
-
-    def __dealloc__(self):
-        free(self._run)
-
-    cdef object room(self, Py_ssize_t n):
-        """The first ``n`` bytes of the buffer; packets are mostly as long as the last one."""
-        if self._room != n:
-            self._room = n
-            self._view = PyMemoryView_FromMemory(<char*>self._plain, n, PyBUF_WRITE)
-        return self._view
-
-    cdef _segment(self, int channel, uint64_t offset, const uint8_t* data, Py_ssize_t n):
-        """Keep a stream frame's bytes; neighbours become one segment."""
-        cdef uint8_t* larger
-        cdef Py_ssize_t room
-        if channel != self._run_channel or offset != self._run_end:
-            self._end_run()
-            self._run_channel = channel
-            self._run_end = offset
-        if self._run_bytes + n > self._run_room:
-            room = max(2 * self._run_room, self._run_bytes + n, PLAIN_MAX)
-            larger = <uint8_t*>realloc(self._run, room)
-            if larger == NULL:
-                raise MemoryError
-            self._run = larger
-            self._run_room = room
-        memcpy(self._run + self._run_bytes, data, n)
-        self._run_bytes += n
-        self._run_end += n
-
-    cdef _end_run(self):
-        if self._run_channel < 0:
-            return
-        self.segments.append((
-            self._run_channel, self._run_end - <uint64_t>self._run_bytes,
-            PyBytes_FromStringAndSize(<char*>self._run, self._run_bytes),
-        ))
-        self._run_channel = -1
-        self._run_bytes = 0
-        if self._run_room > RUN_KEPT:
-            free(self._run)
-            self._run = NULL
-            self._run_room = 0
-
-    cpdef clear(self):
-        """Empty it for the next batch."""
-        self.datagrams = []
-        self.sequenced = []
-        self.overtaken = 0
-        self.segments = []
-        self.acks = []
-        self.credits = []
-        self.close = None
-        self.error = None
-        self.opened = self.eliciting = self.opened_bytes = 0
-        self.forged = self.replayed = 0
-        self.gap = False
-        self._run_channel = -1
-        self._run_bytes = 0
-
-
 cdef class Opener:
     """Opens one direction's packets: number, replay window, decryption, frames.
 
@@ -156,6 +62,8 @@ cdef class Opener:
     cdef readonly int64_t largest_ns
     cdef bytearray _nonce
     cdef bytearray _head
+    cdef Place _sealed
+    cdef Place _opened
     cdef uint64_t _lowest        # of those opened since the last ack
     cdef uint64_t _lowests[3]    # the same of the acks before it
     cdef int _ack_at
@@ -167,6 +75,8 @@ cdef class Opener:
         self._decrypt = chain.decryptor_into(0)
         self._nonce = bytearray(12)
         self._head = bytearray(HEADER_BYTES)
+        self._sealed = Place(False)
+        self._opened = Place(True)
         memset(self._bits, 0, sizeof(self._bits))
         memset(self._newest, 0, sizeof(self._newest))
         memset(self._lowests, 255, sizeof(self._lowests))
@@ -205,22 +115,40 @@ cdef class Opener:
             self._lowest = number
 
     def open_batch(self, list packets, int64_t now, Inbox inbox):
-        """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong."""
-        cdef bytes packet
+        """Open each packet and sort its frames into ``inbox``; stops at a frame that is wrong.
+
+        A packet is ``bytes``, or ``(bytes, address, step)``: some of ``step`` bytes each.
+        """
+        cdef object packet
+        cdef bytes data
+        cdef uint8_t* p
+        cdef Py_ssize_t at, size, step, left = 0
         for packet in packets:
-            self._open(packet, now, inbox)
+            left += PyBytes_GET_SIZE(packet if type(packet) is bytes else (<tuple>packet)[0])
+        for packet in packets:
+            data = packet if type(packet) is bytes else (<tuple>packet)[0]
+            p = <uint8_t*>PyBytes_AS_STRING(data)
+            size = PyBytes_GET_SIZE(data)
+            step = size if type(packet) is bytes else (<tuple>packet)[2]
+            at = 0
+            while at < size and inbox.error is None:
+                left -= min(step, size - at)
+                inbox.following = left
+                self._open(p + at, min(step, size - at), now, inbox)
+                at += step
             if inbox.error is not None:
                 break
-        inbox._end_run()
+        inbox.end_run()
 
-    cdef _open(self, bytes packet, int64_t now, Inbox inbox):
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
-        cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(packet)
+    cdef _open(self, uint8_t* p, Py_ssize_t size, int64_t now, Inbox inbox):
         cdef uint64_t number = expand(self._next, get32(p + 5))
         cdef uint64_t epoch = number >> self._shift
         cdef object decrypt = self._decrypt
         cdef Py_ssize_t n = size - HEADER_BYTES - TAG_BYTES
         cdef uint8_t* nonce
+        cdef uint8_t* plain
+        cdef uint8_t covered[HEAD_BYTES]
+        cdef bint ahead
         if n < 0 or n > PLAIN_MAX:
             inbox.forged += 1
             return
@@ -235,14 +163,20 @@ cdef class Opener:
         nonce = <uint8_t*>(<char*>self._nonce)
         put64(nonce + 4, number)
         memcpy(<char*>self._head, p, HEADER_BYTES)
+        plain = inbox.ahead(n)
+        ahead = plain != NULL
+        if ahead:
+            memcpy(covered, plain, HEAD_BYTES)
+        else:
+            plain = inbox.scratch
         try:
             decrypt(
-                self._nonce,
-                PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, size - HEADER_BYTES, PyBUF_READ),
-                self._head,
-                inbox.room(n),
+                self._nonce, self._sealed.put(p + HEADER_BYTES, size - HEADER_BYTES), self._head,
+                self._opened.put(plain, n),
             )
         except InvalidTag:
+            if ahead:
+                memcpy(plain, covered, HEAD_BYTES)
             inbox.forged += 1
             return
         if number > self._next:
@@ -254,10 +188,17 @@ cdef class Opener:
             self._epoch = epoch
         inbox.opened += 1
         inbox.opened_bytes += size
+        if ahead:
+            if inbox.goes_on(plain, n):
+                memcpy(plain, covered, HEAD_BYTES)
+                inbox.eliciting += 1
+                return
+            memcpy(inbox.scratch, plain, n)
+            memcpy(plain, covered, HEAD_BYTES)
         self._parse(n, number, inbox)
 
     cdef _parse(self, Py_ssize_t n, uint64_t number, Inbox inbox):
-        cdef const uint8_t* p = <const uint8_t*><char*>inbox._plain
+        cdef const uint8_t* p = inbox.scratch
         cdef Py_ssize_t at = 0, length
         cdef bint eliciting = False
         cdef uint8_t kind
@@ -305,7 +246,9 @@ cdef class Opener:
                 if p[at + 1] >= CHANNELS:
                     inbox.error = f"stream frame for channel {p[at + 1]}; there are {CHANNELS}"
                     return
-                inbox._segment(p[at + 1], get64(p + at + 2), p + at + 12, length)
+                inbox.segment(
+                    p[at + 1], get64(p + at + 2), p + at + 12, length, n == HEAD_BYTES + length
+                )
                 at += 12 + length
                 eliciting = True
             elif kind == ACK:

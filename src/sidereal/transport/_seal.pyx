@@ -5,20 +5,25 @@ Opening is in ``_open.pyx``. The readable twin is ``packet_twin.py``; one test s
 runs over both, and each opens what the other sealed.
 """
 
-from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize,
+)
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ._bytes cimport put32, put64
+from ._place cimport Place
 
 from sidereal.transport import layout
 
 cdef enum:
     PLAIN_MAX = 65536
     STREAM_HEAD = 12
-    RUN_MAX = 256
+    SEALED_MAX = 256  # packets of datagrams that one call seals
+    RUN_MAX = 64      # packets that the system cuts from one run
+    RUN_BYTES = 65000
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef uint8_t DATAGRAM = layout.FRAME_DATAGRAM
@@ -42,6 +47,14 @@ cdef class Sealer:
     cdef readonly uint64_t next_number
     cdef bytearray _nonce
     cdef bytearray _head
+    cdef Place _plain
+    cdef Place _sealed
+    cdef readonly uint64_t sealed
+    """Packets sealed so far: the numbers used, but for those left out."""
+    cdef PyObject* _run  # packets of equal size, one after the other
+    cdef Py_ssize_t _run_bytes
+    cdef Py_ssize_t _run_room
+    cdef Py_ssize_t _step
 
     def __init__(self, object chain, uint32_t connection_id):
         self._chain = chain
@@ -51,15 +64,21 @@ cdef class Sealer:
         self._head = bytearray(HEADER_BYTES)
         put32(<uint8_t*>(<char*>self._head) + 1, connection_id)
         self._head[0] = DATA_BYTE
+        self._plain = Place(False)
+        self._sealed = Place(True)
+
+    def __dealloc__(self):
+        Py_XDECREF(self._run)
 
     cdef bytes _seal(self, uint8_t* plain, Py_ssize_t n):
-        return self._seal_view(PyMemoryView_FromMemory(<char*>plain, n, PyBUF_READ), n)
+        cdef bytes packet = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + n + TAG_BYTES)
+        self._seal_at(<uint8_t*>PyBytes_AS_STRING(packet), plain, n)
+        return packet
 
-    cdef bytes _seal_view(self, object plain, Py_ssize_t n):
+    cdef _seal_at(self, uint8_t* p, uint8_t* plain, Py_ssize_t n):
+        """Write the next packet to ``p``."""
         cdef uint64_t number = self.next_number
         cdef uint64_t epoch = number >> self._shift
-        cdef bytes packet = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + n + TAG_BYTES)
-        cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(packet)
         if epoch != self._epoch:
             self._encrypt = self._chain.encryptor(epoch)
             self._epoch = epoch
@@ -67,13 +86,43 @@ cdef class Sealer:
         memcpy(p, <char*>self._head, HEADER_BYTES)
         put64(<uint8_t*>(<char*>self._nonce) + 4, number)
         self._encrypt(
-            self._nonce,
-            plain,
-            self._head,
-            PyMemoryView_FromMemory(<char*>p + HEADER_BYTES, n + TAG_BYTES, PyBUF_WRITE),
+            self._nonce, self._plain.put(plain, n), self._head,
+            self._sealed.put(p + HEADER_BYTES, n + TAG_BYTES),
         )
         self.next_number = number + 1
-        return packet
+        self.sealed += 1
+
+    cdef _begin_run(self, Py_ssize_t step, Py_ssize_t packets):
+        """Have room for so many packets of so many bytes, as far as one run may hold them."""
+        cdef bytes run
+        self._run_room = step * max(1, min(packets, <Py_ssize_t>RUN_MAX, RUN_BYTES // step))
+        run = PyBytes_FromStringAndSize(NULL, self._run_room)
+        Py_INCREF(run)
+        self._run = <PyObject*>run
+        self._run_bytes = 0
+        self._step = step
+
+    cdef _seal_next(self, uint8_t* plain, Py_ssize_t n):
+        """Seal the next packet of the run."""
+        self._seal_at(
+            <uint8_t*>PyBytes_AS_STRING(<object>self._run) + self._run_bytes, plain, n
+        )
+        self._run_bytes += HEADER_BYTES + n + TAG_BYTES
+
+    cdef _end_run(self, object address, list out):
+        """Append the run to ``out``; one packet is a datagram like any other."""
+        cdef object run
+        if self._run == NULL:
+            return
+        if self._run_bytes < self._run_room:
+            _PyBytes_Resize(&self._run, self._run_bytes)
+        run = <object>self._run
+        out.append((run, address, self._step) if self._run_bytes > self._step else (run, address))
+        self._drop_run()
+
+    cdef _drop_run(self):
+        Py_XDECREF(self._run)
+        self._run = NULL
 
     def skip(self):
         """Leave a number out; return it."""
@@ -106,20 +155,20 @@ cdef class Sealer:
 
         Stops after ``packets_max`` packets (256 at most) or once ``budget`` bytes are used up.
         ``sequences[i]`` is that of ``payloads[i]``, or UNSEQUENCED.
-        ``payloads[start]`` has ``token``. Appends ``(packet, address)`` to ``out``.
+        ``payloads[start]`` has ``token``. Appends to ``out`` what `transmits.Transmit` says: equal
+        packets in runs.
         Returns the index of the first payload that was not sent.
         """
         cdef uint8_t plain[PLAIN_MAX]
         cdef Py_ssize_t room = packet_bytes - HEADER_BYTES - TAG_BYTES
         cdef Py_ssize_t n, size, head, at = start, end = len(payloads), first, sent = 0
         cdef const uint8_t* sequence = <const uint8_t*>(<char*>sequences)
-        cdef bytes payload, packet
+        cdef bytes payload
         cdef uint64_t number = self.next_number
-        cdef uint32_t[RUN_MAX] sizes
-        cdef uint32_t[RUN_MAX] tokens
-        # Most packets are full: one view serves them all.
-        cdef object full = PyMemoryView_FromMemory(<char*>plain, room, PyBUF_READ)
-        while at < end and sent < min(packets_max, <Py_ssize_t>RUN_MAX) and budget > 0:
+        cdef uint32_t[SEALED_MAX] sizes
+        cdef uint32_t[SEALED_MAX] tokens
+        self._drop_run()
+        while at < end and sent < min(packets_max, <Py_ssize_t>SEALED_MAX) and budget > 0:
             n = 0
             first = at
             while at < end:
@@ -141,13 +190,21 @@ cdef class Sealer:
             if at < end and room - n <= PADDING_WORTH:
                 memset(plain + n, 0, room - n)
                 n = room
-            packet = self._seal_view(full, n) if n == room else self._seal(plain, n)
-            size = PyBytes_GET_SIZE(packet)
+            size = HEADER_BYTES + n + TAG_BYTES
+            if self._run != NULL and (
+                size > self._step or self._run_bytes + size > self._run_room
+            ):
+                self._end_run(address, out)
+            if self._run == NULL:
+                self._begin_run(size, 1 + min(end - at, packets_max - sent - 1, budget // size))
+            self._seal_next(plain, n)
+            if size < self._step:
+                self._end_run(address, out)  # the system knows a shorter one as the last
             sizes[sent] = <uint32_t>size
             tokens[sent] = <uint32_t>(at - first)
-            out.append((packet, address))
             budget -= size
             sent += 1
+        self._end_run(address, out)
         if sent:
             flight.record_datagram_run(
                 number, now, <uint32_t[:sent]>sizes, token, <uint32_t[:sent]>tokens
@@ -168,21 +225,26 @@ cdef class Sealer:
         cdef uint8_t plain[PLAIN_MAX]
         cdef Py_ssize_t piece = packet_bytes - HEADER_BYTES - TAG_BYTES - STREAM_HEAD
         cdef Py_ssize_t sent = 0
+        cdef Py_ssize_t packets = min(
+            max(0, end - start) // piece, packets_max, max(0, budget + packet_bytes - 1) // packet_bytes
+        )
         cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(block)
-        cdef bytes packet
         cdef uint64_t number = self.next_number, from_offset = offset
+        self._drop_run()
         plain[0] = STREAM
         plain[1] = <uint8_t>channel
         plain[10] = piece & 255
         plain[11] = (piece >> 8) & 255
-        while end - start >= piece and sent < packets_max and budget > 0:
+        while sent < packets:
+            if self._run == NULL:
+                self._begin_run(packet_bytes, packets - sent)
             put64(plain + 2, offset)
             memcpy(plain + STREAM_HEAD, data + start, piece)
-            packet = self._seal(plain, STREAM_HEAD + piece)
-            out.append((packet, address))
+            self._seal_next(plain, STREAM_HEAD + piece)
             start += piece
             offset += piece
-            budget -= packet_bytes
             sent += 1
+            if self._run_bytes == self._run_room:
+                self._end_run(address, out)
         flight.record_pieces(number, sent, now, packet_bytes, channel, from_offset, piece)
         return start

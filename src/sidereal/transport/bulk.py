@@ -29,6 +29,15 @@ class ReceiveBulk(ReceiveStream[Chunk]):
         self._prefix = b""
         self._start = self._size = 0
 
+    @property
+    def edges(self) -> tuple[int, int]:
+        """Offsets where this message ends (or the last one did), and the next one's bytes begin.
+
+        What is not cut there by whoever puts frames together is cut here, which copies it.
+        """
+        end = self.next - len(self._prefix) + self._size - self._start
+        return end, end + PREFIX_BYTES
+
     def _deliver(self, data: bytes) -> list[Chunk]:
         """Cut the stream at the messages' ends."""
         chunks: list[Chunk] = []

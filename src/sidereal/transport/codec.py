@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sidereal.transport._flight as _flight
+import sidereal.transport._inbox as _inbox
 import sidereal.transport._open as _open
 import sidereal.transport._route as _route
 import sidereal.transport._seal as _seal
@@ -24,14 +25,14 @@ class Codec:
     sealer: Callable[..., Any]
     inbox: Callable[[], Any]
     flight: Callable[[], Any]
-    route: Callable[..., dict[int, tuple[Any, list[bytes]]]]
+    route: Callable[..., dict[int, tuple[Any, list[Any]]]]
     sieve: Callable[[bytes | None, int], Any]
 
 
 COMPILED = Codec(
     opener=_open.Opener,
     sealer=_seal.Sealer,
-    inbox=_open.Inbox,
+    inbox=_inbox.Inbox,
     flight=_flight.Flight,
     route=_route.route,
     sieve=_sieve.Sieve,

@@ -169,9 +169,10 @@ class Connection:
 
     # -- arriving ------------------------------------------------------------------------
 
-    def receive(self, packets: list[bytes], inbox: Any, now: int) -> None:
+    def receive(self, packets: list[Any], inbox: Any, now: int) -> None:
         """Take packets that carry this connection's id and came from its address."""
         inbox.clear()
+        inbox.cut_at(*self._bulk.edges)
         if self._acks is None or not self.intake.open(packets, now, inbox):
             return
         if self._rates.due(now):

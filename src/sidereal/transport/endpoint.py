@@ -2,11 +2,11 @@
 
 Datagrams and time go in; datagrams, events and the next time to call come out::
 
-    endpoint.receive(socket.receive(256), now)
+    endpoint.receive(socket.receive_runs(256), now)
     endpoint.handle_timeout(now)
     for event in endpoint.events(): ...
     endpoint.send(link, b"...")
-    socket.send(endpoint.poll_transmit(now))
+    socket.send(endpoint.poll_runs(now))
     # then wait for the socket, or until endpoint.next_timeout()
 """
 
@@ -37,6 +37,7 @@ from sidereal.transport.layout import BULK, CONTROL
 from sidereal.transport.lifecycle import State
 from sidereal.transport.noise import KEY_BYTES
 from sidereal.transport.settings import MS, TransportSettings
+from sidereal.transport.transmits import Transmit, apart
 
 __all__ = ["BULK", "CONTROL", "Endpoint"]
 
@@ -236,8 +237,8 @@ class Endpoint:
 
     # -- datagrams and time --------------------------------------------------------------
 
-    def receive(self, batch: Sequence[tuple[Any, Address]], now: int) -> None:
-        """Take datagrams as they came from the socket: ``(bytes-like, address)``."""
+    def receive(self, batch: Sequence[tuple[Any, Address] | Transmit], now: int) -> None:
+        """Take datagrams as they came: ``(bytes-like, address)``, or runs (`receive_runs`)."""
         self._now = now
         strays: list[tuple[bytes, Address]] = []
         inbox = self._inbox
@@ -280,8 +281,12 @@ class Endpoint:
 
     def poll_transmit(self, now: int) -> list[tuple[bytes, Address]]:
         """Return the datagrams to send now, in order."""
+        return apart(self.poll_runs(now))
+
+    def poll_runs(self, now: int) -> list[Transmit]:
+        """As `poll_transmit`, equal datagrams in a row as one: `UdpSocket.send` takes them so."""
         self._now = now
-        out: list[tuple[bytes, Address]] = []
+        out: list[Transmit] = []
         ready, self._ready = self._ready, {}
         for link, connection in ready.items():
             connection.transmit(now, out)
@@ -414,13 +419,8 @@ class Endpoint:
         if isinstance(accepted, bytes):
             return accepted
         connection = self._add(address, accepted.key_name, local_id, now, reply=accepted.reply)
-        connection.open(
-            accepted.send_secret,
-            accepted.receive_secret,
-            accepted.client.cipher,
-            accepted.client,
-            now,
-        )
+        secrets = accepted.send_secret, accepted.receive_secret
+        connection.open(*secrets, accepted.client.cipher, accepted.client, now)
         connection.attempt = (address, hello.echo)
         self._half_open[address, hello.echo] = connection
         self._schedule(connection)

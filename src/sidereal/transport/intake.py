@@ -50,11 +50,11 @@ class Intake:
         self.datagrams_lost = 0
         """Of ours, not of the peer's: it is here that notices come in."""
 
-    def open(self, packets: list[bytes], now: int, inbox: Any) -> bool:
+    def open(self, packets: list[Any], now: int, inbox: Any) -> bool:
         """Open packets into ``inbox``; say whether any was authentic."""
-        taken = open_some(self.opener, packets, now, inbox, self._unread_max - self.unread)
+        unheard = open_some(self.opener, packets, now, inbox, self._unread_max - self.unread)
         if inbox.error is None:
-            self.unheard += len(packets) - taken
+            self.unheard += unheard
         if inbox.forged or inbox.replayed:
             self.forged += inbox.forged
             self.replayed += inbox.replayed

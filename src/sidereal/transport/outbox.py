@@ -33,7 +33,7 @@ from sidereal.transport.settings import DATAGRAM_BYTES_MIN, Cipher, TransportSet
 from sidereal.transport.tracking import CREDIT_CARGO, FAREWELL_CARGO, Out, Tracker
 
 TURN_PACKETS: Final = 16
-TURN_ALONE: Final = 128
+TURN_ALONE: Final = 256
 """The same of datagrams while no reliable data waits, and of one large message while no datagrams
 do: a turn itself costs as much as ten of them."""
 SKIP_PACKETS: Final = 256
@@ -61,7 +61,6 @@ class Outbox(Tracker):
         "dropped",
         "farewell",
         "more",
-        "packets_sent",
     )
 
     def __init__(
@@ -81,7 +80,7 @@ class Outbox(Tracker):
         self.farewell: bytes | None = None
         self.more = False
         """Whether the last `transmit` stopped at its burst with more to send."""
-        self.bytes_sent = self.packets_sent = 0
+        self.bytes_sent = 0
         self.datagrams_sent = 0
 
     def open(
@@ -105,6 +104,11 @@ class Outbox(Tracker):
         self.ping_at = now + self._settings.ping_interval_ns
         for stream in self.streams:
             stream.limit = receive_window_bytes
+
+    @property
+    def packets_sent(self) -> int:
+        """Packets so far, acks and repeats included."""
+        return 0 if self._sealer is None else int(self._sealer.sealed)
 
     @property
     def payload_max(self) -> int:
@@ -148,32 +152,31 @@ class Outbox(Tracker):
     def transmit(self, now: int, out: Out, address: Address) -> None:
         """Append what can be sent now to ``out``."""
         assert self._acks is not None, "the connection is not open yet"
-        before = len(out)
         self.more = False
         self._paced_at = None
         self._pacer.rate = self.congestion.pacing_bytes_per_s
         if not self.datagrams and (not self._owing() or self._send_small(now, out, address)):
             return
-        in_flight = self.flight.bytes_in_flight
+        sealer, in_flight = self._sealer, self.flight.bytes_in_flight
+        before = sealer.sealed
         while self._owing() or self.datagrams:
-            start = len(out)
+            start = sealer.sealed
             if self._datagrams_first:
                 self._send_datagrams(now, out, address)
                 # Where the window was still shut, their turn is yet to come.
-                self._datagrams_first = len(out) == start and bool(self.datagrams)
+                self._datagrams_first = sealer.sealed == start and bool(self.datagrams)
                 self._send_frames(now, out, address)
             else:
                 # Whoever waits while the other sends goes first when the window opens again.
                 self._send_frames(now, out, address)
-                self._datagrams_first = len(out) > start and bool(self.datagrams)
+                self._datagrams_first = sealer.sealed > start and bool(self.datagrams)
                 self._send_datagrams(now, out, address)
-            if len(out) == start:
+            if sealer.sealed == start:
                 break
-            if len(out) - before >= self._settings.burst_packets:
+            if sealer.sealed - before >= self._settings.burst_packets:
                 self.more = True
                 break
-        if len(out) > before:
-            self.packets_sent += len(out) - before
+        if sealer.sealed > before:
             self.bytes_sent += self.flight.bytes_in_flight - in_flight
 
     def _numbers(self) -> int:
@@ -237,7 +240,6 @@ class Outbox(Tracker):
         self._pacer.sent(size)
         self.ping_at = now + self._settings.ping_interval_ns
         out.append((packet, address))
-        self.packets_sent += 1
         self.bytes_sent += size
         return True
 
@@ -332,7 +334,7 @@ class Outbox(Tracker):
         if run is None or room <= 0:
             return False
         block, start, end = run
-        before = len(out)
+        before = self._sealer.sealed
         # Who waits besides has its turn soon; where nobody does, a longer run costs less.
         most = min(self._numbers(), TURN_PACKETS if self.datagrams else TURN_ALONE)
         stop = self._sealer.seal_stream(
@@ -341,10 +343,11 @@ class Outbox(Tracker):
         )  # fmt: skip
         self._repeat(stream.channel, stream.next, stream.next + stop - start, now)
         stream.ran(stop - start)
-        self._pacer.sent((len(out) - before) * self._datagram_bytes)
-        self._probes = max(0, self._probes - (len(out) - before))
+        sent = self._sealer.sealed - before
+        self._pacer.sent(sent * self._datagram_bytes)
+        self._probes = max(0, self._probes - sent)
         self.ping_at = now + self._settings.ping_interval_ns
-        return len(out) > before
+        return bool(sent)
 
     def _fill(
         self, frames: list[bytes], cargo: list[tuple[int, int, int]], room: int, now: int
@@ -374,7 +377,7 @@ class Outbox(Tracker):
         if room <= 0:
             return
         queue = self.datagrams
-        before, in_flight = len(out), self.flight.bytes_in_flight
+        before, in_flight = self._sealer.sealed, self.flight.bytes_in_flight
         beside = self.streams[0].pending or self.streams[1].pending
         most = min(self._numbers(), TURN_PACKETS if beside else TURN_ALONE)
         head = self._sealer.seal_datagrams(
@@ -384,5 +387,5 @@ class Outbox(Tracker):
         self.datagrams_sent += head - queue.head
         queue.taken(head)
         self._pacer.sent(self.flight.bytes_in_flight - in_flight)
-        self._probes = max(0, self._probes - (len(out) - before))
+        self._probes = max(0, self._probes - (self._sealer.sealed - before))
         self.ping_at = now + self._settings.ping_interval_ns

@@ -5,7 +5,8 @@ the compiled codec, byte for byte and refusal for refusal, is what the tests che
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
@@ -13,8 +14,9 @@ from cryptography.exceptions import InvalidTag
 from sidereal.transport import layout
 from sidereal.transport.events import Address
 from sidereal.transport.keys import KeyChain
+from sidereal.transport.transmits import apart
 
-RUN_MAX: Final = 256
+SEALED_MAX: Final = 256
 """Packets that one call seals, at most."""
 DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 
@@ -36,13 +38,16 @@ def nonce_of(number: int) -> bytes:
 
 
 def route(
-    batch: Iterable[tuple[Any, Address]],
+    batch: Sequence[Any],
     routes: dict[int, tuple[Address, Any]],
     strays: list[tuple[bytes, Address]],
 ) -> dict[int, tuple[Any, list[bytes]]]:
-    """Sort a batch of datagrams by connection; what belongs to none goes to ``strays``."""
+    """Sort a batch of datagrams by connection; what belongs to none goes to ``strays``.
+
+    The compiled one leaves runs of one connection's packets as they are; here they are cut.
+    """
     groups: dict[int, tuple[Any, list[bytes]]] = {}
-    for raw, address in batch:
+    for raw, address in apart(batch):
         data = bytes(raw)
         if len(data) <= layout.OVERHEAD_BYTES or data[0] != DATA_BYTE:
             strays.append((data, address))
@@ -75,6 +80,11 @@ class Inbox:
         self.opened = self.opened_bytes = self.eliciting = 0
         self.forged = self.replayed = 0
         self.gap = False
+        self.cuts = (0, 0)
+
+    def cut_at(self, first: int, second: int) -> None:
+        """End segments of bulk at these offsets, until `clear`."""
+        self.cuts = (first, second)
 
 
 class Opener:
@@ -96,7 +106,7 @@ class Opener:
             self._open(packet, now, inbox)
             if inbox.error is not None:
                 break
-        inbox.segments = [*before, *joined(inbox.segments)]
+        inbox.segments = [*before, *joined(inbox.segments, inbox.cuts)]
 
     def _open(self, packet: bytes, now: int, inbox: Inbox) -> None:
         _, _, low = layout.HEADER.unpack_from(packet)
@@ -244,12 +254,17 @@ def parse_frames(
     return None, eliciting
 
 
-def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
-    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last."""
+def joined(
+    segments: list[tuple[int, int, bytes]], cuts: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Put frames ``(channel, offset, bytes)`` together where each goes on from the last.
+
+    On bulk those that meet at one of the ``cuts`` are left apart, and one that lies over it is cut.
+    """
     channel, start, end = -1, 0, 0
     pieces: list[bytes] = []
-    for where, offset, data in segments:
-        if where == channel and offset == end:
+    for where, offset, data in parted(segments, cuts):
+        if where == channel and offset == end and not (where == layout.BULK and end in cuts):
             pieces.append(data)
             end += len(data)
             continue
@@ -261,13 +276,29 @@ def joined(segments: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, int, b
         yield channel, start, b"".join(pieces)
 
 
+def parted(
+    segments: list[tuple[int, int, bytes]], cuts: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Cut frames of bulk that lie over one of the ``cuts``."""
+    for channel, offset, data in segments:
+        end = offset + len(data)
+        inner = [cut for cut in cuts if channel == layout.BULK and offset < cut < end]
+        edges = [offset, *inner, end]
+        for start, stop in pairwise(edges):
+            yield channel, start, data[start - offset : stop - offset]
+
+
 class Sealer:
-    """Seals one direction's packets, each under a new number."""
+    """Seals one direction's packets, each under a new number.
+
+    The compiled one puts equal packets into runs; here each is by itself.
+    """
 
     def __init__(self, chain: KeyChain, connection_id: int) -> None:
         self._chain = chain
         self._connection_id = connection_id
         self.next_number = 0
+        self.sealed = 0
 
     def skip(self) -> int:
         """Leave a number out; return it."""
@@ -278,6 +309,7 @@ class Sealer:
         """One packet of these frames."""
         number = self.next_number
         self.next_number += 1
+        self.sealed += 1
         header = layout.HEADER.pack(DATA_BYTE, self._connection_id, number & 0xFFFFFFFF)
         sealed = bytearray(len(frames) + layout.TAG_BYTES)
         encrypt_into = self._chain.encryptor(number >> self._chain.shift)
@@ -307,7 +339,7 @@ class Sealer:
         room = packet_bytes - layout.OVERHEAD_BYTES
         at, number = start, self.next_number
         sizes, tokens = array("I"), array("I")
-        for _ in range(min(packets_max, RUN_MAX)):
+        for _ in range(min(packets_max, SEALED_MAX)):
             if at == len(payloads) or budget <= 0:
                 break
             first, frames = at, b""

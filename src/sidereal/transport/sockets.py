@@ -7,12 +7,14 @@ one is decided by the system, never by a build that failed.
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from sidereal.errors import ConfigError
 from sidereal.transport.events import Address
 from sidereal.transport.sockets_plain import PlainSocket
+from sidereal.transport.transmits import Transmit
 
 if sys.platform == "linux":
     from sidereal.transport._batch import BatchSocket
@@ -107,13 +109,16 @@ class UdpSocket:
         self._inner.spin_ns = spin_ns if (os.cpu_count() or 1) > 1 else 0
         self.receive = self._inner.receive
         """``receive(max_datagrams) -> [(bytes, address), …]``: what has arrived, never waits."""
+        self.receive_runs = self._inner.receive_runs
+        """As ``receive``, what came in one piece staying so: ``(bytes, address, step)``."""
         self.wait = self._inner.wait
         """``wait(timeout_ns) -> bool``: whether something can be received within that time."""
 
-    def send(self, transmits: list[tuple[bytes, Address]]) -> int:
-        """Send ``[(bytes, address), …]`` in order; return how many the system took.
+    def send(self, transmits: Sequence[Transmit]) -> int:
+        """Send ``[(bytes, address), …]`` in order; return how many datagrams the system took.
 
-        Runs of equal datagrams to one address leave as one. What the system would not
+        Runs of equal datagrams to one address leave as one; ``(bytes, address, step)`` is such a
+        run, of ``step`` bytes each, the last of which may have fewer. What the system would not
         take is dropped and counted, as a network drops it.
 
         Raises

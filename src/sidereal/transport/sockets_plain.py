@@ -2,9 +2,11 @@
 
 import select
 import socket
+from collections.abc import Sequence
 
 from sidereal.errors import ConfigError
 from sidereal.transport.events import Address
+from sidereal.transport.transmits import Transmit, apart
 
 DATAGRAM_MAX = 65_536
 
@@ -34,10 +36,14 @@ class PlainSocket:
             batch.append((data, address[:2]))
         return batch
 
-    def send(self, transmits: list[tuple[bytes, Address]]) -> int:
-        """Send datagrams in order; return how many the system took."""
+    def receive_runs(self, max_datagrams: int) -> list[Transmit]:
+        """As `receive`: here nothing comes in runs."""
+        return [*self.receive(max_datagrams)]
+
+    def send(self, transmits: Sequence[Transmit]) -> int:
+        """Send datagrams and runs of them in order; return how many datagrams the system took."""
         sent = 0
-        for data, address in transmits:
+        for data, address in apart(transmits):
             try:
                 self._sock.sendto(data, address)
             except (BlockingIOError, InterruptedError, ConnectionError):

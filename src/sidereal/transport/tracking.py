@@ -9,13 +9,13 @@ from typing import Final
 from sidereal.transport.codec import Codec
 from sidereal.transport.congestion import Controller, Fixed, Sample
 from sidereal.transport.datagrams import DatagramQueue
-from sidereal.transport.events import Address
 from sidereal.transport.layout import CHANNELS, CONTROL
 from sidereal.transport.rate import Rate
 from sidereal.transport.recovery import Recovery
 from sidereal.transport.reliable import SendStream
 from sidereal.transport.repeats import Repeats
 from sidereal.transport.settings import MS, TransportSettings
+from sidereal.transport.transmits import Transmit
 
 PROBES: Final = 2
 PROBES_UNTIL_STALLED: Final = 3
@@ -27,7 +27,7 @@ SAMPLE_NS: Final = MS
 CREDIT_CARGO: Final = -1
 FAREWELL_CARGO: Final = -2
 
-Out = list[tuple[bytes, Address]]
+Out = list[Transmit]
 
 
 class Tracker:
