@@ -30,3 +30,14 @@ def test_what_is_delayed_arrives_at_its_time():
     assert network.next_time() == 150
     assert network.leave([], 150) == [(b"out", PEER)]
     assert network.arrive([], 160) == [(b"in", PEER)]
+
+
+def test_runs_pass_a_whole_network_as_they_are_and_fall_apart_in_any_other():
+    run = [(b"onetwosix", PEER, 3), (b"last", PEER)]
+    whole = Network(NetSim(1))
+    assert whole.leave(run, 0) is run
+    assert whole.arrive(run, 0) is run
+    slow = Network(NetSim(1, Conditions(delay_ns=50)))
+    assert slow.leave(run, 100) == slow.arrive(run, 100) == []
+    single = [(b"one", PEER), (b"two", PEER), (b"six", PEER), (b"last", PEER)]
+    assert slow.leave([], 150) == slow.arrive([], 150) == single

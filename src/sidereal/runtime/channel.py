@@ -15,7 +15,7 @@ from sidereal.runtime.stages import Stages
 from sidereal.transport import Endpoint, Event, TransportSettings
 from sidereal.transport.acceptor import PskOf
 from sidereal.transport.sockets import UdpSocket
-from sidereal.transport.transmits import Transmit, apart, datagrams
+from sidereal.transport.transmits import Transmit, datagrams
 from sidereal.world.rules import NS_PER_S
 
 Address = tuple[str, int]
@@ -87,7 +87,7 @@ class Channel:
         """Send what the endpoint wants to say now."""
         transmits: Sequence[Transmit] = self.endpoint.poll_runs(now_ns())
         if self.network is not None:
-            transmits = self.network.leave(apart(transmits), now_ns())
+            transmits = self.network.leave(transmits, now_ns())
         self.stages.lap("seal")
         if transmits:
             self.socket.send(transmits)
@@ -111,7 +111,7 @@ class Channel:
         return mine in ready
 
     def _take(self, batch: Sequence[Transmit], now: int) -> None:
-        arrived = batch if self.network is None else self.network.arrive(apart(batch), now)
+        arrived = batch if self.network is None else self.network.arrive(batch, now)
         if arrived:
             self.endpoint.receive(arrived, now)
 

@@ -4,10 +4,11 @@ What the channel sends and receives passes `NetSim`, so that a real process meet
 partitions at known times. While the network is perfect and whole, nothing is in its way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidereal.transport.events import Address
 from sidereal.transport.netsim import PRESETS, Conditions, NetSim
+from sidereal.transport.transmits import Transmit, apart
 
 HERE: Address = ("this process", 0)
 DEAD = Conditions(loss=1.0)
@@ -37,21 +38,24 @@ class Network:
         self._leaving: list[Datagram] = []
         self._arriving: list[Datagram] = []
 
-    def leave(self, datagrams: list[Datagram], now: int) -> list[Datagram]:
-        """Take what the channel sends; return what goes to the socket now."""
+    def leave(self, transmits: Sequence[Transmit], now: int) -> Sequence[Transmit]:
+        """Take what the channel sends; return what goes to the socket now.
+
+        Runs of datagrams pass a network that is perfect and whole as they are.
+        """
         if self._transparent():
-            return datagrams
-        for data, peer in datagrams:
+            return transmits
+        for data, peer in apart(transmits):
             self._send(HERE, peer, data, now)
         self._deliver(now)
         out, self._leaving = self._leaving, []
         return out
 
-    def arrive(self, datagrams: list[Datagram], now: int) -> list[Datagram]:
+    def arrive(self, transmits: Sequence[Transmit], now: int) -> Sequence[Transmit]:
         """Take what the socket received; return what reaches the channel now."""
         if self._transparent():
-            return datagrams
-        for data, peer in datagrams:
+            return transmits
+        for data, peer in apart(transmits):
             self._send(peer, HERE, data, now)
         self._deliver(now)
         into, self._arriving = self._arriving, []
