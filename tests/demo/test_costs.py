@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sidereal.demo.costs import Meter, costs, costs_path, read_costs
+from sidereal.demo.costs import SERVER, Meter, an_update, costs, costs_path, read_costs
 from sidereal.errors import ConfigError
 
 
@@ -50,3 +50,23 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "costs-a.json").write_text("{")
     with pytest.raises(ConfigError, match=r"costs-a\.json"):
         read_costs(tmp_path)
+
+
+def test_an_update_costs_a_shards_mean_and_the_servers_each_stage_by_what_it_is_for() -> None:
+    small = costs("shard-0", 10, {"pack": 1_000, "simulate": 500, "messages": 300}, 0, 0, 1.0)
+    large = costs("shard-1", 30, {"pack": 1_800, "watch": 600}, 0, 0, 1.0)
+    server = costs(SERVER, 39, {"apply": 1_170, "EntityTransitionRequest": 390}, 0, 0, 1.0)
+    found = an_update([server, small, large])
+    assert found is not None
+    # By hand: 100 and 60 ns a row in a quarter and three quarters of all rows, and 30 at the server.
+    assert found.flow == pytest.approx(100 / 4 + 60 * 3 / 4 + 30)
+    assert found.coordination == pytest.approx(30 / 4 + 10)
+    assert found.game == pytest.approx(50 / 4 + 20 * 3 / 4)
+    assert found.total == pytest.approx(found.flow + found.coordination + found.game)
+
+
+def test_what_an_update_costs_is_not_known_without_both_sides() -> None:
+    one = costs("shard-0", 10, {"pack": 1_000}, 0, 0, 1.0)
+    none = costs("shard-0", 0, {"pack": 1_000}, 0, 0, 1.0)
+    server = costs(SERVER, 10, {"apply": 300}, 0, 0, 1.0)
+    assert an_update([one]) is an_update([server]) is an_update([none, server]) is None

@@ -16,6 +16,18 @@ from sidereal.runtime.embed import Shard
 STAGE = "cpu_us_"
 """Counters of the server that begin so are its stages."""
 
+SERVER = "replication server"
+
+FLOW = {
+    *("begin", "end", "pack", "seal", "send"),
+    *("receive", "open", "notices", "rest", "apply"),
+}
+"""Stages that an update goes through, on its shard and at the server, and what waking takes."""
+
+GAME = {"simulate", "watch"}
+"""What the demo's own game takes, and the audit that looks on. All else is coordination: crossings
+asked for and decided, the journal, balance, clients, the running server's own audit."""
+
 
 class Costs(msgspec.Struct, frozen=True):
     """One process in one run."""
@@ -43,6 +55,35 @@ def costs(
     each = {name: used / max(rows, 1) for name, used in stages if used > 0}
     spent = max(seconds, 1e-9)
     return Costs(process, rows, each, packets / spent, size / spent)
+
+
+class AnUpdate(msgspec.Struct, frozen=True):
+    """Processor time for an update on both sides, ns, by what it is for."""
+
+    flow: float
+    coordination: float
+    game: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.flow + self.coordination + self.game
+
+
+def an_update(found: list[Costs]) -> AnUpdate | None:
+    """Return what an update cost: a shard's mean and the server's; None where one is not known."""
+    shards = [each for each in found if each.process != SERVER]
+    server = [each for each in found if each.process == SERVER]
+    rows = sum(each.rows for each in shards)
+    if not rows or not server:
+        return None
+    spent = {"flow": 0.0, "coordination": 0.0, "game": 0.0}
+    for each in found:
+        share = each.rows / rows if each.process != SERVER else 1.0
+        for stage, ns in each.ns_a_row.items():
+            kind = "flow" if stage in FLOW else "game" if stage in GAME else "coordination"
+            spent[kind] += ns * share
+    return AnUpdate(**spent)
 
 
 class Meter:

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from sidereal.demo.costs import STAGE, Costs, costs
+from sidereal.demo.costs import SERVER, STAGE, Costs, costs
 from sidereal.demo.processes import Processes
 from sidereal.demo.report import ServerFigures, ShardFigures
 from sidereal.runtime.clock import now_ns
@@ -127,7 +127,7 @@ class Measure:
             if name.startswith(STAGE)
         }
         return costs(
-            "replication server",
+            SERVER,
             rose.get("updates", 0),
             used,
             rose.get("packets", 0),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sidereal.demo.aftermath import StrikeLine
 from sidereal.demo.audit import ShardRun, Verdict
-from sidereal.demo.costs import Costs
+from sidereal.demo.costs import AnUpdate, Costs, an_update
 
 POSITION_ERROR_MAX = 1e-6
 """Units; exact transfers leave only the rounding of a few thousand additions."""
@@ -145,6 +145,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped_in_faults: int
     strikes: list[StrikeLine]
     costs: list[Costs]
+    update_ns: AnUpdate | None
     slowest_commit: SlowestCommit | None
 
     def to_json(self) -> bytes:
@@ -290,6 +291,7 @@ def make_report(
         skipped_in_faults=verdict.fault_gap_ticks,
         strikes=strikes or [],
         costs=costs or [],
+        update_ns=an_update(costs or []),
         slowest_commit=slowest,
     )
 

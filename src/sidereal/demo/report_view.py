@@ -88,6 +88,15 @@ def _figures(report: Report) -> Table:
             f" replication server {report.memory_mb.replication:,.0f} MB",
         ),
     ]
+    if (update := report.update_ns) is not None:
+        rows.append(
+            (
+                "an update",
+                f"{update.total:.0f} ns of processor time: {update.flow:.0f} from shard to record,"
+                f" {update.coordination:.0f} crossings and coordination,"
+                f" {update.game:.0f} the demo's game and audit",
+            )
+        )
     if (slowest := report.slowest_commit) is not None:
         rows.append(("journal", f"slowest commit {slowest.ms:.0f} ms, at {slowest.second:.1f} s"))
     if report.shards_lost or report.rehomed.entities:
