@@ -58,7 +58,7 @@ def test_an_update_costs_a_shards_mean_and_the_servers_each_stage_by_what_it_is_
     server = costs(SERVER, 39, {"apply": 1_170, "EntityTransitionRequest": 390}, 0, 0, 1.0)
     found = an_update([server, small, large])
     assert found is not None
-    # By hand: 100 and 60 ns a row in a quarter and three quarters of all rows, and 30 at the server.
+    # By hand: 100 and 60 ns a row in a quarter and three quarters of the rows, 30 at the server.
     assert found.flow == pytest.approx(100 / 4 + 60 * 3 / 4 + 30)
     assert found.coordination == pytest.approx(30 / 4 + 10)
     assert found.game == pytest.approx(50 / 4 + 20 * 3 / 4)
