@@ -58,3 +58,15 @@ def test_in_a_world_that_begins_anew_a_shard_does_not_wait_for_the_tick_at_which
     world.until(lambda: books.table.tick[books.slot_of(entity)] > began + 20)
     assert shard.last_tick < 1000
     assert shard.ticks_skipped == 0
+
+
+def test_a_tick_that_was_skipped_counts_once_however_often_the_next_was_asked_for(table):
+    world = table("one")
+    grown(world)
+    (shard,) = world.shards
+    late = now_ns() + 3 * NS_PER_S // 2  # by more than is caught up, and within the lease
+    before, skipped = shard.last_tick, shard.ticks_skipped
+    tick = shard.core.clock.tick_at(late)
+    assert [shard.due(late) for _ in range(3)] == [tick] * 3
+    shard.end(shard.begin(tick))
+    assert shard.ticks_skipped - skipped == tick - before - 1

@@ -194,10 +194,7 @@ class Shard:
         core = self._core
         if core is None or core.clock is None or not core.has_lease(now):
             return None
-        following = self._following(core, now)
-        if following is not None and self._ticked:
-            self.ticks_skipped += max(0, following - self._ticked - 1)
-        return following
+        return self._following(core, now)
 
     def _following(self, core: ShardCore, now: int) -> int | None:
         """Return the tick simulated next, at first the present one; None before it begins."""
@@ -251,7 +248,7 @@ class Shard:
             lengths = np.full(len(world), world.state.dtype.itemsize, np.uint32)
             core.set_states(world.slots, lengths, data)
         self.stages.lap("end")
-        self._ticked = world.tick
+        self._simulated(world.tick)
         behind = core.clock is not None and core.clock.tick_at(now) > world.tick
         left = core.complete(
             world.tick, world.slots, now, step_ms, destroyed=world.destroyed, behind=behind
@@ -279,7 +276,7 @@ class Shard:
     def finish(self, tick: int, now: int | None = None) -> bool:
         """End a tick whose positions were written by `move`; as `end`."""
         core = self._connected()
-        self._ticked = tick
+        self._simulated(tick)
         now = now_ns() if now is None else now
         behind = core.clock is not None and core.clock.tick_at(now) > tick
         left = core.complete(tick, core.runnable(tick), now, behind=behind)
@@ -357,6 +354,11 @@ class Shard:
         return packets, stats.bytes_sent + stats.bytes_received
 
     # --- inside --------------------------------------------------------------
+
+    def _simulated(self, tick: int) -> None:
+        if self._ticked:  # those between were skipped
+            self.ticks_skipped += max(0, tick - self._ticked - 1)
+        self._ticked = tick
 
     def _connected(self) -> ShardCore:
         if self._core is None:
