@@ -1,5 +1,7 @@
 """A client's letters come once and in order, or it is told that nobody knows; whatever breaks."""
 
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -183,4 +185,37 @@ def test_of_each_letter_that_was_on_its_way_when_the_server_died_the_client_is_t
     arrived = came(cluster)
     assert arrived == sorted(set(arrived))
     assert set(arrived) | set(told) >= set(range(15)), "came, or told"
+    assert client.core.letters_unsettled == 0
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_breaks_and_however_often_letters_come_once_and_with_one_server_all(seed, dies):
+    random = Random(seed)
+    cluster, entity, client = writing(delay_ns=random.randrange(1, 80) * MS, jitter_ns=20 * MS)
+    written = 0
+    for _ in range(20):
+        for _ in range(random.randrange(8)):
+            write(cluster, client, entity, range(written, written + 1))
+            written += 1
+        match random.randrange(5):
+            case 0:
+                client.break_link(noticed=random.random() < 0.5)
+            case 1:  # it is back before the server has heard of the end, and may be twice
+                for _ in range(random.randrange(1, 3)):
+                    client.break_link(noticed=False)
+                    client.connect()
+            case 2 if dies:
+                cluster.server.crash()
+                cluster.run(random.random() * 0.4)
+                cluster.restart()
+        cluster.run(random.random() * 0.5)
+    cluster.run(8)
+    arrived = came(cluster)
+    told = [int.from_bytes(e.payload, "little") for e in client.of(ev.MailRefused)]
+    assert arrived == sorted(set(arrived))
+    assert told == sorted(set(told))
+    if not dies:  # what a server had taken and not delivered dies with it
+        assert arrived == list(range(written))
+        assert not told
     assert client.core.letters_unsettled == 0
