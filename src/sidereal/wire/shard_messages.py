@@ -108,7 +108,7 @@ class Heartbeat(Message, tag=4, frozen=True):
     """Shard → server: alive at `sent_ns` by my clock; all mail up to `mail_seen` is done with.
 
     `heard_ns` is the `server_ns` of the newest answer that came, the registration's included. A
-    client sends it too, with zeros, to keep its clock.
+    client sends it too, with zeros, to keep its clock and to hear how much of its mail has come.
     """
 
     sent_ns: int
