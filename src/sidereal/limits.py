@@ -78,10 +78,11 @@ with small states. A move whose copy finds no room is made without one, and take
 COPY_PARTS_MAX = 4096
 """Messages of one copy: sixteen times what `COPY_BYTES_MAX` takes in whole chunks."""
 
-MOVE_HALF_NS_MAX = 60_000_000_000
-"""How long each half of a sector's move may take: until its target says that it has the copy, and
-from the freeze until its last states are here. `COPY_BYTES_MAX` over 10 Mbit/s takes 54 s. Who is
-asked answers at once; beyond it the move is given up, and the sector runs on where it is."""
+MOVE_PART_NS_MAX = 60_000_000_000
+"""How long each part of a sector's move may take: until its source has said all that is in it,
+until its target says that it has that, and from the freeze until the last states are here.
+`COPY_BYTES_MAX` over 10 Mbit/s takes 54 s. Who is asked answers at once; beyond it the move is
+given up, and the sector runs on where it is."""
 
 PLACES_MAX = 5_000
 """Places of a sector's entities in one message: a chunk's bytes, as `CHUNK_BYTES_MAX`."""

@@ -93,7 +93,7 @@ def test_a_server_that_speaks_out_of_turn_is_refused():
     core.open(0)
     with pytest.raises(ProtocolError, match="before ClientWelcome"):
         core.receive(cm.EntitiesEnter(EntityRows.empty()), 1)
-    core.receive(cm.ClientWelcome(1, b"x" * 16, False, 20.0, 0, 0), 1)
+    core.receive(cm.ClientWelcome(1, b"x" * 16, False, 20.0, 0, 0, 1), 1)
     with pytest.raises(ProtocolError, match="may not send ReleaseSector"):
         core.receive(sm.ReleaseSector((0, 0), 1, 1), 1)
 
@@ -130,18 +130,18 @@ def answered(core: ClientCore, *outcomes: cm.PossessOutcome) -> None:
 def test_the_answer_to_an_older_wish_cancels_no_newer_one(newest):
     core = ClientCore()
     core.open(1)
-    core.receive(cm.ClientWelcome(1, b"x" * 16, False, 20.0, 1, 0), 1)
+    core.receive(cm.ClientWelcome(1, b"x" * 16, False, 20.0, 1, 0, 1), 1)
     for hold in (newest, not newest, newest):
         core.possess(7) if hold else core.release(7)
     refused, released = cm.PossessOutcome(7, False, "taken"), cm.PossessOutcome(7, False, "")
     answered(core, *([refused, released] if newest else [released, refused]))
     core.ended("the link broke")  # before the newest was answered: it is said again
     core.open(3)
-    core.receive(cm.ClientWelcome(1, b"x" * 16, True, 20.0, 3, 0), 3)
+    core.receive(cm.ClientWelcome(1, b"x" * 16, True, 20.0, 3, 0, 1), 3)
     said = [m for m in core.poll() if isinstance(m, cm.Possess)]
     assert said == [cm.Possess(7, newest)]
     answered(core, cm.PossessOutcome(7, False, "taken"))
     core.ended("the link broke")
     core.open(5)
-    core.receive(cm.ClientWelcome(1, b"x" * 16, True, 20.0, 5, 0), 5)
+    core.receive(cm.ClientWelcome(1, b"x" * 16, True, 20.0, 5, 0, 1), 5)
     assert not [m for m in core.poll() if isinstance(m, cm.Possess)], "it was answered"

@@ -1,5 +1,7 @@
 """A client's letters come once and in order, or it is told that nobody knows; whatever breaks."""
 
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,10 @@ ENTITY = 7
 UNKNOWN = "whether it came is not known: "
 
 
-def welcome(core: ClientCore, now: int, *, resumed: bool) -> list:
+def welcome(core: ClientCore, now: int, *, resumed: bool, term: int = 1) -> list:
     core.open(now)
     core.poll()
-    core.receive(cm.ClientWelcome(1, b"x" * 16, resumed, 20.0, now, 0), now)
+    core.receive(cm.ClientWelcome(1, b"x" * 16, resumed, 20.0, now, 0, term), now)
     return core.poll()
 
 
@@ -68,7 +70,7 @@ def test_in_the_next_session_those_that_had_not_come_go_again_before_newer_ones(
 def test_where_nobody_can_know_the_client_is_told_of_each_that_was_on_its_way(resumed):
     core = broken(2)
     core.send_mail(ENTITY, b"away")
-    said = welcome(core, 5, resumed=resumed)
+    said = welcome(core, 5, resumed=resumed, term=2)
     if resumed:
         core.receive(sm.HeartbeatAck(5, 6, -1), 7)
         said = core.poll()
@@ -84,6 +86,23 @@ def test_a_link_that_breaks_before_the_answer_settles_nothing():
     welcome(core, 8, resumed=True)
     core.receive(sm.HeartbeatAck(8, 9, 0), 9)
     assert sent(core.poll()) == [(1, b"\0"), (2, b"\1")]
+
+
+def test_who_took_over_knows_of_what_was_sent_to_it_though_none_of_it_came():
+    core = broken(1)
+    welcome(core, 5, resumed=True, term=2)
+    core.receive(sm.HeartbeatAck(5, 6, -1), 7)
+    assert [payload for _, payload in refused(core)] == [b"\0"]
+    core.send_mail(ENTITY, b"to the second")
+    assert sent(core.poll()) == [(2, b"to the second")]
+    core.ended("the link broke")
+    welcome(core, 8, resumed=True, term=2)
+    core.receive(sm.HeartbeatAck(8, 9, -1), 9)
+    assert sent(core.poll()) == [(2, b"to the second")]
+    core.ended("the link broke")
+    welcome(core, 10, resumed=True, term=3)
+    core.receive(sm.HeartbeatAck(10, 11, -1), 11)
+    assert [payload for _, payload in refused(core)] == [b"to the second"]
 
 
 def test_what_waits_for_a_session_is_bounded_however_often_none_comes_to_be():
@@ -135,6 +154,22 @@ def test_letters_written_around_a_break_arrive_once_each_and_in_order(after_ms):
     assert client.core.letters_unsettled == 0
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_link_to_a_server_that_took_over_and_had_no_letter_yet_loses_none_either(noticed):
+    cluster, entity, client = writing(delay_ns=40 * MS)
+    write(cluster, client, entity, range(3))
+    cluster.run(2)
+    cluster.server.crash()
+    cluster.run(0.3)
+    cluster.restart()
+    cluster.run(3)
+    write(cluster, client, entity, range(3, 4))
+    client.break_link(noticed=noticed)
+    cluster.run(3)
+    assert came(cluster) == list(range(4))
+    assert not client.of(ev.MailRefused)
+
+
 @pytest.mark.parametrize("after_ms", range(0, 100, 13))
 def test_of_each_letter_that_was_on_its_way_when_the_server_died_the_client_is_told(after_ms):
     cluster, entity, client = writing(delay_ns=40 * MS)
@@ -150,4 +185,37 @@ def test_of_each_letter_that_was_on_its_way_when_the_server_died_the_client_is_t
     arrived = came(cluster)
     assert arrived == sorted(set(arrived))
     assert set(arrived) | set(told) >= set(range(15)), "came, or told"
+    assert client.core.letters_unsettled == 0
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_breaks_and_however_often_letters_come_once_and_with_one_server_all(seed, dies):
+    random = Random(seed)
+    cluster, entity, client = writing(delay_ns=random.randrange(1, 80) * MS, jitter_ns=20 * MS)
+    written = 0
+    for _ in range(20):
+        for _ in range(random.randrange(8)):
+            write(cluster, client, entity, range(written, written + 1))
+            written += 1
+        match random.randrange(5):
+            case 0:
+                client.break_link(noticed=random.random() < 0.5)
+            case 1:  # it is back before the server has heard of the end, and may be twice
+                for _ in range(random.randrange(1, 3)):
+                    client.break_link(noticed=False)
+                    client.connect()
+            case 2 if dies:
+                cluster.server.crash()
+                cluster.run(random.random() * 0.4)
+                cluster.restart()
+        cluster.run(random.random() * 0.5)
+    cluster.run(8)
+    arrived = came(cluster)
+    told = [int.from_bytes(e.payload, "little") for e in client.of(ev.MailRefused)]
+    assert arrived == sorted(set(arrived))
+    assert told == sorted(set(told))
+    if not dies:  # what a server had taken and not delivered dies with it
+        assert arrived == list(range(written))
+        assert not told
     assert client.core.letters_unsettled == 0

@@ -5,7 +5,7 @@ import pytest
 
 from replication.test_copies import HOME, crowd, move, no_copies_left
 from replication.test_drain import info_of, order
-from sidereal.limits import MOVE_HALF_NS_MAX
+from sidereal.limits import MOVE_PART_NS_MAX
 from sidereal.replication import rebalance
 from sidereal.replication.settings import Settings
 from sidereal.testing import checks
@@ -14,7 +14,7 @@ from sidereal.wire import operator_messages as om
 from sidereal.world.rules import NS_PER_S, WorldRules
 from sidereal.world.sectors import SectorState
 
-HALF_S = MOVE_HALF_NS_MAX / NS_PER_S
+PART_S = MOVE_PART_NS_MAX / NS_PER_S
 
 
 def drift(world, dt):
@@ -53,7 +53,7 @@ def test_a_move_that_is_never_finished_is_given_up_and_its_sector_runs_on(who, w
     owes = cluster.shards[source if who == "source" else 1 - source]
     mute(owes, what)
     move(cluster)
-    cluster.run(HALF_S - 1)
+    cluster.run(PART_S - 1)
     assert HOME in books.copies
     assert (entry.state is SectorState.UNLOADING) == (what == "freeze")
     cluster.run(2)
@@ -67,6 +67,46 @@ def test_a_move_that_is_never_finished_is_given_up_and_its_sector_runs_on(who, w
     checks.settled(cluster)
 
 
+def held_back(shard: SimulatedShard, what: str) -> list:
+    """Have a shard put off what it is asked for; return what it puts off."""
+    asked: list = []
+    setattr(shard.core.sectors, what, lambda message, *more: asked.append((message, *more)))
+    return asked
+
+
+def test_each_has_a_minute_of_its_own_and_nobody_is_told_to_owe_what_another_did():
+    cluster = crowd(drift, 20, 40.0)
+    books = cluster.manager.books
+    entry = books.sectors[HOME]
+    source, target = cluster.shards[entry.shard_id], cluster.shards[1 - entry.shard_id]
+    said, heard = held_back(source, "copy"), held_back(target, "copied")
+    move(cluster)
+    for shard, asked, what in ((source, said, "copy"), (target, heard, "copied")):
+        cluster.run(PART_S - 1)
+        delattr(shard.core.sectors, what)
+        ((message, *_),) = asked
+        getattr(shard.core.sectors, what)(message, shard.core._send)
+        shard.flush()
+        cluster.run(0.2)
+    cluster.run(1)
+    assert books.counters["moves_given_up"] == 0
+    assert (entry.state, entry.shard_id) == (SectorState.ACTIVE, target.core.shard_id)
+    assert target.core.shard_id not in (None, source.core.shard_id)
+
+
+def test_while_the_server_stands_still_nobody_owes_it_anything():
+    cluster = crowd(drift, 20, 40.0)
+    books = cluster.manager.books
+    mute(cluster.shards[books.sectors[HOME].shard_id], "copy")
+    move(cluster)
+    cluster.run(PART_S - 3)
+    before = books.sectors[HOME].asked_ns
+    cluster.manager.tick(cluster.clock.now + 4 * NS_PER_S)
+    assert books.counters["stalls"] == 1
+    assert books.counters["moves_given_up"] == 0
+    assert books.sectors[HOME].asked_ns > before + 3 * NS_PER_S
+
+
 def test_an_unloading_that_is_never_finished_is_given_up_and_tried_again_once_it_is_idle_again():
     cluster = crowd(drift, 1, 10.0)
     books = cluster.manager.books
@@ -75,7 +115,7 @@ def test_an_unloading_that_is_never_finished_is_given_up_and_tried_again_once_it
     cluster.command(om.DestroyByOperator(1, books.table.ids.tolist()))
     cluster.run(cluster.settings.idle_unload_ns / NS_PER_S + 1)
     assert entry.state is SectorState.UNLOADING
-    cluster.run(HALF_S)
+    cluster.run(PART_S)
     assert entry.state is SectorState.ACTIVE
     assert entry.why.startswith("its unloading was given up")
     cluster.run(cluster.settings.idle_unload_ns / NS_PER_S)
@@ -109,7 +149,7 @@ def test_a_drain_goes_to_others_where_one_shard_takes_nothing(monkeypatch):
     cluster, first, others = drained(monkeypatch)
     mute(others[0], "copied")
     order(cluster, "drain", first)
-    cluster.run(HALF_S + 5)
+    cluster.run(PART_S + 5)
     assert not info_of(cluster, first).sectors
     assert len(info_of(cluster, others[1]).sectors) == 4
     assert cluster.manager.books.counters["moves_given_up"] == 1
@@ -122,7 +162,7 @@ def test_a_drain_goes_on_past_a_sector_that_does_not_come_on(what, monkeypatch):
     for shard in [first] if what == "copy" else others:
         mute(shard, what, HOME)
     order(cluster, "drain", first)
-    cluster.run(HALF_S - 5)
+    cluster.run(PART_S - 5)
     assert len(info_of(cluster, first).sectors) > 2
     cluster.run(15)
     assert info_of(cluster, first).sectors == ({HOME} if what == "copy" else set())

@@ -207,6 +207,25 @@ def test_letters_written_around_a_break_arrive_once_each_and_in_order():
     assert heard == list(range(number))
 
 
+def test_a_server_that_took_over_and_had_no_letter_yet_loses_none_with_a_link():
+    cluster = moving(8, comes_back=True)
+    cluster.step = lambda world, dt: None
+    cluster.run(1)
+    writer, reader = cluster.shards
+    entity = int(checks.simulated_by(reader, cluster.clock.now)[0])
+    cluster.server.crash()
+    cluster.restart()
+    cluster.run(1)
+    assert writer.core.term_seen == 2
+    writer.core.send_mail(entity, b"first")
+    writer.flush()
+    cluster.link_broke(writer.link)
+    writer.relink()
+    cluster.run(2)
+    assert [event.payload for event in told(reader, ev.MailReceived)] == [b"first"]
+    assert not told(writer, ev.MailRefused)
+
+
 def test_a_shard_that_is_dead_is_told_of_each_letter_that_may_not_have_come():
     cluster = moving(13)
     cluster.step = lambda world, dt: None

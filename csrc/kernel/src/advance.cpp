@@ -93,6 +93,7 @@ void EntityTable::stamp(std::span<const std::uint32_t> slots, std::uint32_t tick
 void EntityTable::set_states(std::span<const std::uint32_t> slots,
                              std::span<const std::uint32_t> lengths,
                              std::span<const std::uint8_t> bytes, std::uint8_t mark) {
+    constexpr std::size_t ahead = 16;
     std::uint8_t* const dirty = columns_.dirty.data();
     for (std::size_t i = 0; i < slots.size();) {
         // Nearly always all of them: as long as each other, and as those that they replace.
@@ -103,6 +104,7 @@ void EntityTable::set_states(std::span<const std::uint32_t> slots,
         bytes = bytes.subspan(even * lengths[i]);
         i += even;
         if (i == slots.size()) break;
+        if (i + ahead < slots.size()) blobs_.prefetch(slots[i + ahead]);
         const std::span<const std::uint8_t> blob = bytes.first(lengths[i]);
         const bool changed = blobs_.length(slots[i]) == blob.size()
                                  ? blobs_.overwrite(slots[i], blob)

@@ -241,7 +241,7 @@ class ClientCore:
         for wishes, hold in ((self._unwanted, False), (self._wanted, True)):
             for entity in wishes:
                 self._say(cm.Possess(entity, hold))
-        if self._letters.welcomed(welcome.resumed, self._send, self._events):
+        if self._letters.welcomed(welcome.resumed, welcome.term, self._send, self._events):
             self._ask(now)
 
     def _ask(self, now: int) -> None:

@@ -24,6 +24,9 @@ class Letters(Unsettled):
         """Whether what is written goes at once."""
         self._away = 0
         """How many were written since nothing flows."""
+        self._term = self._sent_to = -1
+        """Of the server that the session is with, and of the one that all which were on their
+        way were sent to: those that an earlier one may have are settled before any other goes."""
 
     def post(self, entity: int, payload: bytes, send: list[Message]) -> None:
         """Write a letter, and send it if there is a session that takes it now.
@@ -52,8 +55,11 @@ class Letters(Unsettled):
         if self._flows:
             self._flows, self._away = False, 0
 
-    def welcomed(self, resumed: bool, send: list[Message], out: list[ev.Event]) -> bool:
-        """A session is open; return whether it is to be asked first what has come."""
+    def welcomed(self, resumed: bool, term: int, send: list[Message], out: list[ev.Event]) -> bool:
+        """A session is open, with the server of that term; return whether it is to be asked first
+        what has come.
+        """
+        self._term = term
         if not resumed:
             self._give_up("its session is over", out)
         elif any(letter.number <= self._sent for letter in self):
@@ -62,10 +68,12 @@ class Letters(Unsettled):
         return False
 
     def answered(self, number: int, send: list[Message], out: list[ev.Event]) -> None:
-        """The server says how many have come; below 0 where it is a new one, and cannot know."""
+        """The server says how many have come; below 0 where it knows of none, since it took over:
+        it cannot know of those that were sent to another.
+        """
         if number >= 0:
             self.taken(number)
-        elif not self._flows:
+        elif not self._flows and self._sent_to != self._term:
             self._give_up("the server is a new one", out)
         if not self._flows:
             self._flow(send)
@@ -75,5 +83,5 @@ class Letters(Unsettled):
         out += [ev.MailRefused(e.entity, reason, e.payload) for e in self.taken(self._sent)]
 
     def _flow(self, send: list[Message]) -> None:
-        self._flows = True
+        self._flows, self._sent_to = True, self._term
         send += self

@@ -67,7 +67,7 @@ class SectorEntry:
     target: int | None = None
     """Where it goes once it is frozen; None where it is to be unloaded."""
     asked_ns: int = 0
-    """When its move began, or its freeze."""
+    """Since when its shard, or the target of its move, owes its part of the move."""
     moved_ns: int | None = None
     unmoved_ns: int | None = None
     """When a move of it was last given up that its own shard had not done its part of."""

@@ -100,6 +100,7 @@ class Clients:
             tick_hz=books.rules.tick_hz,
             server_ns=now,
             origin_ns=books.origin_ns,
+            term=books.term,
         )
         books.tell_session(session, welcome)
 

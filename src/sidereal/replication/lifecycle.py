@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidereal.ids import Sector
-from sidereal.limits import CHUNK_BYTES_MAX, MOVE_HALF_NS_MAX, PLACES_MAX
+from sidereal.limits import CHUNK_BYTES_MAX, MOVE_PART_NS_MAX, PLACES_MAX
 from sidereal.replication import balance, copies, transitions
 from sidereal.replication.books import CUSTODY, SENT, Books, SectorEntry
 from sidereal.replication.records import Assigned, Unloaded
@@ -139,9 +139,11 @@ def copy_came(books: Books, shard: ShardInfo, message: SectorCopy, now: int) -> 
         return
     transitions.check_ticks(books, message.entities, now)
     copies.came(books, shard, entry, message)
+    copy = books.copies[entry.coords]
     if copies.too_large(books):
-        copy = books.copies[entry.coords]
         unassign(books, entry, copy.target, copy.why, now)
+    elif copy.whole:
+        entry.asked_ns = now  # now it is the target's part
 
 
 def copied(books: Books, shard: ShardInfo, message: SectorCopied, now: int) -> None:
@@ -265,10 +267,10 @@ def abort_moves_to(books: Books, shard: ShardInfo, why: str) -> None:
 
 def give_up_overdue(books: Books, now: int) -> None:
     """Give up moves and unloadings that are not decided and take too long, though all are heard."""
-    seconds = MOVE_HALF_NS_MAX // NS_PER_S
+    seconds = MOVE_PART_NS_MAX // NS_PER_S
     for entry in books.sectors.values():
         frozen = entry.state is SectorState.UNLOADING
-        if not (frozen or moves(books, entry)) or now - entry.asked_ns < MOVE_HALF_NS_MAX:
+        if not (frozen or moves(books, entry)) or now - entry.asked_ns < MOVE_PART_NS_MAX:
             continue
         owes, lacks = books.shards.get(entry.shard_id), "has not said all that is in it"
         if frozen:
@@ -284,6 +286,12 @@ def give_up_overdue(books: Books, now: int) -> None:
         what = "unloading" if frozen and entry.target is None else "move"
         books.counters["moves_given_up"] += 1
         resume(books, entry, f"its {what} was given up: shard {owes.name} {lacks} in {seconds} s")
+
+
+def stood_still(books: Books, stalled_ns: int) -> None:
+    """The server heard nobody for so long: it counts against no move."""
+    for entry in books.sectors.values():
+        entry.asked_ns += stalled_ns
 
 
 def unload_idle(books: Books, now: int) -> None:

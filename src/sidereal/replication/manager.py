@@ -188,6 +188,7 @@ class SectorManager:
             leases.begin(books, now)
         elif now - before > books.settings.stall_ns:
             leases.spare(books, now - before, now)
+            lifecycle.stood_still(books, now - before)
         self._admission.tick(books, now)
         for shard in leases.dead(books, now):
             lifecycle.abort_moves_to(books, shard, "went away")

@@ -5,7 +5,7 @@ measured, that matters more than the planner does.
 """
 
 from sidereal.ids import Sector
-from sidereal.limits import MOVE_HALF_NS_MAX
+from sidereal.limits import MOVE_PART_NS_MAX
 from sidereal.replication import lifecycle
 from sidereal.replication.books import Books
 from sidereal.replication.flux import HALF_LIFE_S, Flux
@@ -117,7 +117,7 @@ class Rebalancer:
         room = DRAIN_LOAD_MAX
         for entry in books.sectors.values():
             owed_ns = now - entry.frozen_ns if entry.frozen_ns else 0
-            if (entry.frozen_ns or entry.coords in books.copies) and owed_ns < MOVE_HALF_NS_MAX:
+            if (entry.frozen_ns or entry.coords in books.copies) and owed_ns < MOVE_PART_NS_MAX:
                 room -= entry.load
         begun: list[Move] = []
         for move in moves:

@@ -42,7 +42,7 @@ class ShardInfo:
     mail_sent: int = 0
     mail_seen: int = 0
     mail_taken: int | None = 0
-    """The number of its last letter that came; None where this server cannot know."""
+    """The number of its last letter that came; None where none has since this server took over."""
     heard_ns: int = 0
     """The time of the newest answer that it says it has heard."""
     hears_ns: int = 0

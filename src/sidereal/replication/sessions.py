@@ -41,7 +41,7 @@ class Session:
     view: View = field(default_factory=View)
     possessed: dict[int, None] = field(default_factory=dict)
     mail_taken: int | None = 0
-    """The number of its last letter that came; None where this server cannot know."""
+    """The number of its last letter that came; None where none has since this server took over."""
     presence: Presence = CLIENT_SESSION.start
 
     def happen(self, event: PresenceEvent) -> None:

@@ -388,7 +388,7 @@ class ShardCore:
         self.sectors = Sectors(self.holdings)
         self._answers = Answers(self.holdings, self.sectors)
         self._outbox = Outbox(ack.rules)
-        self._letters.resume(0, self._send, self._events)
+        self._letters.resume(0, ack.term, self._send, self._events)
         self._events.append(ev.Registered(ShardId(ack.shard_id), ack.rules))
 
     def _judged(self, verdict: sm.SessionVerdict) -> None:
@@ -401,7 +401,7 @@ class ShardCore:
         self.destroy(doomed)
         send += self._held_back
         self._held_back = []
-        self._letters.resume(verdict.mail_taken, send, self._events)
+        self._letters.resume(verdict.mail_taken, self.term_seen, send, self._events)
         self._steering.resume(dict(verdict.possessed), self._events)
         self._events.append(ev.SessionResumed())
 

@@ -12,9 +12,18 @@ from sidereal.wire.letters import Unsettled
 class Letters(Unsettled):
     """What was written and not settled, in order."""
 
-    def resume(self, number: int, send: list[Message], out: list[ev.Event]) -> None:
-        """A new session: send again what the server has not, if it knows (`number` from 0 on)."""
-        if number < 0:
+    def __init__(self) -> None:
+        super().__init__()
+        self._term = -1
+        """Of the server that all of them were written for."""
+
+    def resume(self, number: int, term: int, send: list[Message], out: list[ev.Event]) -> None:
+        """A session with the server of that term: send again what it has not, all after `number`.
+
+        Below 0 it knows of none, since it took over, and cannot know of those for another.
+        """
+        before, self._term = self._term, term
+        if number < 0 and before != term:
             self.give_up("whether it came is not known: the server is a new one", out)
             return
         self.taken(number)

@@ -28,7 +28,7 @@ class ClientHello(Message, tag=40, frozen=True):
 
 
 class ClientWelcome(Message, tag=41, frozen=True):
-    """Server → client: your session, what resumes it, and the world's clock."""
+    """Server → client: your session, what resumes it, the world's clock, and this server's term."""
 
     session: int
     token: bytes
@@ -36,6 +36,7 @@ class ClientWelcome(Message, tag=41, frozen=True):
     tick_hz: float
     server_ns: int
     origin_ns: int
+    term: int
 
 
 class Subscribe(Message, tag=42, frozen=True):

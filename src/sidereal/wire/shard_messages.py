@@ -78,7 +78,7 @@ class SessionVerdict(Message, tag=28, frozen=True):
 
     `sectors` lists those that go on; whatever else was in the inventory is dropped. What the
     record gives the shard beside follows as assignments and arrivals. `mail_taken` is the
-    number of the shard's last `SendMail` that came; -1 where a new server does not know.
+    number of the shard's last `SendMail` that came; -1 where none has since this server took over.
     `possessed` names each possessed entity that the shard has, with its session.
     """
 
@@ -108,7 +108,7 @@ class Heartbeat(Message, tag=4, frozen=True):
     """Shard → server: alive at `sent_ns` by my clock; all mail up to `mail_seen` is done with.
 
     `heard_ns` is the `server_ns` of the newest answer that came, the registration's included. A
-    client sends it too, with zeros, to keep its clock.
+    client sends it too, with zeros, to keep its clock and to hear how much of its mail has come.
     """
 
     sent_ns: int
@@ -120,8 +120,8 @@ class Heartbeat(Message, tag=4, frozen=True):
 class HeartbeatAck(Message, tag=5, frozen=True):
     """Server → shard: the heartbeat of `sent_ns` extends your lease; my clock is `server_ns`.
 
-    Of your mail, all up to number `mail_taken` has come; a client is told -1 where that cannot be
-    known, since this server is a new one. Where `extends` is false your lease stays
+    Of your mail, all up to number `mail_taken` has come; a client is told -1 where none has since
+    this server took over. Where `extends` is false your lease stays
     as it is, because you seem not to hear: say with a heartbeat at once that you did.
     """
 

@@ -40,9 +40,9 @@ class BlobArena {
     // Writes a blob over one of the same length; whether it differs.
     bool overwrite(std::size_t row, std::span<const std::uint8_t> bytes);
 
-    // Writes blobs, one after the other, over those of rows as long as all are: the blobs, and
-    // those they replace. Calls f(i, whether blob i differs) for each; returns how many were
-    // written.
+    // Writes blobs (one or more), one after the other, over those of rows for as long as all have
+    // one length: the blobs, and those they replace. Calls f(i, whether blob i differs) for each;
+    // returns how many were written: none where that length is none of the few that it knows.
     template <class F>
     std::size_t overwrite_even(std::span<const std::uint32_t> rows,
                                std::span<const std::uint32_t> lengths, const std::uint8_t* from,
