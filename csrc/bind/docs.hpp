@@ -238,8 +238,8 @@ phase : uint8, (n,))";
 inline constexpr const char* stamp = "Write one tick to rows by their slots (uint32, (n,)).";
 inline constexpr const char* advance = R"(Write positions and velocities of rows by their slots.
 
-Rows that differ from what was there, in any bit, get the bits of `mark` in their dirty column. A row whose
-position has no sector, or whose velocity is not finite, stays as it is.
+Rows that differ from what was there, in any bit, get the bits of `mark` in their dirty column. A
+row whose position has no sector, or whose velocity is not finite, stays as it is.
 
 Parameters
 ----------

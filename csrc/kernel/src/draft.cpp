@@ -90,8 +90,8 @@ class Drafting {
         encode(from, all_, n, other == 0, [slots](std::size_t i) { return slots[i]; });
     }
 
-    // Encodes those of n rows side by side that are wanted, `count` of them, all of the tick. Where
-    // most are, the others are encoded too: they are written over by the next.
+    // Encodes those of n rows side by side that are wanted, `count` of them and at least one, all
+    // of the tick. Where many are, the others are encoded too: they are written over by the next.
     void add(std::uint32_t slot, const Wanted& wanted, std::size_t n, std::size_t count) {
         if (count * 4 > n) {
             encode(Source::at(c_, slot), wanted, n, true,
@@ -102,7 +102,7 @@ class Drafting {
         std::size_t found = 0;
         for (std::size_t i = 0; i < n; ++i)
             if (wanted[i] != 0) slots[found++] = slot + static_cast<std::uint32_t>(i);
-        if (found > 0) add(std::span(slots).first(found));
+        add(std::span(slots).first(found));
     }
 
   private:

@@ -83,8 +83,8 @@ struct Draft {
         std::uint32_t group, rows;
     };
 
-    // One row more than there can be: a row is written before it is known whether it stays.
-    Draft(const SectorMap& epochs, std::size_t most) : groups(epochs), rows(most + 1) {}
+    // Room for all rows that are looked at: one that is not wanted is written over by the next.
+    Draft(const SectorMap& epochs, std::size_t most) : groups(epochs), rows(most) {}
 
     SectorNumbers groups;
     RawVector<UpdateRow> rows;

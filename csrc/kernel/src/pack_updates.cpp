@@ -128,8 +128,11 @@ Packed pack(Draft&& draft, std::uint32_t tick, std::uint8_t kind, std::size_t pa
     if (with_order) out.order.resize(slots.size() - draft.skipped.size());
     std::size_t next = 0;
     for (const Draft::Run& run : draft.runs) {
-        if (run.group == no_group) next += run.rows;
-        for (std::size_t left = run.group == no_group ? 0 : run.rows; left > 0;) {
+        if (run.group == no_group) {
+            next += run.rows;
+            continue;
+        }
+        for (std::size_t left = run.rows; left > 0;) {
             std::size_t& at = layout.first[run.group];
             Place& place = layout.places[at];
             const std::size_t n = std::min(left, place.rows);

@@ -31,7 +31,7 @@ from sidereal.demo.finals import Census, census, read_finals
 from sidereal.demo.passages import Passages, passages
 from sidereal.demo.plan import Plan
 from sidereal.demo.stays import Intervals, Stays, beside_torn
-from sidereal.demo.tally import Tally, findings, tally
+from sidereal.demo.tally import Tally, few, findings, tally
 from sidereal.errors import ConfigError
 from sidereal.runtime.due import CATCH_UP_S
 
@@ -308,11 +308,8 @@ def _never_lived(unlogged: Intervals) -> list[str]:
 
 
 def _named(ids: U64, what: str) -> list[str]:
-    several = np.unique(ids).tolist()
-    if not several:
-        return []
-    listed = ", ".join(map(str, several[:5]))
-    return [f"{len(several)} {what}: {listed}{' …' if len(several) > 5 else ''}"]
+    several = np.unique(ids)
+    return [f"{len(several)} {what}: {few(several)}"] if len(several) else []
 
 
 def _wrong_people(people: Census, stays: Stays, names: list[str]) -> list[str]:
@@ -331,10 +328,8 @@ def _wrong_people(people: Census, stays: Stays, names: list[str]) -> list[str]:
         ),
     ):
         if len(ids):
-            listed = ", ".join(
-                f"{id_}{_last_holder(stays, id_, names)}" for id_ in ids[:5].tolist()
-            )
-            lines.append(f"{len(ids)} {what}: {listed}{' …' if len(ids) > 5 else ''}")
+            listed = few(ids, lambda id_: f"{id_}{_last_holder(stays, id_, names)}")
+            lines.append(f"{len(ids)} {what}: {listed}")
     return lines
 
 

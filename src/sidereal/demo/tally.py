@@ -33,6 +33,7 @@ Too much in a tick is somebody simulated twice, too little somebody lost. A stat
 rolled back in mid-run is too much: its gap covers ticks that were counted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,9 @@ U64 = npt.NDArray[np.uint64]
 
 NAMED_MAX = 10
 """Findings told in full; more are only counted."""
+
+FEW = 5
+"""Ids named in a finding."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,11 @@ def _suspects(result: Tally, plan: Plan, tick: int) -> str:
     parts = []
     for label, some in (("twice", ids[held > 1]), ("by nobody", missing)):
         if len(some):
-            listed = ", ".join(str(i) for i in some[:5].tolist())
-            parts.append(f"{label}: {listed}{' …' if len(some) > 5 else ''}")
+            parts.append(f"{label}: {few(some)}")
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def few(ids: U64, name: Callable[[int], str] = str) -> str:
+    """The first of these ids (n,), as `name` calls each, and whether there are more."""
+    more = " …" if len(ids) > FEW else ""
+    return ", ".join(map(name, ids[:FEW].tolist())) + more

@@ -25,6 +25,7 @@ import socket as _socket
 from sidereal.transport.transmits import apart
 
 from ._addresses cimport Addresses
+from ._sizes cimport RUN_BYTES, RUN_MAX
 from ._udp cimport (
     CLOCK_MONOTONIC, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR,
     CMSG_SPACE, MSG_DONTWAIT, MSG_TRUNC, POLLIN, POLLOUT, SOL_UDP, UDP_GRO, UDP_SEGMENT,
@@ -39,8 +40,6 @@ cdef enum:
     CONTROL_BYTES = 64
     MESSAGES = 64         # messages a send call may carry
     PIECES = 1024         # datagrams a send call may carry
-    SEGMENTS = 64         # datagrams the kernel cuts from one message
-    RUN_BYTES = 65000
     FRUITLESS_MAX = 16    # calls in a row that moved nothing before the rest is dropped
     SPIN_FIRST_NS = 50_000
     CROWDED_NS = 200_000  # nobody who answers soon keeps the core for so long
@@ -64,10 +63,10 @@ cdef Py_ssize_t _datagrams(tuple transmit) except -1:
         return 1
     step = transmit[2]
     count = (size + step - 1) // step if step > 0 else 0
-    if not 0 < count <= SEGMENTS or (count > 1 and size > RUN_BYTES):
+    if not 0 < count <= RUN_MAX or (count > 1 and size > RUN_BYTES):
         raise ValueError(
             f"a run of {size} bytes, {step} each, does not leave as one; "
-            f"{SEGMENTS} datagrams and {RUN_BYTES} bytes do"
+            f"{RUN_MAX} datagrams and {RUN_BYTES} bytes do"
         )
     return count
 
@@ -316,7 +315,7 @@ cdef class BatchSocket:
         cdef tuple transmit
         cdef msghdr* head
         cdef cmsghdr* control
-        while at < end and messages < MESSAGES and pieces < PIECES - SEGMENTS:
+        while at < end and messages < MESSAGES and pieces < PIECES - RUN_MAX:
             transmit = transmits[at]
             data, address = transmit[0], transmit[1]
             size = step = PyBytes_GET_SIZE(data)
@@ -338,7 +337,7 @@ cdef class BatchSocket:
             if len(transmit) == 3:
                 step = transmit[2]
             # Others of the same size follow in the same message; a shorter one ends it.
-            while len(transmit) == 2 and self.segmenting and at < end and at - first < SEGMENTS:
+            while len(transmit) == 2 and self.segmenting and at < end and at - first < RUN_MAX:
                 entry = transmits[at]
                 if len(<tuple>entry) == 3 or (entry[1] is not address and entry[1] != address):
                     break

@@ -4,8 +4,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
-cdef enum:
-    PLAIN_MAX = 65536
+from ._sizes cimport PLAIN_MAX
 
 
 cdef class Inbox:

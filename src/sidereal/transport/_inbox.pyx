@@ -13,11 +13,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bytes cimport get16, get64
+from ._sizes cimport STREAM_HEAD
 
 from sidereal.transport import layout
-
-cdef enum:
-    STREAM_HEAD = 12
 
 cdef uint8_t STREAM = layout.FRAME_STREAM
 cdef int BULK = layout.BULK

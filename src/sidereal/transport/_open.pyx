@@ -10,8 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ._bytes cimport get16, get32, get64, put32, put64
-from ._inbox cimport PLAIN_MAX, Inbox
+from ._inbox cimport Inbox
 from ._place cimport Place
+from ._sizes cimport PLAIN_MAX, STREAM_HEAD
 
 from cryptography.exceptions import InvalidTag
 
@@ -19,7 +20,6 @@ from sidereal.transport import layout
 
 cdef enum:
     WORDS = 129
-    HEAD_BYTES = 12  # of a stream frame
 
 cdef Py_ssize_t HEADER_BYTES = layout.HEADER_BYTES
 cdef Py_ssize_t TAG_BYTES = layout.TAG_BYTES
@@ -147,7 +147,7 @@ cdef class Opener:
         cdef Py_ssize_t n = size - HEADER_BYTES - TAG_BYTES
         cdef uint8_t* nonce
         cdef uint8_t* plain
-        cdef uint8_t covered[HEAD_BYTES]
+        cdef uint8_t covered[STREAM_HEAD]
         cdef bint ahead
         if n < 0 or n > PLAIN_MAX:
             inbox.forged += 1
@@ -166,7 +166,7 @@ cdef class Opener:
         plain = inbox.ahead(n)
         ahead = plain != NULL
         if ahead:
-            memcpy(covered, plain, HEAD_BYTES)
+            memcpy(covered, plain, STREAM_HEAD)
         else:
             plain = inbox.scratch
         try:
@@ -176,7 +176,7 @@ cdef class Opener:
             )
         except InvalidTag:
             if ahead:
-                memcpy(plain, covered, HEAD_BYTES)
+                memcpy(plain, covered, STREAM_HEAD)
             inbox.forged += 1
             return
         if number > self._next:
@@ -190,11 +190,11 @@ cdef class Opener:
         inbox.opened_bytes += size
         if ahead:
             if inbox.goes_on(plain, n):
-                memcpy(plain, covered, HEAD_BYTES)
+                memcpy(plain, covered, STREAM_HEAD)
                 inbox.eliciting += 1
                 return
             memcpy(inbox.scratch, plain, n)
-            memcpy(plain, covered, HEAD_BYTES)
+            memcpy(plain, covered, STREAM_HEAD)
         self._parse(n, number, inbox)
 
     cdef _parse(self, Py_ssize_t n, uint64_t number, Inbox inbox):
@@ -247,7 +247,7 @@ cdef class Opener:
                     inbox.error = f"stream frame for channel {p[at + 1]}; there are {CHANNELS}"
                     return
                 inbox.segment(
-                    p[at + 1], get64(p + at + 2), p + at + 12, length, n == HEAD_BYTES + length
+                    p[at + 1], get64(p + at + 2), p + at + 12, length, n == STREAM_HEAD + length
                 )
                 at += 12 + length
                 eliciting = True

@@ -15,15 +15,12 @@ from libc.string cimport memcpy, memset
 
 from ._bytes cimport put32, put64
 from ._place cimport Place
+from ._sizes cimport PLAIN_MAX, RUN_BYTES, RUN_MAX, STREAM_HEAD
 
 from sidereal.transport import layout
 
 cdef enum:
-    PLAIN_MAX = 65536
-    STREAM_HEAD = 12
     SEALED_MAX = 256  # packets of datagrams that one call seals
-    RUN_MAX = 64      # packets that the system cuts from one run
-    RUN_BYTES = 65000
 
 cdef uint8_t DATA_BYTE = (layout.VERSION << 4) | layout.DATA
 cdef uint8_t DATAGRAM = layout.FRAME_DATAGRAM
